@@ -1,0 +1,5 @@
+/** TODO. */
+@NullMarked
+package io.millrace.gateway;
+
+import org.jspecify.annotations.NullMarked;

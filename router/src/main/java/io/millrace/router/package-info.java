@@ -1,0 +1,5 @@
+/** TODO. */
+@NullMarked
+package io.millrace.router;
+
+import org.jspecify.annotations.NullMarked;

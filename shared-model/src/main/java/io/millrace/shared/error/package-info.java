@@ -1,0 +1,5 @@
+/** Coded errors. Imports nothing. */
+@NullMarked
+package io.millrace.shared.error;
+
+import org.jspecify.annotations.NullMarked;

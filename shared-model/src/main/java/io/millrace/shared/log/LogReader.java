@@ -1,0 +1,40 @@
+package io.millrace.shared.log;
+
+import io.millrace.shared.topic.Topic;
+
+/** Reads any set of partitions, each in order; a single-threaded event loop. Methods are thread-safe. */
+public interface LogReader extends AutoCloseable {
+
+    /** Offset that stands for "the first record there is". */
+    long BEGINNING = -2;
+
+    /** Offset that stands for "what comes after the end as it is now". */
+    long END = -1;
+
+    /** Adds a partition, from that offset on; one that is read already moves there. */
+    void assign(Topic topic, int partition, long fromOffset);
+
+    void unassign(Topic topic, int partition);
+
+    /** Runs the task on the reader's thread, soon. */
+    void execute(Runnable task);
+
+    /** Stops the thread; nothing is delivered after it returns (unless called on the reader's own thread). */
+    @Override
+    void close();
+
+    /** Called on the reader's thread; must not block. */
+    interface Listener {
+
+        void onRecord(LogRecord record);
+
+        /** The reader has delivered everything up to the end of the partition as it was a moment ago; repeated. */
+        default void onCaughtUp(Topic topic, int partition, long position) {}
+
+        /** The wanted offset is gone (retention): reading goes on at {@code restartOffset}. */
+        default void onTruncated(Topic topic, int partition, long wantedOffset, long restartOffset) {}
+
+        /** After each round of records, at least every 50 ms: timers hang here. */
+        default void onTick() {}
+    }
+}

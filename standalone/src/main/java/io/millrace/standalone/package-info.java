@@ -1,0 +1,5 @@
+/** TODO. */
+@NullMarked
+package io.millrace.standalone;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,27 @@
+package io.millrace.worker.backend;
+
+/**
+ * A model loaded into a backend, with its KV cache. Confined to the engine's thread, except {@link #close}, which the engine
+ * calls last.
+ */
+public interface ModelRuntime extends AutoCloseable {
+
+    KvLayout kvLayout();
+
+    int vocabularySize();
+
+    /** Runs one step: one replay of the step program. Throws a coded error when the backend fails; the cache is then unknown. */
+    StepOutputs run(StepInputs inputs);
+
+    /** Copies whole blocks in all layers of a group: {@code to[i] = from[i]}, all reads before all writes of the same call. */
+    void copyBlocks(int group, int[] from, int[] to);
+
+    /** ISA, build and dtype: outputs are equal bit for bit within one id. */
+    String numericsId();
+
+    /** Number of calls of {@link #run} so far. */
+    long steps();
+
+    @Override
+    void close();
+}

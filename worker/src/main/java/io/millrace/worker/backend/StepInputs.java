@@ -1,0 +1,41 @@
+package io.millrace.worker.backend;
+
+import io.millrace.worker.sampling.SamplingRow;
+
+/**
+ * One step: a flat batch of token rows, no padding. T token rows of S sequences, R logit rows, G groups of KV layers.
+ *
+ * <p>A decode row, a chunk of a prefill and a draft to verify are the same thing with another query length. Arrays are owned
+ * by the caller and not kept.
+ *
+ * @param tokens [T] token ids; a value {@code < 0} means "the id sampled by logit row {@code -1 - value} of the step before"
+ * @param positions [T] absolute position of each row in its sequence
+ * @param slotMapping [G][T] cache slot (block * blockTokens + offset) each row's K and V are written to
+ * @param queryStart [S+1] first row of each sequence; the last entry is T
+ * @param contextLen [S] tokens of the sequence in the cache after this step (so its rows are the last of them)
+ * @param blockTable [G][S][B] blocks of the sequence in order; entries beyond its context are ignored
+ * @param logitRows [R] rows whose logits are wanted
+ * @param sampling [R] how to choose the next id of each logit row; null: logits only
+ * @param adapter [S] LoRA adapter of each sequence; 0 is none
+ */
+public record StepInputs(
+        int[] tokens,
+        int[] positions,
+        int[][] slotMapping,
+        int[] queryStart,
+        int[] contextLen,
+        int[][][] blockTable,
+        int[] logitRows,
+        SamplingRow[] sampling,
+        int[] adapter) {
+
+    /** T. */
+    public int rows() {
+        return tokens.length;
+    }
+
+    /** S. */
+    public int sequences() {
+        return contextLen.length;
+    }
+}

@@ -1,0 +1,5 @@
+/** The seam between the engine and what computes: step inputs and outputs, loaded models. Imports sampling. */
+@NullMarked
+package io.millrace.worker.backend;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,22 @@
+package io.millrace.worker.engine;
+
+import java.util.concurrent.CompletableFuture;
+
+/** Continuous batching over one model. Thread-safe. */
+public interface Engine extends AutoCloseable {
+
+    /** Queues an execution. Everything about it goes to the listener. */
+    void submit(GenerationRequest request, GenerationListener listener);
+
+    /** Stops an execution; unknown keys are ignored. */
+    void cancel(String key);
+
+    EngineLoad load();
+
+    /** Finishes what runs, takes nothing new; completes when idle. */
+    CompletableFuture<Void> drain();
+
+    /** Stops now: listeners hear onFailure, retryable. */
+    @Override
+    void close();
+}

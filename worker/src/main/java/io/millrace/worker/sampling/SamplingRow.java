@@ -1,0 +1,21 @@
+package io.millrace.worker.sampling;
+
+/**
+ * What one logit row needs to be sampled. The random numbers are Philox, keyed by (seed, choice), counted by (position,
+ * purpose): never by the row of the batch.
+ *
+ * @param seed the request's
+ * @param choice index of the choice
+ * @param position absolute position of the token to be chosen
+ * @param history ids so far, for the penalties; read-only view, may be shared
+ * @param suppressed ids that may not be chosen now (eos before min_tokens, bad words); may be empty
+ * @param wantLogits whether the raw logits come back as well
+ */
+public record SamplingRow(
+        SamplingParams params,
+        long seed,
+        int choice,
+        int position,
+        TokenHistory history,
+        int[] suppressed,
+        boolean wantLogits) {}

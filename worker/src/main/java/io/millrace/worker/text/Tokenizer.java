@@ -1,0 +1,36 @@
+package io.millrace.worker.text;
+
+/** Text to ids and back, of one model. Thread-safe. */
+public interface Tokenizer {
+
+    /**
+     * Ids of a text.
+     *
+     * @param addSpecial BOS and EOS as the model adds them
+     * @param parseSpecial control tokens written in the text are recognised
+     */
+    int[] encode(String text, boolean addSpecial, boolean parseSpecial);
+
+    /** Bytes the token stands for, by the rules of the golden README ("Decoding"); a control token's own text. */
+    byte[] bytes(int id);
+
+    /** Control token: gives no text when special tokens are skipped. */
+    boolean isControl(int id);
+
+    /** Whether one space at the very beginning of the visible text is dropped. */
+    boolean dropsFirstSpace();
+
+    int vocabularySize();
+
+    /** Id of a token by its text; -1 when there is none. */
+    int id(String token);
+
+    /** -1 when the model has none. */
+    int bosId();
+
+    /** Ids that end a text; may be empty. */
+    int[] eosIds();
+
+    /** 64-bit hash of the vocabulary and rules. */
+    long hash();
+}
