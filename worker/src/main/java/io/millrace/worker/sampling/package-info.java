@@ -1,4 +1,4 @@
-/** Choosing the next id from logits. Imports nothing of ours. */
+/** Choosing the next id from logits: parameters, sampler, counter-based random numbers. Imports shared error. */
 @NullMarked
 package io.millrace.worker.sampling;
 

@@ -1,0 +1,73 @@
+package io.millrace.worker.sampling;
+
+import java.util.Map;
+
+/** Logit bias, penalties and suppressed ids, written into a copy of the logits. Not thread-safe. */
+final class Penalties {
+
+    private final int[] outputCount;
+    private final boolean[] seen;
+
+    Penalties(int vocabulary) {
+        outputCount = new int[vocabulary];
+        seen = new boolean[vocabulary];
+    }
+
+    /** Whether the row changes any logit. */
+    static boolean any(SamplingRow row) {
+        return row.suppressed().length > 0 || !row.params().logitBias().isEmpty() || usesHistory(row.params());
+    }
+
+    private static boolean usesHistory(SamplingParams p) {
+        return p.presencePenalty() != 0 || p.frequencyPenalty() != 0 || p.repetitionPenalty() != 1;
+    }
+
+    /** Bias, then repetition (prompt and output), frequency and presence (output only), then suppressed ids to -infinity. */
+    void apply(float[] logits, SamplingRow row) {
+        SamplingParams p = row.params();
+        for (Map.Entry<Integer, Float> bias : p.logitBias().entrySet()) {
+            int id = bias.getKey();
+            if (id >= 0 && id < seen.length) {
+                logits[id] += bias.getValue();
+            }
+        }
+        if (usesHistory(p)) {
+            penalise(logits, p, row.history());
+        }
+        for (int id : row.suppressed()) {
+            if (id >= 0 && id < seen.length) {
+                logits[id] = Float.NEGATIVE_INFINITY;
+            }
+        }
+    }
+
+    private void penalise(float[] logits, SamplingParams p, TokenHistory history) {
+        int length = history.length();
+        for (int i = history.promptLength(); i < length; i++) {
+            int id = history.get(i);
+            if (id >= 0 && id < seen.length) {
+                outputCount[id]++;
+            }
+        }
+        for (int i = 0; i < length; i++) {
+            int id = history.get(i);
+            if (id < 0 || id >= seen.length || seen[id]) {
+                continue;
+            }
+            seen[id] = true;
+            float v = logits[id];
+            v = v > 0 ? v / p.repetitionPenalty() : v * p.repetitionPenalty();
+            if (outputCount[id] > 0) {
+                v -= p.frequencyPenalty() * outputCount[id] + p.presencePenalty();
+            }
+            logits[id] = v;
+        }
+        for (int i = 0; i < length; i++) {
+            int id = history.get(i);
+            if (id >= 0 && id < seen.length) {
+                seen[id] = false;
+                outputCount[id] = 0;
+            }
+        }
+    }
+}
