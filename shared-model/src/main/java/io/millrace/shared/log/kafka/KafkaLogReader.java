@@ -1,0 +1,336 @@
+package io.millrace.shared.log.kafka;
+
+import io.millrace.shared.log.LogReader;
+import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.topic.Topic;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
+import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.InterruptException;
+import org.apache.kafka.common.errors.WakeupException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.kafka.core.DefaultKafkaConsumerFactory;
+
+/**
+ * One consumer, one thread, any set of partitions by {@code assign}: no group, no commits.
+ *
+ * <p>{@link LogReader#END} is found a moment after {@link #assign} returns: whoever must not miss a record waits for the
+ * partition's first {@code onCaughtUp}. An exception of the listener is logged and the next record delivered.
+ */
+final class KafkaLogReader implements LogReader {
+
+    private static final Logger LOG = LoggerFactory.getLogger(KafkaLogReader.class);
+    private static final long TICK_NANOS = 25_000_000;
+    private static final long RETRY_MS = 500;
+
+    private record Place(Topic topic, int partition) {}
+
+    private final KafkaSettings settings;
+    private final String name;
+    private final Listener listener;
+    private final Consumer<KafkaLogReader> onClose;
+    private final ConcurrentLinkedQueue<Runnable> tasks = new ConcurrentLinkedQueue<>();
+    private final Thread thread;
+    private final OutageLog outage;
+    /** Partitions read, by Kafka's name for them; reader's thread only. */
+    private final Map<TopicPartition, Place> places = new HashMap<>();
+    /** Those that have not been reported as caught up since they were assigned. */
+    private final Set<TopicPartition> behind = new HashSet<>();
+
+    private volatile boolean closed;
+    /** The thread is, or is about to be, inside a poll; then a new task needs a wake-up. */
+    private volatile boolean polling;
+
+    private volatile org.apache.kafka.clients.consumer.@Nullable Consumer<String, byte[]> consumer;
+    private long tickNanos;
+
+    KafkaLogReader(KafkaSettings settings, String name, Listener listener, Consumer<KafkaLogReader> onClose) {
+        this.settings = settings;
+        this.name = name;
+        this.listener = listener;
+        this.onClose = onClose;
+        this.outage = new OutageLog(name, settings.bootstrapServers());
+        this.thread = Thread.ofPlatform()
+                .name(settings.clientId() + "-read-" + name)
+                .daemon()
+                .unstarted(this::run);
+    }
+
+    void start() {
+        thread.start();
+    }
+
+    @Override
+    public void assign(Topic topic, int partition, long fromOffset) {
+        execute(() -> {
+            var reading = consumer;
+            if (reading == null) {
+                return;
+            }
+            var key = new TopicPartition(settings.name(topic), partition);
+            places.put(key, new Place(topic, partition));
+            behind.add(key);
+            reading.assign(places.keySet());
+            if (fromOffset == BEGINNING) {
+                reading.seekToBeginning(List.of(key));
+            } else if (fromOffset == END) {
+                reading.seekToEnd(List.of(key));
+            } else {
+                reading.seek(key, fromOffset);
+            }
+        });
+    }
+
+    @Override
+    public void unassign(Topic topic, int partition) {
+        execute(() -> {
+            var reading = consumer;
+            var key = new TopicPartition(settings.name(topic), partition);
+            if (reading != null && places.remove(key) != null) {
+                behind.remove(key);
+                reading.assign(places.keySet());
+            }
+        });
+    }
+
+    @Override
+    public void execute(Runnable task) {
+        if (closed) {
+            throw new RejectedExecutionException("reader " + name + " is closed");
+        }
+        tasks.add(task);
+        wake();
+    }
+
+    private void wake() {
+        var reading = consumer;
+        if (polling && reading != null && Thread.currentThread() != thread) {
+            reading.wakeup();
+            LockSupport.unpark(thread);
+        }
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+        var reading = consumer;
+        if (reading != null) {
+            reading.wakeup();
+        }
+        if (Thread.currentThread() != thread) {
+            thread.interrupt();
+            boolean interrupted = false;
+            while (true) {
+                try {
+                    thread.join();
+                    break;
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private void run() {
+        try {
+            connect();
+            while (!closed) {
+                try {
+                    round();
+                } catch (WakeupException e) {
+                    // A task waits, or we are closed.
+                } catch (InterruptException e) {
+                    // close() interrupts; anything else goes on.
+                    if (Thread.interrupted() && !closed) {
+                        LOG.debug("reader {} was interrupted", name);
+                    }
+                } catch (KafkaException e) {
+                    outage.failed(e);
+                    pause();
+                } catch (RuntimeException e) {
+                    LOG.error("reader {} failed; trying on", name, e);
+                    pause();
+                }
+            }
+        } catch (InterruptedException e) {
+            LOG.debug("reader {} closed before Kafka was there", name);
+        } finally {
+            onClose.accept(this);
+            disconnect();
+        }
+    }
+
+    /** Makes the consumer; an address that does not resolve yet is tried again. */
+    private void connect() throws InterruptedException {
+        while (consumer == null && !closed) {
+            try {
+                consumer = new DefaultKafkaConsumerFactory<String, byte[]>(settings.consumer(name)).createConsumer();
+            } catch (KafkaException e) {
+                outage.failed(e);
+                Thread.sleep(RETRY_MS);
+            }
+        }
+    }
+
+    private void disconnect() {
+        var reading = consumer;
+        Thread.interrupted();
+        if (reading != null) {
+            try {
+                reading.close(org.apache.kafka.clients.consumer.CloseOptions.timeout(Duration.ZERO));
+            } catch (KafkaException e) {
+                LOG.debug("closing reader {}: {}", name, e.toString());
+            }
+        }
+    }
+
+    private void pause() {
+        try {
+            Thread.sleep(RETRY_MS);
+        } catch (InterruptedException e) {
+            LOG.debug("reader {} is woken to close", name);
+        }
+    }
+
+    private void round() {
+        var reading = consumer;
+        if (reading == null) {
+            return;
+        }
+        runTasks();
+        long wait = Math.max(0, TICK_NANOS - (System.nanoTime() - tickNanos));
+        ConsumerRecords<String, byte[]> records = poll(reading, wait);
+        for (TopicPartition key : records.partitions()) {
+            deliver(key, records.records(key));
+        }
+        boolean tick = System.nanoTime() - tickNanos >= TICK_NANOS;
+        reportCaughtUp(reading, records, tick);
+        if (tick) {
+            tickNanos = System.nanoTime();
+            outage.check(reading, places.isEmpty());
+        }
+        if (!closed && (tick || !records.isEmpty())) {
+            guard(listener::onTick);
+        }
+    }
+
+    private void runTasks() {
+        for (Runnable task = tasks.poll(); task != null && !closed; task = tasks.poll()) {
+            guard(task);
+        }
+    }
+
+    private ConsumerRecords<String, byte[]> poll(
+            org.apache.kafka.clients.consumer.Consumer<String, byte[]> reading, long waitNanos) {
+        polling = true;
+        try {
+            if (places.isEmpty()) {
+                // Kafka refuses to poll without partitions.
+                if (tasks.isEmpty() && !closed) {
+                    LockSupport.parkNanos(this, waitNanos);
+                }
+                return ConsumerRecords.empty();
+            }
+            return reading.poll(tasks.isEmpty() ? Duration.ofNanos(waitNanos) : Duration.ZERO);
+        } catch (OffsetOutOfRangeException e) {
+            restart(reading, e.offsetOutOfRangePartitions());
+            return ConsumerRecords.empty();
+        } finally {
+            polling = false;
+        }
+    }
+
+    private void deliver(TopicPartition key, List<ConsumerRecord<String, byte[]>> records) {
+        Place place = places.get(key);
+        if (place == null) {
+            return;
+        }
+        for (ConsumerRecord<String, byte[]> each : records) {
+            if (closed || places.get(key) != place) {
+                return;
+            }
+            String text = each.key() == null ? "" : each.key();
+            var out = new LogRecord(
+                    place.topic(), place.partition(), each.offset(), each.timestamp(), text, each.value());
+            guard(() -> listener.onRecord(out));
+        }
+    }
+
+    private void restart(
+            org.apache.kafka.clients.consumer.Consumer<String, byte[]> reading, Map<TopicPartition, Long> wanted) {
+        Map<TopicPartition, Long> first = new HashMap<>();
+        while (first.isEmpty()) {
+            try {
+                first.putAll(reading.beginningOffsets(wanted.keySet()));
+            } catch (WakeupException e) {
+                if (closed) {
+                    throw e;
+                }
+            }
+        }
+        first.forEach((key, offset) -> {
+            Place place = places.get(key);
+            if (place != null) {
+                long asked = wanted.getOrDefault(key, offset);
+                reading.seek(key, offset);
+                LOG.warn("reader {}: {} has no offset {} any more, going on at {}", name, key, asked, offset);
+                guard(() -> listener.onTruncated(place.topic(), place.partition(), asked, offset));
+            }
+        });
+    }
+
+    private void reportCaughtUp(
+            org.apache.kafka.clients.consumer.Consumer<String, byte[]> reading,
+            ConsumerRecords<String, byte[]> records,
+            boolean all) {
+        if (!all && records.isEmpty() && behind.isEmpty()) {
+            return;
+        }
+        List<TopicPartition> candidates = new ArrayList<>(places.keySet());
+        for (TopicPartition key : candidates) {
+            if (!all && !behind.contains(key) && records.records(key).isEmpty()) {
+                continue;
+            }
+            OptionalLong lag = reading.currentLag(key);
+            Place place = places.get(key);
+            if (place == null || lag.isEmpty() || lag.getAsLong() > 0) {
+                continue;
+            }
+            long position = reading.position(key, Duration.ofMillis(RETRY_MS));
+            behind.remove(key);
+            guard(() -> listener.onCaughtUp(place.topic(), place.partition(), position));
+        }
+    }
+
+    private void guard(Runnable call) {
+        if (closed) {
+            return;
+        }
+        try {
+            call.run();
+        } catch (WakeupException | InterruptException e) {
+            throw e;
+        } catch (RuntimeException e) {
+            LOG.error("reader {}: its listener failed; going on with the next record", name, e);
+        }
+    }
+}
