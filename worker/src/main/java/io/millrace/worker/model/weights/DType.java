@@ -19,7 +19,16 @@ public enum DType {
     Q5_K(256, 176),
     Q6_K(256, 210),
     IQ4_NL(32, 18),
-    IQ4_XS(256, 136);
+    IQ4_XS(256, 136),
+    F64(1, 8),
+    I64(1, 8),
+    I16(1, 2),
+    U16(1, 2),
+    U32(1, 4),
+    U64(1, 8),
+    BOOL(1, 1),
+    F8_E4M3(1, 1),
+    F8_E5M2(1, 1);
 
     private final int blockSize;
     private final int blockBytes;

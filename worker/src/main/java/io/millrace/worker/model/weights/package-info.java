@@ -1,4 +1,4 @@
-/** Stored tensors and their encodings. Imports nothing of ours. */
+/** Stored tensors, their encodings, how they become float32, and the weights hash. Imports shared errors only. */
 @NullMarked
 package io.millrace.worker.model.weights;
 
