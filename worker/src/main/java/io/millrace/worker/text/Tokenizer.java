@@ -11,7 +11,11 @@ public interface Tokenizer {
      */
     int[] encode(String text, boolean addSpecial, boolean parseSpecial);
 
-    /** Bytes the token stands for, by the rules of the golden README ("Decoding"); a control token's own text. */
+    /**
+     * Bytes the token stands for: a byte-level token for the bytes its characters map to; a sentencepiece token for its text with
+     * U+2581 as a space; {@code <0xNN>} for that byte; control, user-defined and unknown tokens for their own text. None for an
+     * id that the vocabulary does not have (models pad their output layer).
+     */
     byte[] bytes(int id);
 
     /** Control token: gives no text when special tokens are skipped. */

@@ -1,12 +1,12 @@
 package io.millrace.worker.text;
 
 /** Java strings that may hold lone surrogates. */
-final class Utf16 {
+public final class Utf16 {
 
     private Utf16() {}
 
     /** The same text with U+FFFD for each lone surrogate: what can be written as UTF-8. */
-    static String wellFormed(String text) {
+    public static String wellFormed(String text) {
         for (int i = 0; i < text.length(); i++) {
             if (Character.isSurrogate(text.charAt(i))) {
                 return replaceLone(text);

@@ -2,7 +2,8 @@ package io.millrace.worker.text;
 
 /**
  * Bytes in, characters out, one chunk at a time. Ill-formed bytes become U+FFFD, one for each maximal subpart (Unicode, section
- * 3.9 "U+FFFD Substitution of Maximal Subparts"), as soon as they are certainly ill-formed. Not thread-safe.
+ * 3.9 "U+FFFD Substitution of Maximal Subparts"), as soon as they are certainly ill-formed; only the first two bytes of an encoded surrogate wait for their
+ * third, as in Python's incremental decoder, so that the three are replaced together. Not thread-safe.
  */
 final class Utf8Decoder {
 
@@ -16,6 +17,8 @@ final class Utf8Decoder {
     private int lower = 0x80;
 
     private int upper = 0xBF;
+    /** Two bytes of an encoded surrogate wait. */
+    private boolean surrogate;
 
     /** Appends what is now certain. */
     void decode(byte[] bytes, StringBuilder out) {
@@ -36,8 +39,13 @@ final class Utf8Decoder {
                 }
                 return;
             }
-            finish(out);
+            if (codePoint == 0x0D && needed == 2 && b >= 0xA0 && b <= 0xBF) {
+                needed = 0;
+                surrogate = true;
+                return;
+            }
         }
+        finish(out);
         start(b, out);
     }
 
@@ -64,11 +72,14 @@ final class Utf8Decoder {
 
     /** The end of the bytes, or of a broken character: an unfinished one becomes U+FFFD. */
     void finish(StringBuilder out) {
-        if (needed > 0) {
+        if (surrogate) {
+            surrogate = false;
+            out.append(REPLACEMENT).append(REPLACEMENT);
+        } else if (needed > 0) {
             needed = 0;
-            lower = 0x80;
-            upper = 0xBF;
             out.append(REPLACEMENT);
         }
+        lower = 0x80;
+        upper = 0xBF;
     }
 }
