@@ -1,6 +1,7 @@
 package io.millrace.worker.backend;
 
 import io.millrace.worker.sampling.SamplingRow;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One step: a flat batch of token rows, no padding. T token rows of S sequences, R logit rows, G groups of KV layers.
@@ -14,7 +15,7 @@ import io.millrace.worker.sampling.SamplingRow;
  * @param queryStart [S+1] first row of each sequence; the last entry is T
  * @param contextLen [S] tokens of the sequence in the cache after this step (so its rows are the last of them)
  * @param blockTable [G][S][B] blocks of the sequence in order; entries beyond its context are ignored
- * @param logitRows [R] rows whose logits are wanted
+ * @param logitRows [R] rows whose logits are wanted; a row may occur several times (the n choices of a prompt)
  * @param sampling [R] how to choose the next id of each logit row; null: logits only
  * @param adapter [S] LoRA adapter of each sequence; 0 is none
  */
@@ -26,7 +27,7 @@ public record StepInputs(
         int[] contextLen,
         int[][][] blockTable,
         int[] logitRows,
-        SamplingRow[] sampling,
+        @Nullable SamplingRow[] sampling,
         int[] adapter) {
 
     /** T. */

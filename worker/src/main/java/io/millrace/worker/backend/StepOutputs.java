@@ -1,13 +1,58 @@
 package io.millrace.worker.backend;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.sampling.SampledToken;
+import io.millrace.worker.sampling.Sampler;
+import io.millrace.worker.sampling.SamplingRow;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
  * What a step gives back.
  *
  * @param sampled [R] the id chosen for each logit row, with its log probabilities where asked for; null where the row's
- *     sampling was null
+ *     sampling was null or failed
  * @param logits [R][vocabulary] raw float32 logits, only of rows whose sampling was null or asked for them; otherwise null
+ * @param errors [R] why a row could not be sampled (a NaN, nothing left to choose): its own failure, not the step's; null when
+ *     no row failed
  */
-public record StepOutputs(@Nullable SampledToken[] sampled, float @Nullable [][] logits) {}
+public record StepOutputs(
+        @Nullable SampledToken[] sampled,
+        float @Nullable [][] logits,
+        @Nullable MillraceException @Nullable [] errors) {
+
+    /** No row failed. */
+    public StepOutputs(@Nullable SampledToken[] sampled, float @Nullable [][] logits) {
+        this(sampled, logits, null);
+    }
+
+    /**
+     * Samples every row on the host.
+     *
+     * @param logits [R * vocabulary] row by row, in the order of {@code rows}
+     * @param rows [R] as {@link StepInputs#sampling}
+     */
+    public static StepOutputs sample(Sampler sampler, float[] logits, int vocabulary, @Nullable SamplingRow[] rows) {
+        SampledToken[] sampled = new SampledToken[rows.length];
+        float[][] raw = null;
+        MillraceException[] errors = null;
+        for (int r = 0; r < rows.length; r++) {
+            SamplingRow row = rows[r];
+            int at = r * vocabulary;
+            if (row == null || row.wantLogits()) {
+                raw = raw == null ? new float[rows.length][] : raw;
+                raw[r] = Arrays.copyOfRange(logits, at, at + vocabulary);
+            }
+            if (row == null) {
+                continue;
+            }
+            try {
+                sampled[r] = sampler.sample(logits, at, row);
+            } catch (MillraceException e) {
+                errors = errors == null ? new MillraceException[rows.length] : errors;
+                errors[r] = e;
+            }
+        }
+        return new StepOutputs(sampled, raw, errors);
+    }
+}

@@ -1,4 +1,4 @@
-/** The seam between the engine and what computes: step inputs and outputs, loaded models. Imports sampling. */
+/** The seam between the engine and what computes: step inputs and outputs, loaded models. Imports sampling and shared error. */
 @NullMarked
 package io.millrace.worker.backend;
 
