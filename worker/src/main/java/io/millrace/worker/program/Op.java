@@ -1,0 +1,137 @@
+package io.millrace.worker.program;
+
+import java.util.List;
+
+/**
+ * One op of a step program. Integers named x, out, weight and the like are tensor handles; {@link #NONE} means absent. The
+ * contract of each op (shapes, order of arithmetic, rounding) is {@code docs/step-program.md}.
+ */
+public sealed interface Op {
+
+    /** Handle of a tensor that is not there. */
+    int NONE = -1;
+
+    OpCode code();
+
+    /** {@code out[T, H] = table[tokens[T]] · factor}. */
+    record Embed(int table, int out, float factor) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.EMBED;
+        }
+    }
+
+    /** Root-mean-square norm over runs of {@code width} values: {@code x / sqrt(mean(x²) + eps) · (weight + offset)}. */
+    record RmsNorm(int x, int weight, int out, int width, float eps, float offset) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.RMS_NORM;
+        }
+    }
+
+    /** Linear layers that share their input: {@code outs[i] = x · weights[i]ᵀ + biases[i]}. */
+    record Linear(int x, List<Integer> weights, List<Integer> biases, List<Integer> outs) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.LINEAR;
+        }
+    }
+
+    /** Turns {@code dims} leading values of each head by the row's position; pairs (2i, 2i+1) when {@code pairs}. */
+    record Rope(int x, int out, int heads, int headDim, int dims, boolean pairs, int table) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.ROPE;
+        }
+    }
+
+    /** Writes K and V of the rows to their cache slots, in layer {@code layer} of KV group {@code group}. */
+    record KvWrite(int k, int v, int group, int layer) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.KV_WRITE;
+        }
+    }
+
+    /** Causal attention over the paged cache. */
+    record Attention(
+            int q,
+            int out,
+            int group,
+            int layer,
+            int heads,
+            int kvHeads,
+            int keyDim,
+            int valueDim,
+            int window,
+            float scale,
+            float softCap)
+            implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.ATTENTION;
+        }
+    }
+
+    /** {@code out = f(gate) · up}. */
+    record Gated(int gate, int up, int out, Function function) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.GATED;
+        }
+
+        /** Numbers in the encoded form are the ordinals. */
+        public enum Function {
+            SILU,
+            GELU_TANH
+        }
+    }
+
+    /** {@code out = a + b · factor}. */
+    record Add(int a, int b, int out, float factor) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.ADD;
+        }
+    }
+
+    /** {@code out = x · factor}. */
+    record Scale(int x, int out, float factor) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.SCALE;
+        }
+    }
+
+    /** {@code out = tanh(x / cap) · cap}. */
+    record SoftCap(int x, int out, float cap) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.SOFT_CAP;
+        }
+    }
+
+    /** {@code out[R, H] = x[logitRows[R]]}. */
+    record GatherRows(int x, int out) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.GATHER_ROWS;
+        }
+    }
+
+    /** {@code out[R, vocabulary] = x · weightᵀ · factor}, then the soft cap unless 0. */
+    record Logits(int x, int weight, int out, float factor, float softCap) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.LOGITS;
+        }
+    }
+
+    /** Chooses an id for each logit row; the ids stay where the next step's tokens may refer to them. */
+    record Sample(int logits) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.SAMPLE;
+        }
+    }
+}

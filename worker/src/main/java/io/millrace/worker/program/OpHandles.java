@@ -1,0 +1,56 @@
+package io.millrace.worker.program;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** Which tensors an op reads and writes: what liveness and checks need. */
+public final class OpHandles {
+
+    private OpHandles() {}
+
+    /** Handles read, without {@link Op#NONE}. */
+    public static List<Integer> reads(Op op) {
+        return switch (op) {
+            case Op.Embed o -> List.of(o.table());
+            case Op.RmsNorm o -> List.of(o.x(), o.weight());
+            case Op.Linear o -> linear(o);
+            case Op.Rope o -> List.of(o.x());
+            case Op.KvWrite o -> List.of(o.k(), o.v());
+            case Op.Attention o -> List.of(o.q());
+            case Op.Gated o -> List.of(o.gate(), o.up());
+            case Op.Add o -> List.of(o.a(), o.b());
+            case Op.Scale o -> List.of(o.x());
+            case Op.SoftCap o -> List.of(o.x());
+            case Op.GatherRows o -> List.of(o.x());
+            case Op.Logits o -> List.of(o.x(), o.weight());
+            case Op.Sample o -> List.of(o.logits());
+        };
+    }
+
+    /** Handles written. */
+    public static List<Integer> writes(Op op) {
+        return switch (op) {
+            case Op.Embed o -> List.of(o.out());
+            case Op.RmsNorm o -> List.of(o.out());
+            case Op.Linear o -> o.outs();
+            case Op.Rope o -> List.of(o.out());
+            case Op.Attention o -> List.of(o.out());
+            case Op.Gated o -> List.of(o.out());
+            case Op.Add o -> List.of(o.out());
+            case Op.Scale o -> List.of(o.out());
+            case Op.SoftCap o -> List.of(o.out());
+            case Op.GatherRows o -> List.of(o.out());
+            case Op.Logits o -> List.of(o.out());
+            case Op.KvWrite o -> List.of();
+            case Op.Sample o -> List.of();
+        };
+    }
+
+    private static List<Integer> linear(Op.Linear op) {
+        List<Integer> result = new ArrayList<>();
+        result.add(op.x());
+        result.addAll(op.weights());
+        op.biases().stream().filter(b -> b != Op.NONE).forEach(result::add);
+        return result;
+    }
+}
