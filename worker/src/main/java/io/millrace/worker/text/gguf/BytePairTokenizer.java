@@ -1,5 +1,6 @@
 package io.millrace.worker.text.gguf;
 
+import io.millrace.worker.text.ByteAlphabet;
 import io.millrace.worker.text.Tokenizer;
 import java.nio.charset.StandardCharsets;
 import java.text.Normalizer;

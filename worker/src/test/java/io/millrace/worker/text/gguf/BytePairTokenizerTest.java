@@ -55,6 +55,8 @@ class BytePairTokenizerTest {
             }
         }
         assertThat(words).isGreaterThan(90);
+        assertThat(tokenizer.vocabularySize())
+                .isEqualTo(cases.get("vocabulary_size").intValue());
         TokenizerGolden.verify(tokenizer, cases);
         TokenizerGolden.verifyLoneSurrogates(tokenizer);
     }

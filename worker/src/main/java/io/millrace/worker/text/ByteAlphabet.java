@@ -1,4 +1,4 @@
-package io.millrace.worker.text.gguf;
+package io.millrace.worker.text;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
@@ -7,14 +7,14 @@ import java.util.Arrays;
  * GPT-2's way to write bytes as visible characters: printable Latin-1 bytes as themselves, the others, in order, as U+0100 and
  * on. (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019; the table is in their code.)
  */
-final class ByteAlphabet {
+public final class ByteAlphabet {
 
     private static final int CHARS = 0x100 + 68;
 
     private final char[] charOf = new char[256];
     private final short[] byteOf = new short[CHARS];
 
-    ByteAlphabet() {
+    public ByteAlphabet() {
         Arrays.fill(byteOf, (short) -1);
         int next = 0x100;
         for (int b = 0; b < 256; b++) {
@@ -24,12 +24,12 @@ final class ByteAlphabet {
         }
     }
 
-    char charOf(int b) {
+    public char charOf(int b) {
         return charOf[b];
     }
 
     /** The bytes that the characters stand for; the UTF-8 bytes of the text if one is not of the alphabet. */
-    byte[] bytes(String token) {
+    public byte[] bytes(String token) {
         byte[] bytes = new byte[token.length()];
         for (int i = 0; i < bytes.length; i++) {
             char c = token.charAt(i);
