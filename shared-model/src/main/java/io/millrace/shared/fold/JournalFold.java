@@ -481,17 +481,19 @@ public final class JournalFold {
     public Usage usage() {
         int reasoning = 0;
         int prompt = promptLength;
+        int cached = cachedTokens;
         for (Choice choice : choices) {
             End end = choice.end();
             if (end != null) {
                 reasoning += end.getUsage().getReasoningTokens();
                 prompt = Math.max(prompt, end.getUsage().getPromptTokens());
+                cached = Math.max(cached, end.getUsage().getCachedTokens());
             }
         }
         return Usage.newBuilder()
                 .setPromptTokens(prompt)
                 .setCompletionTokens(acceptedTotal())
-                .setCachedTokens(cachedTokens)
+                .setCachedTokens(cached)
                 .setReasoningTokens(reasoning)
                 .build();
     }

@@ -1,0 +1,414 @@
+package io.millrace.worker.journal;
+
+import com.google.protobuf.ByteString;
+import io.millrace.shared.log.Clock;
+import io.millrace.shared.proto.Claim;
+import io.millrace.shared.proto.Dispatch;
+import io.millrace.shared.proto.End;
+import io.millrace.shared.proto.Fail;
+import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.Output;
+import io.millrace.shared.proto.Refuse;
+import io.millrace.shared.proto.RunningAttempt;
+import io.millrace.shared.proto.Submit;
+import io.millrace.shared.proto.Tokens;
+import io.millrace.shared.proto.Usage;
+import io.millrace.shared.proto.Yield;
+import io.millrace.worker.engine.GenerationListener;
+import io.millrace.worker.sampling.SampledToken;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * One attempt at one request on this worker: turns what the engine says into journal records, in its order.
+ *
+ * <p>It is over when it has written its last record, was cancelled, or when an append failed: then nothing more is written except a YIELD.
+ * Thread-safe: engine, log and reader threads call in; the lock is held only for moments.
+ */
+final class Execution implements GenerationListener {
+
+    private static final int EARLY_TOKENS = 4;
+
+    /** What an execution tells its worker. */
+    interface Owner {
+
+        /** Nothing more will be generated; the engine may still have it. */
+        void onStopped(Execution execution);
+
+        /** Nothing more will be written, and what was written is confirmed or lost: forget it. */
+        void onOver(Execution execution);
+
+        /** Its prompt is in the cache now. */
+        void onPrefilled(Execution execution, List<Long> prefixHashes, int promptTokens);
+    }
+
+    private enum Phase {
+        PREPARING,
+        WAITING,
+        PREFILL,
+        DECODE,
+        OVER
+    }
+
+    private final String id;
+    private final long req;
+    private final int partition;
+    private final Dispatch dispatch;
+    private final ByteString aid;
+    private final String key;
+    private final HostedModel model;
+    private final WorkerIdentity worker;
+    private final JournalWriter writer;
+    private final Clock clock;
+    private final WorkerMetrics metrics;
+    private final ExecutionSpans spans;
+    private final Owner owner;
+    private final long receivedNanos;
+
+    private Phase phase = Phase.PREPARING;
+    private boolean claimed;
+    private List<Long> prefixHashes = List.of();
+    private int[] counts = new int[0];
+    private boolean[] ended = new boolean[0];
+    private long[] lastTokenNanos = new long[0];
+    private int promptTokens;
+    private int cachedTokens;
+    private int produced;
+    private long scheduledNanos;
+    private long firstNanos;
+    private int outputs;
+
+    Execution(
+            String id,
+            long req,
+            int partition,
+            Dispatch dispatch,
+            ByteString aid,
+            HostedModel model,
+            WorkerIdentity worker,
+            JournalWriter writer,
+            Clock clock,
+            WorkerMetrics metrics,
+            ExecutionSpans spans,
+            Owner owner) {
+        this.id = id;
+        this.req = req;
+        this.partition = partition;
+        this.dispatch = dispatch;
+        this.aid = aid;
+        this.key = hex(aid);
+        this.model = model;
+        this.worker = worker;
+        this.writer = writer;
+        this.clock = clock;
+        this.metrics = metrics;
+        this.spans = spans;
+        this.owner = owner;
+        this.receivedNanos = clock.nanos();
+        // A router's CLAIM stands in the journal already.
+        this.claimed = dispatch.getAttempt() > 1;
+    }
+
+    static String hex(ByteString aid) {
+        return java.util.HexFormat.of().formatHex(aid.toByteArray());
+    }
+
+    String key() {
+        return key;
+    }
+
+    HostedModel model() {
+        return model;
+    }
+
+    Dispatch dispatch() {
+        return dispatch;
+    }
+
+    boolean is(String otherId, long otherReq, int otherPartition) {
+        return req == otherReq && partition == otherPartition && id.equals(otherId);
+    }
+
+    String describe() {
+        return "request " + id + ", attempt " + dispatch.getAttempt();
+    }
+
+    synchronized boolean isOver() {
+        return phase == Phase.OVER;
+    }
+
+    /** It has not begun in the engine. */
+    synchronized boolean isIdle() {
+        return phase == Phase.PREPARING || phase == Phase.WAITING;
+    }
+
+    /** As the heartbeats list it. */
+    synchronized RunningAttempt listed() {
+        return RunningAttempt.newBuilder()
+                .setId(id)
+                .setReq(req)
+                .setPartition(partition)
+                .setAid(claimed ? aid : ByteString.EMPTY)
+                .setAttempt(dispatch.getAttempt())
+                .setEarly(phase == Phase.PREFILL || (phase == Phase.DECODE && produced < EARLY_TOKENS))
+                .build();
+    }
+
+    /**
+     * Claims attempt 1 in the journal, or for a later one checks that this worker came to the same prompt.
+     *
+     * @return false when it may not run: it was cancelled meanwhile, or the prompts differ
+     */
+    synchronized boolean claim(Submit submit, int promptLength, long promptHash, List<int[]> accepted, boolean[] over) {
+        if (phase != Phase.PREPARING) {
+            return false;
+        }
+        promptTokens = promptLength;
+        prefixHashes = submit.getPrefixHashList();
+        counts = accepted.stream().mapToInt(ids -> ids.length).toArray();
+        ended = over.clone();
+        lastTokenNanos = new long[counts.length];
+        spans.request(submit, promptLength);
+        if (dispatch.getAttempt() == 1) {
+            claimed = true;
+            append(record().setClaim(claimRecord(promptLength, promptHash)));
+            if (isOver()) {
+                return false;
+            }
+        } else if (dispatch.getPromptHash() != 0 && dispatch.getPromptHash() != promptHash) {
+            fail(500, "prompt_mismatch", "this worker made another prompt of the request than the worker before");
+            return false;
+        }
+        phase = Phase.WAITING;
+        metrics.started(promptLength);
+        return true;
+    }
+
+    private Claim.Builder claimRecord(int promptLength, long promptHash) {
+        return Claim.newBuilder()
+                .setAttempt(dispatch.getAttempt())
+                .setAid(aid)
+                .setWorker(worker.id())
+                .setIncarnation(worker.incarnation())
+                .setSlot(worker.slot())
+                .setWeightsHash(model.weightsHash())
+                .setTokenizerHash(model.tokenizerHash())
+                .setNumericsId(model.numericsId())
+                .setPromptLength(promptLength)
+                .setPromptHash(promptHash)
+                .setSolo(dispatch.getSolo())
+                .setTrace(spans.trace());
+    }
+
+    /** Validation said no. */
+    synchronized void refuse(Preparation.Refused refusal) {
+        if (phase != Phase.PREPARING) {
+            return;
+        }
+        if (claimed) {
+            fail(refusal.status(), refusal.code(), refusal.message());
+            return;
+        }
+        finish(
+                "refused",
+                record().setRefuse(Refuse.newBuilder()
+                        .setAttempt(dispatch.getAttempt())
+                        .setStatus(refusal.status())
+                        .setCode(refusal.code())
+                        .setMessage(refusal.message())
+                        .setParam(refusal.param())));
+        spans.stopped(refusal.code(), false);
+    }
+
+    /**
+     * Hands the attempt back: nothing more of it counts. One that is not claimed yet is claimed first, so that the router may
+     * fence at once.
+     */
+    synchronized void giveBack(String cause) {
+        if (phase == Phase.OVER) {
+            return;
+        }
+        phase = Phase.OVER;
+        if (!claimed) {
+            claimed = true;
+            append(record().setClaim(claimRecord(0, 0)));
+        }
+        var yield = Yield.newBuilder().setAid(aid).setCause(cause);
+        for (int count : counts) {
+            yield.addCounts(count);
+        }
+        finish("yielded", record().setYield(yield));
+        spans.stopped(cause, false);
+        owner.onStopped(this);
+    }
+
+    /** Stops without a word: someone else has the request, or it has ended. */
+    synchronized void drop(String cause) {
+        if (phase == Phase.OVER) {
+            return;
+        }
+        phase = Phase.OVER;
+        metrics.outcome("cancelled");
+        spans.stopped(cause, false);
+        owner.onStopped(this);
+        owner.onOver(this);
+    }
+
+    private void fail(int status, String code, String message) {
+        finish(
+                "failed",
+                record().setFail(Fail.newBuilder()
+                        .setAttempt(dispatch.getAttempt())
+                        .setAid(aid)
+                        .setN(Arrays.stream(counts).sum())
+                        .setStatus(status)
+                        .setCode(code)
+                        .setMessage(message)));
+        spans.stopped(code, true);
+        owner.onStopped(this);
+    }
+
+    @Override
+    public synchronized void onScheduled(int cached) {
+        if (phase == Phase.WAITING) {
+            phase = Phase.PREFILL;
+            cachedTokens = cached;
+            scheduledNanos = clock.nanos();
+            metrics.scheduled(scheduledNanos - receivedNanos);
+            spans.scheduled(cached);
+        }
+    }
+
+    @Override
+    public synchronized void onTokens(int choice, int start, List<SampledToken> tokens, String text) {
+        if (phase == Phase.OVER) {
+            return;
+        }
+        long now = clock.nanos();
+        first(now);
+        var out = Tokens.newBuilder()
+                .setAid(aid)
+                .setChoice(choice)
+                .setStart(start)
+                .setText(text);
+        for (SampledToken token : tokens) {
+            out.addIds(token.id());
+            if (!Float.isNaN(token.logprob())) {
+                out.addLogprobs(Logprobs.of(token, model));
+            }
+        }
+        append(record().setTokens(out));
+        produced += tokens.size();
+        counts[choice] = start + tokens.size();
+        metrics.tokens(tokens.size(), lastTokenNanos[choice] == 0 ? 0 : now - lastTokenNanos[choice]);
+        lastTokenNanos[choice] = now;
+    }
+
+    private void first(long now) {
+        if (phase == Phase.DECODE) {
+            return;
+        }
+        if (scheduledNanos == 0) {
+            scheduledNanos = now;
+        }
+        phase = Phase.DECODE;
+        firstNanos = now;
+        metrics.first(now - receivedNanos, now - scheduledNanos);
+        spans.firstToken();
+        owner.onPrefilled(this, prefixHashes, promptTokens);
+    }
+
+    @Override
+    public synchronized void onPromptLogprobs(List<SampledToken> tokens) {
+        if (phase == Phase.OVER) {
+            return;
+        }
+        var all = Tokens.newBuilder();
+        for (SampledToken token : tokens) {
+            all.addIds(token.id()).addLogprobs(Logprobs.of(token, model));
+        }
+        append(record().setOutput(Output.newBuilder()
+                .setAid(aid)
+                .setIndex(outputs++)
+                .setPart(0)
+                .setLast(true)
+                .setKind("prompt_logprobs")
+                .setData(all.build().toByteString())));
+    }
+
+    @Override
+    public synchronized void onEnd(int choice, int n, String finishReason, String stopReason, String text) {
+        if (phase == Phase.OVER) {
+            return;
+        }
+        long now = clock.nanos();
+        first(now);
+        ended[choice] = true;
+        JournalRecord.Builder record = record().setEnd(End.newBuilder()
+                .setAid(aid)
+                .setChoice(choice)
+                .setN(n)
+                .setFinishReason(finishReason)
+                .setStopReason(stopReason)
+                .setText(text)
+                .setInexact(isInexact())
+                .setUsage(Usage.newBuilder()
+                        .setPromptTokens(promptTokens)
+                        .setCompletionTokens(n)
+                        .setCachedTokens(cachedTokens)));
+        for (boolean over : ended) {
+            if (!over) {
+                append(record);
+                return;
+            }
+        }
+        finish("finished", record);
+        metrics.ended(now - firstNanos);
+        spans.finished(Arrays.stream(counts).sum(), finishReason);
+    }
+
+    private boolean isInexact() {
+        return !dispatch.getNumericsId().isEmpty()
+                && !dispatch.getNumericsId().equals(model.numericsId())
+                && dispatch.getAcceptedList().stream().anyMatch(each -> each.getIdsCount() > 0);
+    }
+
+    @Override
+    public synchronized void onFailure(String code, String message, boolean retryable) {
+        if (phase == Phase.OVER) {
+            return;
+        }
+        if (retryable) {
+            giveBack(code);
+        } else {
+            boolean late = code.toLowerCase(Locale.ROOT).contains("deadline");
+            fail(late ? 504 : 500, code, message);
+        }
+    }
+
+    @Override
+    public void onCancelled() {
+        drop("cancelled");
+    }
+
+    private JournalRecord.Builder record() {
+        return JournalRecord.newBuilder().setId(id).setReq(req);
+    }
+
+    /** Appends a record that more may follow. */
+    private void append(JournalRecord.Builder record) {
+        writer.journal(partition, record.build()).whenComplete((offset, error) -> {
+            if (error != null) {
+                giveBack("fault");
+            }
+        });
+    }
+
+    /** Appends the last record; the worker forgets the execution once it is confirmed, or known not to be. */
+    private void finish(String outcome, JournalRecord.Builder last) {
+        phase = Phase.OVER;
+        metrics.outcome(outcome);
+        writer.journal(partition, last.build()).whenComplete((offset, error) -> owner.onOver(this));
+    }
+}

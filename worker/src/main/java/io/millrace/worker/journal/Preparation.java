@@ -1,0 +1,19 @@
+package io.millrace.worker.journal;
+
+import io.millrace.worker.engine.GenerationRequest;
+
+/** What became of a request's validation. */
+public sealed interface Preparation {
+
+    /** The engine may run it. */
+    record Ready(GenerationRequest request) implements Preparation {}
+
+    /**
+     * It is refused, everywhere and for ever.
+     *
+     * @param status HTTP status, 4xx
+     * @param code OpenAI's error code, such as {@code context_length_exceeded}
+     * @param param the request's field that is wrong, or empty
+     */
+    record Refused(int status, String code, String message, String param) implements Preparation {}
+}

@@ -1,0 +1,85 @@
+package io.millrace.worker.journal;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.log.Clock;
+import io.millrace.shared.proto.Sampling;
+import io.millrace.shared.proto.Submit;
+import io.millrace.shared.proto.TokenIds;
+import io.millrace.worker.engine.GenerationListener;
+import io.millrace.worker.sampling.SampledToken;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Runs a few tokens through a model before it is offered, so that the first client does not pay for lazy set-up. Stateless. */
+final class WarmUp {
+
+    private static final Logger LOG = LoggerFactory.getLogger(WarmUp.class);
+    private static final Duration PATIENCE = Duration.ofMinutes(5);
+    private static final int PROMPT_TOKENS = 16;
+
+    private WarmUp() {}
+
+    /** Blocks until it is done; throws MR-WRK-005 when the model cannot do it. */
+    static void run(HostedModel model, Clock clock) throws InterruptedException {
+        var prompt = TokenIds.newBuilder();
+        for (int i = 0; i < PROMPT_TOKENS; i++) {
+            prompt.addIds(i);
+        }
+        Submit submit = Submit.newBuilder()
+                .setModel(model.name())
+                .setCreatedMs(clock.wallMs())
+                .setDeadlineMs(clock.wallMs() + PATIENCE.toMillis())
+                .setCacheSalt("warm-up")
+                .setPromptIds(prompt)
+                .setN(1)
+                .setSampling(
+                        Sampling.newBuilder().setTemperature(0).setMaxTokens(3).setIgnoreEos(true))
+                .build();
+        long start = clock.nanos();
+        switch (model.prepare("warm-up", submit, List.of(new int[0]), new boolean[1], false)) {
+            case Preparation.Refused refused -> LOG.info("no warm-up of {}: {}", model.name(), refused.message());
+            case Preparation.Ready ready -> {
+                var done = new CompletableFuture<Void>();
+                model.engine().submit(ready.request(), new Listener(done));
+                await(model, done);
+                LOG.info("{} is warm after {} ms", model.name(), (clock.nanos() - start) / 1_000_000);
+            }
+        }
+    }
+
+    private static void await(HostedModel model, CompletableFuture<Void> done) throws InterruptedException {
+        try {
+            done.get(PATIENCE.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (ExecutionException | TimeoutException e) {
+            String why = e.getCause() == null
+                    ? "not done within " + PATIENCE.toMinutes() + " min"
+                    : String.valueOf(e.getCause().getMessage());
+            throw new MillraceException(
+                    "MR-WRK-005",
+                    "the warm-up of " + model.name() + " failed: " + why + ". The model cannot be served",
+                    e);
+        }
+    }
+
+    private record Listener(CompletableFuture<Void> done) implements GenerationListener {
+
+        @Override
+        public void onTokens(int choice, int start, List<SampledToken> tokens, String text) {}
+
+        @Override
+        public void onEnd(int choice, int n, String finishReason, String stopReason, String text) {
+            done.complete(null);
+        }
+
+        @Override
+        public void onFailure(String code, String message, boolean retryable) {
+            done.completeExceptionally(new MillraceException(code, message));
+        }
+    }
+}

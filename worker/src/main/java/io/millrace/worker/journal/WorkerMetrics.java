@@ -1,0 +1,135 @@
+package io.millrace.worker.journal;
+
+import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.FunctionCounter;
+import io.micrometer.core.instrument.Gauge;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Tags;
+import io.micrometer.core.instrument.Timer;
+import io.millrace.worker.engine.Engine;
+import io.millrace.worker.engine.EngineLoad;
+import java.time.Duration;
+import java.util.function.ToDoubleFunction;
+
+/**
+ * Measures of one model on one worker, under the names that users of vLLM know (docs/configuration.md has the list). Tags:
+ * {@code model_name}, {@code worker}. Thread-safe.
+ */
+final class WorkerMetrics {
+
+    private static final Duration[] LATENCY =
+            buckets(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 60_000);
+    private static final Duration[] TOKEN = buckets(1, 2, 5, 10, 15, 20, 30, 50, 75, 100, 200, 500, 1_000, 5_000);
+
+    private final MeterRegistry registry;
+    private final Tags tags;
+    private final Timer firstToken;
+    private final Timer betweenTokens;
+    private final Timer queue;
+    private final Timer prefill;
+    private final Timer decode;
+    private final Counter promptTokens;
+    private final Counter generationTokens;
+
+    WorkerMetrics(MeterRegistry registry, String worker, HostedModel model) {
+        this.registry = registry;
+        this.tags = Tags.of("model_name", model.name(), "worker", worker);
+        this.firstToken = timer("millrace.worker.time.to.first.token", "Assignment read to first token", LATENCY);
+        this.betweenTokens = timer("millrace.inter.token.latency", "Between two tokens of a choice", TOKEN);
+        this.queue = timer("millrace.worker.queue.time", "Assignment read to begin of prefill", LATENCY);
+        this.prefill = timer("millrace.request.prefill.time", "Begin of prefill to first token", LATENCY);
+        this.decode = timer("millrace.request.decode.time", "First token to end", LATENCY);
+        this.promptTokens = counter("millrace.prompt.tokens", "Prompt tokens of started attempts");
+        this.generationTokens = counter("millrace.generation.tokens", "Tokens generated");
+        Engine engine = model.engine();
+        gauge("millrace.num.requests.running", "Sequences in the batch", engine, EngineLoad::running);
+        gauge("millrace.num.requests.waiting", "Requests that wait in the engine", engine, EngineLoad::waiting);
+        gauge("millrace.kv.cache.usage.perc", "KV blocks in use, 0 to 1", engine, WorkerMetrics::usage);
+        function(
+                "millrace.prefix.cache.queries",
+                "Prompt tokens looked up in the prefix cache",
+                engine,
+                EngineLoad::prefixQueries);
+        function(
+                "millrace.prefix.cache.hits",
+                "Prompt tokens found in the prefix cache",
+                engine,
+                EngineLoad::prefixHits);
+        function("millrace.num.preemptions", "Sequences preempted", engine, EngineLoad::preemptions);
+        function("millrace.engine.steps", "Steps of the engine", engine, EngineLoad::steps);
+    }
+
+    private static Duration[] buckets(int... ms) {
+        Duration[] all = new Duration[ms.length];
+        for (int i = 0; i < ms.length; i++) {
+            all[i] = Duration.ofMillis(ms[i]);
+        }
+        return all;
+    }
+
+    private static double usage(EngineLoad load) {
+        return load.kvBlocksTotal() == 0 ? 0 : 1 - (double) load.kvBlocksFree() / load.kvBlocksTotal();
+    }
+
+    private Timer timer(String name, String description, Duration[] buckets) {
+        return Timer.builder(name)
+                .description(description)
+                .tags(tags)
+                .serviceLevelObjectives(buckets)
+                .register(registry);
+    }
+
+    private Counter counter(String name, String description) {
+        return Counter.builder(name).description(description).tags(tags).register(registry);
+    }
+
+    private void gauge(String name, String description, Engine engine, ToDoubleFunction<EngineLoad> value) {
+        Gauge.builder(name, engine, e -> value.applyAsDouble(e.load()))
+                .description(description)
+                .tags(tags)
+                .register(registry);
+    }
+
+    private void function(String name, String description, Engine engine, ToDoubleFunction<EngineLoad> value) {
+        FunctionCounter.builder(name, engine, e -> value.applyAsDouble(e.load()))
+                .description(description)
+                .tags(tags)
+                .register(registry);
+    }
+
+    void started(int prompt) {
+        promptTokens.increment(prompt);
+    }
+
+    void scheduled(long queuedNanos) {
+        queue.record(Duration.ofNanos(queuedNanos));
+    }
+
+    void first(long sinceReceivedNanos, long sinceScheduledNanos) {
+        firstToken.record(Duration.ofNanos(sinceReceivedNanos));
+        prefill.record(Duration.ofNanos(sinceScheduledNanos));
+    }
+
+    /** New tokens of a choice, that long after its last ones; {@code gapNanos} 0 for its first. */
+    void tokens(int count, long gapNanos) {
+        generationTokens.increment(count);
+        if (gapNanos > 0) {
+            for (int i = 0; i < count; i++) {
+                betweenTokens.record(Duration.ofNanos(gapNanos / count));
+            }
+        }
+    }
+
+    void ended(long decodeNanos) {
+        decode.record(Duration.ofNanos(decodeNanos));
+    }
+
+    /** An attempt is over: {@code finished}, {@code failed}, {@code yielded}, {@code refused} or {@code cancelled}. */
+    void outcome(String outcome) {
+        Counter.builder("millrace.worker.attempts")
+                .description("Attempts that are over, by outcome")
+                .tags(tags.and("outcome", outcome))
+                .register(registry)
+                .increment();
+    }
+}
