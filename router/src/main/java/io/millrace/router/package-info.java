@@ -1,4 +1,4 @@
-/** TODO. */
+/** The router: admission, queue, placement, fail-over. Imports shared-model. */
 @NullMarked
 package io.millrace.router;
 

@@ -1,0 +1,82 @@
+package io.millrace.router.core;
+
+import com.google.protobuf.ByteString;
+import io.millrace.router.core.membership.Worker;
+
+/** Which execution a request is with: a process of a worker, and the attempt that it runs or shall run. */
+final class Binding implements Worker.Load {
+
+    final String worker;
+    final long incarnation;
+    final int slot;
+    final int attempt;
+    final String model;
+    final long promptTokens;
+    final boolean solo;
+    /** Empty while attempt 1 runs on an assignment without a record. */
+    ByteString aid;
+    /** When it was bound, then when its assignment was acknowledged; see LogProgress.elapsedMs. */
+    long sinceMs;
+    /** Time of append of its claim; 0 while there is none. */
+    long claimedMs;
+
+    long slotOffset = -1;
+    /** An assignment for it was appended by this router, or is on its way. */
+    boolean sent;
+
+    boolean sendFailed;
+    /** Its worker has listed it. */
+    boolean listed;
+    /** Whether it was in its first prefill or steps when last listed. */
+    boolean early = true;
+    /** When its worker's beats began to leave it out, see LogProgress.elapsedMs; -1 while they do not. */
+    long missingMs = -1;
+    /** Router's clock at dispatch or adoption. */
+    long startedMs;
+
+    Binding(
+            String worker,
+            long incarnation,
+            int slot,
+            int attempt,
+            ByteString aid,
+            String model,
+            long promptTokens,
+            boolean solo,
+            long sinceMs) {
+        this.worker = worker;
+        this.incarnation = incarnation;
+        this.slot = slot;
+        this.attempt = attempt;
+        this.aid = aid;
+        this.model = model;
+        this.promptTokens = promptTokens;
+        this.solo = solo;
+        this.sinceMs = sinceMs;
+    }
+
+    @Override
+    public String model() {
+        return model;
+    }
+
+    @Override
+    public long slotOffset() {
+        return slotOffset;
+    }
+
+    @Override
+    public long promptTokens() {
+        return promptTokens;
+    }
+
+    @Override
+    public boolean solo() {
+        return solo;
+    }
+
+    /** Whether its worker claimed, or the router did for it. */
+    boolean claimed() {
+        return !aid.isEmpty();
+    }
+}

@@ -1,0 +1,55 @@
+package io.millrace.router.core;
+
+import io.millrace.router.core.membership.Worker;
+import io.millrace.router.core.membership.Workers;
+import io.millrace.shared.proto.ModelCredit;
+import io.millrace.shared.proto.ServedModel;
+import java.util.ArrayList;
+import java.util.List;
+
+/** What this router may still admit for each model, as its beats say. */
+final class Credits {
+
+    private final Context context;
+
+    Credits(Context context) {
+        this.context = context;
+    }
+
+    List<ModelCredit> now() {
+        List<ModelCredit> credits = new ArrayList<>();
+        for (String name : context.workers.models()) {
+            Workers.Offer offer = context.workers.offer(name);
+            if (offer == null) {
+                continue;
+            }
+            ServedModel model = offer.model();
+            int queued = context.queues.size(name);
+            credits.add(ModelCredit.newBuilder()
+                    .setModel(name)
+                    .setCredits(Math.max(0, context.config.queueing().queuedPerModelMax() - queued))
+                    .setQueued(queued)
+                    .setQueuedTokens(context.queues.tokens(name))
+                    .setDrainRate(context.stats.drainRate(name, context.nowMs))
+                    .setWorkers(offer.workers())
+                    .setMaxModelLen(contextOf(name, offer.weightsHash(), model.getMaxModelLen()))
+                    .setNumericsId(model.getNumericsId())
+                    .setDtype(model.getDtype())
+                    .setParameters(model.getParameters())
+                    .addAllAliases(model.getAliasesList())
+                    .addAllTasks(model.getTasksList())
+                    .build());
+        }
+        return credits;
+    }
+
+    /** The shortest context of the workers that may get the request. */
+    private int contextOf(String name, long weightsHash, int first) {
+        int least = first;
+        for (Worker worker : context.workers.candidates(name, weightsHash)) {
+            ServedModel model = worker.model(name);
+            least = model == null ? least : Math.min(least, model.getMaxModelLen());
+        }
+        return least;
+    }
+}

@@ -1,0 +1,100 @@
+package io.millrace.router.core;
+
+import io.millrace.router.core.membership.Worker;
+import io.millrace.shared.fold.JournalFold;
+import org.jspecify.annotations.Nullable;
+
+/** Judges whether the execution of a request still goes on. Being wrong costs compute, never correctness. */
+final class Supervisor {
+
+    static final String WORKER_LOST = "worker_lost";
+    /** Tokens of an attempt that still count as its first steps. */
+    static final int EARLY_TOKENS = 4;
+
+    /** Why an execution is over; {@code crash}: its process died, perhaps of it. */
+    record Loss(String cause, boolean crash) {}
+
+    private static final Loss GAP = new Loss("gap", false);
+    private static final Loss YIELD = new Loss("yield", false);
+    private static final Loss LOST = new Loss(WORKER_LOST, true);
+    private static final Loss RESTARTED = new Loss("restarted", true);
+    private static final Loss UNDELIVERED = new Loss("undelivered", false);
+    private static final Loss UNLISTED = new Loss("unlisted", false);
+    private static final Loss UNCLAIMED = new Loss("unclaimed", false);
+
+    private final Context context;
+    private final Slots slots;
+
+    Supervisor(Context context, Slots slots) {
+        this.context = context;
+        this.slots = slots;
+    }
+
+    /** Why the execution is over; null while it goes on. May send its assignment again. */
+    @Nullable
+    Loss inspect(Request request, JournalFold journal, Binding binding) {
+        if (binding.claimed() && journal.aid().equals(binding.aid)) {
+            if (journal.yielded()) {
+                return YIELD;
+            }
+            if (journal.dead()) {
+                return GAP;
+            }
+        }
+        Worker worker = context.workers.find(binding.worker);
+        long bound = context.workers.progress().elapsedMs() - binding.sinceMs;
+        if (worker != null && worker.retired(binding.incarnation)) {
+            return RESTARTED;
+        }
+        if (worker == null || worker.incarnation() != binding.incarnation) {
+            return bound >= context.config.timing().unclaimedAfterMs() ? LOST : null;
+        }
+        if (!context.workers.live(worker)) {
+            return LOST;
+        }
+        if (binding.sendFailed) {
+            if (!binding.claimed()) {
+                return UNDELIVERED;
+            }
+            slots.dispatch(request, journal, binding);
+            return null;
+        }
+        return listing(request, journal, binding, worker, bound);
+    }
+
+    private @Nullable Loss listing(Request request, JournalFold journal, Binding binding, Worker worker, long boundMs) {
+        boolean byAid = binding.claimed() && worker.lists(binding.aid);
+        if (byAid || (journal.attemptTokens() == 0 && worker.lists(request.partition.number(), request.req))) {
+            binding.listed = true;
+            binding.early = !byAid || worker.early(binding.aid);
+            binding.missingMs = -1;
+            return null;
+        }
+        boolean ownSendPending = binding.sent && binding.slotOffset < 0;
+        boolean began = binding.listed || journal.attemptTokens() > 0 || (binding.claimed() && !byRouter(journal));
+        if (began) {
+            if (worker.lastMs() <= Math.max(binding.claimedMs, journal.lastOutputMs())) {
+                return null;
+            }
+            long elapsed = context.workers.progress().elapsedMs();
+            if (binding.missingMs < 0) {
+                binding.missingMs = elapsed;
+            }
+            return elapsed - binding.missingMs >= context.config.timing().unlistedAfterMs() ? UNLISTED : null;
+        }
+        if (ownSendPending || boundMs < context.config.timing().unclaimedAfterMs()) {
+            return null;
+        }
+        if (binding.claimed() && !binding.sent) {
+            binding.sinceMs = context.workers.progress().elapsedMs();
+            slots.dispatch(request, journal, binding);
+            return null;
+        }
+        return UNCLAIMED;
+    }
+
+    private static boolean byRouter(JournalFold journal) {
+        var claim = journal.claim();
+        return claim != null && claim.getFence();
+    }
+}

@@ -1,0 +1,209 @@
+package io.millrace.router.core.membership;
+
+import com.google.protobuf.ByteString;
+import io.millrace.shared.proto.RunningAttempt;
+import io.millrace.shared.proto.ServedModel;
+import io.millrace.shared.proto.WorkerBeat;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/** A worker process as its beats describe it, and what this router has sent it since. Not thread-safe. */
+public final class Worker {
+
+    /** Something this router has sent, or is about to send, to a worker. */
+    public interface Load {
+
+        String model();
+
+        /** Offset of the assignment in the worker's slot; -1 while it is not known. */
+        long slotOffset();
+
+        /** Prompt tokens it brings. */
+        long promptTokens();
+
+        boolean solo();
+    }
+
+    private record Key(int partition, long req) {}
+
+    private final String id;
+    private WorkerBeat beat;
+    private long lastMs;
+    private long firstMs;
+    private boolean suspected;
+    private long lostMs = Long.MIN_VALUE;
+    private final Set<Long> retired = new HashSet<>();
+    private final Map<Key, RunningAttempt> listed = new HashMap<>();
+    private final Set<ByteString> aids = new HashSet<>();
+    private final Map<ByteString, Boolean> early = new HashMap<>();
+    private final Set<Load> sent = new HashSet<>();
+
+    Worker(WorkerBeat beat, long timestampMs) {
+        this.id = beat.getWorker();
+        this.beat = beat;
+        this.firstMs = timestampMs;
+        take(beat, timestampMs);
+    }
+
+    /** Applies a beat; false when it is of a process that another has replaced. */
+    boolean apply(WorkerBeat next, long timestampMs) {
+        if (retired.contains(next.getIncarnation())) {
+            return false;
+        }
+        if (next.getIncarnation() != beat.getIncarnation()) {
+            retired.add(beat.getIncarnation());
+            firstMs = timestampMs;
+            lostMs = Long.MIN_VALUE;
+            sent.clear();
+        }
+        take(next, timestampMs);
+        return true;
+    }
+
+    private void take(WorkerBeat next, long timestampMs) {
+        beat = next;
+        lastMs = timestampMs;
+        listed.clear();
+        aids.clear();
+        early.clear();
+        for (RunningAttempt attempt : next.getAttemptsList()) {
+            listed.put(new Key(attempt.getPartition(), attempt.getReq()), attempt);
+            if (!attempt.getAid().isEmpty()) {
+                aids.add(attempt.getAid());
+                early.put(attempt.getAid(), attempt.getEarly());
+            }
+        }
+    }
+
+    public String id() {
+        return id;
+    }
+
+    public long incarnation() {
+        return beat.getIncarnation();
+    }
+
+    /** Whether another process has taken that one's place. */
+    public boolean retired(long incarnation) {
+        return retired.contains(incarnation);
+    }
+
+    public int slot() {
+        return beat.getSlot();
+    }
+
+    public WorkerBeat beat() {
+        return beat;
+    }
+
+    /** Time of append of its last beat. */
+    public long lastMs() {
+        return lastMs;
+    }
+
+    /** Time of append of the first beat of this incarnation. */
+    public long firstMs() {
+        return firstMs;
+    }
+
+    public boolean draining() {
+        return beat.getDraining();
+    }
+
+    /** What it serves under that name or alias. */
+    public @Nullable ServedModel model(String name) {
+        for (ServedModel model : beat.getModelsList()) {
+            if (model.getName().equals(name) || model.getAliasesList().contains(name)) {
+                return model;
+            }
+        }
+        return null;
+    }
+
+    /** Whether its last beat lists that execution. */
+    public boolean lists(ByteString aid) {
+        return aids.contains(aid);
+    }
+
+    /** Whether its last beat lists that request, claimed or not. */
+    public boolean lists(int partition, long req) {
+        return listed.containsKey(new Key(partition, req));
+    }
+
+    /** What its last beat lists. */
+    public List<RunningAttempt> attempts() {
+        return beat.getAttemptsList();
+    }
+
+    /** Whether the execution was in its first prefill or first steps when last heard of; true when it was not listed. */
+    public boolean early(ByteString aid) {
+        return early.getOrDefault(aid, true);
+    }
+
+    /** The process is gone, as its connection says; only a beat appended clearly later takes that back. */
+    void lost(long nowMs) {
+        lostMs = nowMs;
+    }
+
+    boolean suspected() {
+        return suspected;
+    }
+
+    /** Judges anew; true when the verdict changed. */
+    boolean judge(LogProgress progress, long graceMs) {
+        boolean now = progress.silent(lastMs) || lastMs < lostMs + graceMs && lostMs != Long.MIN_VALUE;
+        boolean changed = now != suspected;
+        suspected = now;
+        return changed;
+    }
+
+    public void sent(Load load) {
+        sent.add(load);
+    }
+
+    public void over(Load load) {
+        sent.remove(load);
+    }
+
+    private boolean inFlight(Load load) {
+        return load.slotOffset() < 0 || load.slotOffset() >= beat.getAssignmentsPosition();
+    }
+
+    /** Requests of that model it holds, as far as is known here. */
+    public int load(ServedModel model) {
+        int own = 0;
+        int flying = 0;
+        for (Load load : sent) {
+            if (load.model().equals(model.getName())) {
+                own++;
+                flying += inFlight(load) ? 1 : 0;
+            }
+        }
+        return Math.max(own, model.getRunning() + model.getWaiting() + flying);
+    }
+
+    /** Prompt tokens on their way to it. */
+    public long promptTokensInFlight(ServedModel model) {
+        long tokens = 0;
+        for (Load load : sent) {
+            if (load.model().equals(model.getName()) && inFlight(load)) {
+                tokens += load.promptTokens();
+            }
+        }
+        return tokens;
+    }
+
+    /** Whether something runs alone there. */
+    public boolean hasSolo() {
+        for (Load load : sent) {
+            if (load.solo()) {
+                return true;
+            }
+        }
+        return false;
+    }
+}
