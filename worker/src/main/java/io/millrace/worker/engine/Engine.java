@@ -13,6 +13,11 @@ public interface Engine extends AutoCloseable {
 
     EngineLoad load();
 
+    /** False after several steps have failed one after the other: everything was handed back, nothing new is taken. */
+    default boolean healthy() {
+        return true;
+    }
+
     /** Finishes what runs, takes nothing new; completes when idle. */
     CompletableFuture<Void> drain();
 

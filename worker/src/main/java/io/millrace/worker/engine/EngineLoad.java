@@ -3,9 +3,14 @@ package io.millrace.worker.engine;
 /**
  * What an engine has to do, at a moment.
  *
+ * @param running sequences that hold KV blocks
+ * @param waiting sequences that do not, and executions that the engine has not looked at
+ * @param kvBlocksFree blocks that no sequence holds (what they cache may be given up)
  * @param queuedPrefillTokens prompt tokens not computed yet, of waiting and running
  * @param prefillTokensPerS learned; 0 unknown
  * @param decodeStepS seconds of a recent decode step; 0 unknown
+ * @param prefixQueries ids of admitted sequences
+ * @param prefixHits those of them that were in the prefix cache
  */
 public record EngineLoad(
         int running,
@@ -21,4 +26,23 @@ public record EngineLoad(
         long preemptions,
         long prefixQueries,
         long prefixHits,
-        long generatedTokens) {}
+        long generatedTokens) {
+
+    EngineLoad withMoreWaiting(int more) {
+        return new EngineLoad(
+                running,
+                waiting + more,
+                maxRunning,
+                kvBlocksTotal,
+                kvBlocksFree,
+                blockTokens,
+                queuedPrefillTokens,
+                prefillTokensPerS,
+                decodeStepS,
+                steps,
+                preemptions,
+                prefixQueries,
+                prefixHits,
+                generatedTokens);
+    }
+}

@@ -1,0 +1,192 @@
+package io.millrace.worker.engine;
+
+import io.millrace.worker.engine.PrefixCache.BlockHash;
+import io.millrace.worker.sampling.SamplingRow;
+import io.millrace.worker.sampling.TokenHistory;
+import io.millrace.worker.text.OutputText;
+import io.millrace.worker.text.Tokenizer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One choice of an execution: its ids, how far they are in the KV cache, and in which blocks. Confined to the engine's thread.
+ *
+ * <p>{@code computed} ids are in the cache; the rest is still to be run. While decoding, exactly one id (the last sampled) is
+ * left.
+ */
+final class Sequence implements TokenHistory {
+
+    /** Who runs first, and who is preempted last. */
+    static final Comparator<Sequence> ORDER = Comparator.comparingInt(
+                    (Sequence s) -> -s.group.request().priority())
+            .thenComparingLong(s -> s.group.arrival())
+            .thenComparingInt(s -> s.choice);
+
+    private final SequenceGroup group;
+    private final int choice;
+    private final int promptLength;
+    private final OutputRules rules;
+    private final OutputText text;
+    private final List<BlockHash> names = new ArrayList<>();
+    private final int[][] blocks;
+
+    /** Sequences that take over this one's blocks when the prompt is computed. */
+    private List<Sequence> forks = List.of();
+
+    private int[] ids;
+    private int length;
+    private int computed;
+    private int blockCount;
+    private int published;
+
+    Sequence(SequenceGroup group, int choice, Tokenizer tokenizer, OutputRules rules, int kvGroups) {
+        GenerationRequest request = group.request();
+        this.group = group;
+        this.choice = choice;
+        this.rules = rules;
+        this.promptLength = request.promptIds().length;
+        this.ids = Arrays.copyOf(request.promptIds(), promptLength + Math.min(request.maxTokens(), 64));
+        this.length = promptLength;
+        this.blocks = new int[kvGroups][4];
+        this.text = new OutputText(
+                tokenizer,
+                request.stopStrings(),
+                request.includeStop(),
+                request.skipSpecialTokens(),
+                request.minTokens());
+    }
+
+    SequenceGroup group() {
+        return group;
+    }
+
+    int choice() {
+        return choice;
+    }
+
+    List<Sequence> forks() {
+        return forks;
+    }
+
+    void setForks(List<Sequence> sequences) {
+        forks = List.copyOf(sequences);
+    }
+
+    @Override
+    public int promptLength() {
+        return promptLength;
+    }
+
+    @Override
+    public int length() {
+        return length;
+    }
+
+    @Override
+    public int get(int index) {
+        return ids[index];
+    }
+
+    /** The array itself; entries from {@link #length} on mean nothing. */
+    int[] ids() {
+        return ids;
+    }
+
+    int outputs() {
+        return length - promptLength;
+    }
+
+    /** Takes a sampled (or, on resume, accepted) id: appended, turned into text, judged. */
+    OutputRules.Verdict accept(int id) {
+        if (length == ids.length) {
+            ids = Arrays.copyOf(ids, length * 2);
+        }
+        ids[length++] = id;
+        return rules.judge(this, text, id);
+    }
+
+    /** How its next id is to be chosen. */
+    SamplingRow samplingRow() {
+        GenerationRequest r = group.request();
+        return new SamplingRow(r.sampling(), r.seed(), choice, length, this, rules.suppressed(this), false);
+    }
+
+    int computed() {
+        return computed;
+    }
+
+    int remaining() {
+        return length - computed;
+    }
+
+    void advance(int tokens) {
+        computed += tokens;
+    }
+
+    /** [G] tables; entries from {@link #blockCount} on mean nothing. */
+    int[] blockTable(int kvGroup) {
+        return blocks[kvGroup];
+    }
+
+    int blockCount() {
+        return blockCount;
+    }
+
+    int block(int kvGroup, int index) {
+        return blocks[kvGroup][index];
+    }
+
+    void setBlock(int kvGroup, int index, int block) {
+        if (index == blocks[kvGroup].length) {
+            blocks[kvGroup] = Arrays.copyOf(blocks[kvGroup], index * 2);
+        }
+        blocks[kvGroup][index] = block;
+    }
+
+    void allocated(int count, int computedTokens) {
+        blockCount = count;
+        computed = computedTokens;
+    }
+
+    void freed() {
+        blockCount = 0;
+        computed = 0;
+        published = 0;
+    }
+
+    int published() {
+        return published;
+    }
+
+    void setPublished(int full) {
+        published = full;
+    }
+
+    int names() {
+        return names.size();
+    }
+
+    BlockHash name(int index) {
+        return names.get(index);
+    }
+
+    void addName(BlockHash name) {
+        names.add(name);
+    }
+
+    /** The earlier choice that is computing the same prompt now, if it is worth waiting for its blocks. */
+    @Nullable
+    Sequence waitsFor() {
+        Sequence leader = group.leader();
+        return leader != this && leader.blockCount > 0 && leader.computed < promptLength ? leader : null;
+    }
+
+    @Override
+    public String toString() {
+        return group.request().key() + "/" + choice + "[" + computed + " of " + length + " ids, " + blockCount
+                + " blocks]";
+    }
+}

@@ -1,0 +1,32 @@
+package io.millrace.worker.engine;
+
+/**
+ * What a step was.
+ *
+ * @param step number of the step, from 1
+ * @param sequences in the batch
+ * @param decodeRows rows that were the one id of a decoding sequence
+ * @param prefillTokens the other rows
+ * @param startNanos of the engine's clock, when the model was called
+ * @param durationNanos of the model call, sampling included
+ * @param planNanos of planning it
+ * @param kvBlocksUsed referenced by sequences, after the step was planned
+ * @param running sequences that hold blocks
+ * @param waiting sequences that do not
+ * @param preempted sequences that lost their blocks for it
+ * @param failed the backend threw
+ */
+public record StepReport(
+        long step,
+        int sequences,
+        int decodeRows,
+        int prefillTokens,
+        long startNanos,
+        long durationNanos,
+        long planNanos,
+        int kvBlocksUsed,
+        int kvBlocksTotal,
+        int running,
+        int waiting,
+        int preempted,
+        boolean failed) {}
