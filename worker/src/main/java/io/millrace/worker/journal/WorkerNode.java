@@ -174,13 +174,8 @@ public final class WorkerNode implements AutoCloseable {
             if (closed) {
                 return;
             }
-            if (writer.silentFor(config.lease()) && table.size() > 0) {
-                LOG.warn(
-                        "worker {} stops its {} attempts: the log has confirmed nothing for {} s",
-                        id,
-                        table.size(),
-                        config.lease().toSeconds());
-                table.all().forEach(each -> each.giveBack("lease"));
+            if (writer.silentFor(config.lease())) {
+                fence();
             }
             CompletableFuture<Long> ack = beat();
             if (ack.isCompletedExceptionally()) {
@@ -188,6 +183,20 @@ public final class WorkerNode implements AutoCloseable {
             }
         } catch (RuntimeException e) {
             LOG.error("worker {}: its heartbeat failed; the next one follows", id, e);
+        }
+    }
+
+    /** The log is out of reach for the lease: others may have fenced our attempts, so they stop. */
+    private void fence() {
+        List<Execution> running =
+                table.all().stream().filter(each -> !each.isOver()).toList();
+        if (!running.isEmpty()) {
+            LOG.warn(
+                    "worker {} stops its {} attempts: the log has confirmed nothing for {} s",
+                    id,
+                    running.size(),
+                    config.lease().toSeconds());
+            running.forEach(each -> each.giveBack("lease"));
         }
     }
 

@@ -29,6 +29,7 @@ final class AppendSession {
     private final Producer<String, byte[]> producer;
     private final AtomicInteger pending = new AtomicInteger();
     private volatile boolean broken;
+    private volatile boolean closing;
 
     AppendSession(Map<String, Object> properties) {
         this.producer = new RawFactory(properties).raw();
@@ -101,13 +102,16 @@ final class AppendSession {
             }
             broken = true;
         }
-        LOG.warn("an append failed, {} more with it: {}", Math.max(0, pending.get() - 1), error.toString());
+        if (!closing) {
+            LOG.warn("an append failed, {} more with it: {}", Math.max(0, pending.get() - 1), error.toString());
+        }
         // On the producer's own thread Kafka takes this as "abort, do not wait"; elsewhere it does not wait either.
         producer.close(Duration.ZERO);
     }
 
     /** Waits that long for what is under way, then gives up the rest. */
     void close(Duration timeout) {
+        closing = true;
         producer.close(timeout);
     }
 
