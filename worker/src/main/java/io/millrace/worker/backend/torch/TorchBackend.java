@@ -1,0 +1,104 @@
+package io.millrace.worker.backend.torch;
+
+import ai.djl.engine.Engine;
+import ai.djl.engine.EngineException;
+import ai.djl.pytorch.engine.PtNDManager;
+import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvLayout;
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.model.config.RopeFrequencies;
+import io.millrace.worker.model.decoder.Decoder;
+import io.millrace.worker.model.weights.Dequantizer;
+import io.millrace.worker.model.weights.WeightSource;
+import java.lang.foreign.Arena;
+import java.util.List;
+
+/** Loads models into DJL's PyTorch, widened to float32. Stateless; each runtime has its own threads and memory. */
+public final class TorchBackend {
+
+    private static final int MAX_BLOCK_TOKENS = AttentionPart.CHUNK;
+
+    private TorchBackend() {}
+
+    /**
+     * Loads a model. The source is not needed afterwards.
+     *
+     * @param threads that compute, the engine's own among them; at least 1
+     * @throws MillraceException MR-MEM-001 when weights and cache do not fit, MR-TORCH-002 when PyTorch cannot be started,
+     *     MR-CONFIG-001 for a block size that is not possible, and what reading the weights may throw
+     */
+    @SuppressWarnings("MustBeClosedChecker") // the runtime closes the arena
+    public static ModelRuntime load(
+            Decoder decoder, WeightSource source, KvOptions options, int threads, LoadProgress progress) {
+        int blockTokens = options.blockTokens();
+        if (blockTokens < 1 || blockTokens > MAX_BLOCK_TOKENS || Integer.bitCount(blockTokens) != 1) {
+            throw new MillraceException(
+                    "MR-CONFIG-001",
+                    "A KV block of " + blockTokens + " tokens is not possible: use a power of two up to "
+                            + MAX_BLOCK_TOKENS + ".");
+        }
+        KvLayout layout =
+                MemoryPlan.layout(decoder, options, TorchWeights.bytes(decoder.program()), MemoryPlan.available());
+        progress.at("engine", 0);
+        PtNDManager manager = manager();
+        Arena arena = Arena.ofShared();
+        Pt.oneThread();
+        ThreadTeam team = new ThreadTeam("torch", Math.max(1, threads), Pt::oneThread);
+        try {
+            TorchWeights weights = TorchWeights.load(decoder, source, arena, manager, team, progress);
+            progress.at("cache", 0);
+            List<TorchKvCache> caches = layout.groups().stream()
+                    .map(group -> new TorchKvCache(manager, group, layout.blockTokens()))
+                    .toList();
+            progress.at("cache", 1);
+            return new TorchRuntime(new TorchRuntime.Parts(
+                    manager,
+                    arena,
+                    team,
+                    weights,
+                    caches,
+                    layout,
+                    Schedule.of(decoder.program()),
+                    decoder.program().tensors().size(),
+                    new RopeTable(frequencies(decoder, source), decoder.config().contextLength()),
+                    decoder.vocabularySize(),
+                    Numerics.id(manager)));
+        } catch (RuntimeException | Error e) {
+            team.close();
+            manager.close();
+            arena.close();
+            throw e;
+        }
+    }
+
+    private static PtNDManager manager() {
+        try {
+            return (PtNDManager) Engine.getEngine("PyTorch").newBaseManager(ai.djl.Device.cpu());
+        } catch (EngineException | UnsatisfiedLinkError e) {
+            throw new MillraceException(
+                    "MR-TORCH-002",
+                    "PyTorch does not start on this machine: " + e.getMessage()
+                            + ". Its native library comes with the build for Linux on x86-64; on others choose another engine.",
+                    e);
+        }
+    }
+
+    private static RopeFrequencies frequencies(Decoder decoder, WeightSource source) {
+        RopeFrequencies frequencies = decoder.frequencies();
+        String divisors = decoder.ropeFactorsTensor();
+        if (!source.has(divisors)) {
+            return frequencies;
+        }
+        float[] factors = Dequantizer.all(source.tensor(divisors));
+        if (factors.length != frequencies.inverse().length) {
+            throw new MillraceException(
+                    "MR-MODEL-003",
+                    decoder.config().origin() + ": tensor " + divisors + " has " + factors.length + " values where "
+                            + frequencies.inverse().length
+                            + " are needed. Get the model's file again from its publisher.");
+        }
+        return frequencies.dividedBy(factors);
+    }
+}

@@ -1,0 +1,79 @@
+package io.millrace.worker.backend.torch;
+
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.model.Golden;
+import io.millrace.worker.model.config.DecoderConfig;
+import io.millrace.worker.model.decoder.Decoder;
+import io.millrace.worker.model.gguf.GgufFile;
+import io.millrace.worker.model.safetensors.SafetensorsFolder;
+import io.millrace.worker.model.weights.WeightSource;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import tools.jackson.databind.JsonNode;
+
+/** Loads golden models into PyTorch. */
+final class GoldenModels {
+
+    private GoldenModels() {}
+
+    static ModelRuntime load(Path path, KvOptions options, int threads) {
+        if (Files.isDirectory(path)) {
+            try (WeightSource source = SafetensorsFolder.open(path)) {
+                Path file = path.resolve("config.json");
+                DecoderConfig config = DecoderConfig.fromJson(file.toString(), Files.readString(file));
+                return TorchBackend.load(Decoder.of(config, source), source, options, threads, LoadProgress.NONE);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+        try (GgufFile source = GgufFile.open(path)) {
+            DecoderConfig config = DecoderConfig.fromGguf(path.toString(), source.metadata());
+            return TorchBackend.load(Decoder.of(config, source), source, options, threads, LoadProgress.NONE);
+        }
+    }
+
+    static KvOptions blocks(int blockTokens, int tokens) {
+        return new KvOptions(blockTokens, (tokens + blockTokens - 1) / blockTokens, 0, 0);
+    }
+
+    static int[] ints(JsonNode node) {
+        int[] values = new int[node.size()];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = node.get(i).intValue();
+        }
+        return values;
+    }
+
+    /** A golden model: its file, its golden.json and the prefix of its logit files. */
+    record Case(String name, String file, String json, String logits) {
+        static Case folder(String family) {
+            String dir = "models/" + family + "-tiny/";
+            return new Case(family, dir.substring(0, dir.length() - 1), dir + "golden.json", dir);
+        }
+
+        static Case gguf(String name) {
+            return new Case(name, "gguf/" + name + ".gguf", "gguf/" + name + ".json", "gguf/" + name + ".");
+        }
+
+        JsonNode golden() {
+            return Golden.json(json);
+        }
+
+        float[] logits(String kind) {
+            return Golden.floats(logits + kind + ".f32");
+        }
+
+        ModelRuntime load(KvOptions options, int threads) {
+            return GoldenModels.load(Golden.path(file), options, threads);
+        }
+
+        @Override
+        public String toString() {
+            return name;
+        }
+    }
+}
