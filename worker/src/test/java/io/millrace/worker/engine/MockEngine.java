@@ -12,6 +12,7 @@ import io.millrace.worker.backend.mock.MockTokens;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 
 /** An engine over the mock, its steps recorded; closing it checks that no block is leaked. */
@@ -22,6 +23,7 @@ final class MockEngine implements AutoCloseable {
     static final MockTokens TOKENS = new MockTokens(77, VOCABULARY, -1, 0);
 
     final List<StepReport> steps = new CopyOnWriteArrayList<>();
+    final AtomicLong copiedBlocks = new AtomicLong();
     final MockRuntime runtime;
     final BatchEngine engine;
 
@@ -86,7 +88,7 @@ final class MockEngine implements AutoCloseable {
         }
     }
 
-    private static ModelRuntime spied(ModelRuntime runtime, Consumer<StepInputs> beforeRun) {
+    private ModelRuntime spied(ModelRuntime runtime, Consumer<StepInputs> beforeRun) {
         return new ModelRuntime() {
             @Override
             public KvLayout kvLayout() {
@@ -106,6 +108,7 @@ final class MockEngine implements AutoCloseable {
 
             @Override
             public void copyBlocks(int group, int[] from, int[] to) {
+                copiedBlocks.addAndGet(from.length);
                 runtime.copyBlocks(group, from, to);
             }
 

@@ -2,6 +2,7 @@ package io.millrace.worker.engine;
 
 import io.millrace.worker.sampling.SampledToken;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -16,6 +17,7 @@ final class Recorder implements GenerationListener {
     private final GenerationRequest request;
     private final List<List<SampledToken>> tokens = new ArrayList<>();
     private final List<StringBuilder> texts = new ArrayList<>();
+    private final List<List<String>> pieces = new ArrayList<>();
     private final @Nullable Ended[] ended;
     private final List<String> complaints = new ArrayList<>();
     private final CountDownLatch over = new CountDownLatch(1);
@@ -32,6 +34,7 @@ final class Recorder implements GenerationListener {
         for (int c = 0; c < request.n(); c++) {
             tokens.add(new ArrayList<>());
             texts.add(new StringBuilder());
+            pieces.add(new ArrayList<>());
             if (request.ended()[c]) {
                 ended[c] = new Ended(request.accepted().get(c).length, "earlier", "");
             }
@@ -52,6 +55,7 @@ final class Recorder implements GenerationListener {
         complainIf(start != expected, "start " + start + " instead of " + expected);
         tokens.get(choice).addAll(list);
         texts.get(choice).append(text);
+        pieces.get(choice).add(text);
         firstToken.countDown();
     }
 
@@ -74,6 +78,7 @@ final class Recorder implements GenerationListener {
                 return;
             }
         }
+        firstToken.countDown();
         over.countDown();
     }
 
@@ -82,6 +87,7 @@ final class Recorder implements GenerationListener {
         complainIf(isOver(), "failure after the end");
         failure = code + " " + message;
         retryable = again;
+        firstToken.countDown();
         over.countDown();
     }
 
@@ -89,6 +95,7 @@ final class Recorder implements GenerationListener {
     public synchronized void onCancelled() {
         complainIf(isOver(), "cancelled after the end");
         cancelled = true;
+        firstToken.countDown();
         over.countDown();
     }
 
@@ -107,6 +114,7 @@ final class Recorder implements GenerationListener {
         return this;
     }
 
+    /** Until there is a token, or there will be none. */
     void awaitFirstToken() {
         await(firstToken);
     }
@@ -130,8 +138,7 @@ final class Recorder implements GenerationListener {
     /** Accepted and new ids of a choice. */
     synchronized int[] ids(int choice) {
         int[] accepted = request.accepted().get(choice);
-        int[] all = java.util.Arrays.copyOf(
-                accepted, accepted.length + tokens.get(choice).size());
+        int[] all = Arrays.copyOf(accepted, accepted.length + tokens.get(choice).size());
         for (int i = accepted.length; i < all.length; i++) {
             all[i] = tokens.get(choice).get(i - accepted.length).id();
         }
@@ -144,6 +151,11 @@ final class Recorder implements GenerationListener {
 
     synchronized String text(int choice) {
         return texts.get(choice).toString();
+    }
+
+    /** The text that came with each token. */
+    synchronized List<String> pieces(int choice) {
+        return List.copyOf(pieces.get(choice));
     }
 
     synchronized Ended ended(int choice) {
