@@ -32,6 +32,10 @@ public record RouterCoreConfig(
         return new RouterCoreConfig(node, incarnation, partitions, timing, other, placing, poison);
     }
 
+    public RouterCoreConfig with(PoisonLimits other) {
+        return new RouterCoreConfig(node, incarnation, partitions, timing, queueing, placing, other);
+    }
+
     /**
      * @param beatMs period of own beats in {@code members} and {@code workers}
      * @param suspectAfterMs silence, by the log's own time, after which a node is suspected
