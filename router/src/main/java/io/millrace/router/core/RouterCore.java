@@ -4,6 +4,7 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import io.millrace.router.core.membership.Members;
 import io.millrace.router.core.membership.Rendezvous;
 import io.millrace.router.core.membership.Worker;
+import io.millrace.shared.fold.PartitionFold;
 import io.millrace.shared.log.LogReader;
 import io.millrace.shared.log.LogRecord;
 import io.millrace.shared.proto.MemberBeat;
@@ -15,7 +16,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.random.RandomGenerator;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The router as a pure state machine: records, outcomes and time go in, {@link Effect}s come out. Only what it reads from the
@@ -327,10 +327,9 @@ public final class RouterCore {
         return sum;
     }
 
-    /** The model that a live worker serves under that name, for tests; null when none does. */
-    @Nullable
-    String servedAs(String name) {
-        var offer = context.workers.offer(name);
-        return offer == null ? null : offer.model().getName();
+    /** The fold of a partition that this router acts for, for tests; empty when it does not. */
+    List<PartitionFold> foldsForTests(int partition) {
+        Partition owned = partitions.get(partition);
+        return owned == null || !owned.active() ? List.of() : List.of(owned.fold());
     }
 }

@@ -1,0 +1,39 @@
+package io.millrace.router.sim;
+
+import io.millrace.router.core.MutantCores;
+import io.millrace.router.core.RouterCore;
+import io.millrace.router.core.RouterCoreConfig;
+import io.millrace.shared.fold.JournalFold.Keep;
+import io.millrace.shared.fold.MutantFolds;
+import io.millrace.shared.fold.PartitionFold;
+import java.util.random.RandomGenerator;
+
+/** The protocol as it is, and with one rule left out. */
+enum Mutation {
+    NONE,
+    NO_FENCE,
+    DERIVED_AIDS,
+    DEDUP_BY_POSITION,
+    NO_REQ,
+    NO_READ_BACK,
+    NUMBER_BY_SENT;
+
+    RouterCore router(RouterCoreConfig config, RandomGenerator random) {
+        return MutantCores.create(
+                config,
+                random,
+                this != NO_FENCE,
+                this != NO_READ_BACK,
+                this != NUMBER_BY_SENT,
+                this == DERIVED_AIDS,
+                floor -> fold(Keep.IDS_AND_TEXT, floor, 64));
+    }
+
+    PartitionFold fold(Keep keep, long floor, int endedMax) {
+        return switch (this) {
+            case DEDUP_BY_POSITION -> MutantFolds.withoutAid(keep, floor, endedMax);
+            case NO_REQ -> MutantFolds.withoutReq(keep, floor, endedMax);
+            default -> new PartitionFold(keep, floor, endedMax);
+        };
+    }
+}

@@ -1,0 +1,38 @@
+package io.millrace.router.sim;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.LongStream;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Shows that the oracle bites: without any one of these rules the simulation finds violations. */
+class MutationTest {
+
+    private static final long SEEDS_MAX = Integer.getInteger("millrace.sim.mutation-seeds", 6_000);
+    private static final int ENOUGH = 3;
+
+    @ParameterizedTest
+    @EnumSource(value = Mutation.class, mode = EnumSource.Mode.EXCLUDE, names = "NONE")
+    void withoutTheRuleTheOracleFindsViolations(Mutation mutation) {
+        AtomicInteger found = new AtomicInteger();
+        AtomicInteger tried = new AtomicInteger();
+        StringBuffer first = new StringBuffer();
+        LongStream.range(0, SEEDS_MAX).takeWhile(seed -> found.get() < ENOUGH).forEach(seed -> {
+            SimWorld.Outcome outcome = SimWorld.run(seed, mutation, false);
+            tried.incrementAndGet();
+            if (!outcome.violations().isEmpty()) {
+                found.incrementAndGet();
+                if (first.isEmpty()) {
+                    first.append("seed ")
+                            .append(seed)
+                            .append(": ")
+                            .append(outcome.violations().getFirst());
+                }
+            }
+        });
+        System.out.printf("%s: %d of %d seeds; %s%n", mutation, found.get(), tried.get(), first);
+        assertThat(found.get()).as("violations without %s", mutation).isGreaterThanOrEqualTo(ENOUGH);
+    }
+}
