@@ -1,0 +1,202 @@
+package io.millrace.standalone.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.millrace.router.node.RouterNode;
+import io.millrace.shared.proto.JournalRecord.RecordCase;
+import io.millrace.shared.testing.TestBroker;
+import io.millrace.standalone.cluster.Cluster.Part;
+import io.millrace.standalone.cluster.Cluster.Sent;
+import io.millrace.worker.journal.HashModel;
+import io.millrace.worker.journal.WorkerNode;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** Routers and workers together on a real broker, with a model whose every token depends on all before it. */
+class ClusterTest {
+
+    private static final Duration GRACE = Duration.ofSeconds(30);
+
+    private static TestBroker broker;
+
+    @BeforeAll
+    static void startBroker() {
+        broker = TestBroker.start();
+    }
+
+    @AfterAll
+    static void stopBroker() {
+        broker.close();
+    }
+
+    private static HashModel model(String name, int paceMs) {
+        return new HashModel(name, name.hashCode(), paceMs);
+    }
+
+    @Test
+    void aRequestIsAdmittedRoutedRunAndEnded() throws Exception {
+        try (var cluster = new Cluster(broker.settings())) {
+            cluster.router("r1", GRACE);
+            HashModel model = model("m", 2);
+            cluster.worker("w1", model);
+            List<Sent> all = new ArrayList<>();
+            for (int i = 0; i < 20; i++) {
+                all.add(cluster.send(Cluster.submit("m", "prompt " + i, 20, 1 + i % 2)));
+            }
+            for (Sent each : all) {
+                cluster.awaitEnd(each);
+                cluster.assertExact(each);
+                assertThat(cluster.journal(each).attempt()).isEqualTo(1);
+            }
+            // One more for the warm-up: nothing ran twice.
+            assertThat(model.submitted()).isEqualTo(21);
+        }
+    }
+
+    @Test
+    void whenAWorkerIsKilledTheOtherGoesOnWithTheSameTokens() throws Exception {
+        try (var cluster = new Cluster(broker.settings())) {
+            cluster.router("r1", GRACE);
+            Part<WorkerNode> first = cluster.worker("w1", model("m", 20));
+            cluster.worker("w2", model("m", 20));
+            List<Sent> all = new ArrayList<>();
+            for (int i = 0; i < 12; i++) {
+                all.add(cluster.send(Cluster.submit("m", "stream " + i, 150, 1)));
+            }
+            for (Sent each : all) {
+                Cluster.await("tokens of " + each.id(), () -> cluster.accepted(each) > 5);
+            }
+            List<Sent> moved = all.stream()
+                    .filter(each -> cluster.workerOf(each).equals("w1"))
+                    .toList();
+            assertThat(moved).isNotEmpty();
+            first.kill();
+            for (Sent each : all) {
+                cluster.awaitEnd(each);
+                cluster.assertExact(each);
+            }
+            assertThat(moved).allSatisfy(each -> {
+                assertThat(cluster.workerOf(each)).isEqualTo("w2");
+                assertThat(cluster.journal(each).attempt()).isEqualTo(2);
+            });
+        }
+    }
+
+    @Test
+    void aDrainingWorkerHandsItsRequestsOver() throws Exception {
+        try (var cluster = new Cluster(broker.settings())) {
+            cluster.router("r1", GRACE);
+            Part<WorkerNode> first = cluster.worker("w1", model("m", 20));
+            Sent sent = cluster.send(Cluster.submit("m", "hand me over", 150, 2));
+            Cluster.await("tokens", () -> cluster.accepted(sent) > 5);
+            cluster.worker("w2", model("m", 20));
+            first.node().drain().get(20, TimeUnit.SECONDS);
+            first.kill();
+            cluster.awaitEnd(sent);
+            cluster.assertExact(sent);
+            assertThat(cluster.workerOf(sent)).isEqualTo("w2");
+        }
+    }
+
+    @Test
+    void whenARouterIsKilledRunningStreamsGoOnAndAnotherTakesOver() throws Exception {
+        try (var cluster = new Cluster(broker.settings())) {
+            Part<RouterNode> first = cluster.router("r1", GRACE);
+            cluster.worker("w1", model("m", 20));
+            Sent running = cluster.send(Cluster.submit("m", "running", 150, 1));
+            Cluster.await("tokens", () -> cluster.accepted(running) > 5);
+            first.kill();
+            Sent waiting = cluster.send(Cluster.submit("m", "waiting", 10, 1));
+            cluster.router("r2", GRACE);
+            cluster.awaitEnd(running);
+            cluster.awaitEnd(waiting);
+            cluster.assertExact(running);
+            cluster.assertExact(waiting);
+            assertThat(cluster.journal(running).attempt()).isEqualTo(1);
+        }
+    }
+
+    @Test
+    void aCancelledRequestStopsInItsEngine() throws Exception {
+        try (var cluster = new Cluster(broker.settings())) {
+            cluster.router("r1", GRACE);
+            HashModel model = model("m", 20);
+            cluster.worker("w1", model);
+            Sent sent = cluster.send(Cluster.submit("m", "endless", 4_000, 1));
+            Cluster.await("tokens", () -> cluster.accepted(sent) > 5);
+            cluster.cancel(sent);
+            cluster.awaitEnd(sent);
+            assertThat(cluster.last(sent).getRecordCase()).isEqualTo(RecordCase.CANCEL);
+            Cluster.await("a free engine", () -> model.running() == 0);
+        }
+    }
+
+    @Test
+    void aDeadlineAndARefusalEndARequestWithTheirStatus() throws Exception {
+        try (var cluster = new Cluster(broker.settings())) {
+            cluster.router("r1", GRACE);
+            cluster.worker("w1", model("m", 20));
+            Sent late = cluster.send(Cluster.submit("m", "slow", 4_000, 1).toBuilder()
+                    .setDeadlineMs(System.currentTimeMillis() + 3_000)
+                    .build());
+            Sent refused = cluster.send(Cluster.submit("m", "refuse this", 5, 1));
+            cluster.awaitEnd(refused);
+            assertThat(cluster.last(refused).getRefuse().getStatus()).isEqualTo(400);
+            cluster.awaitEnd(late);
+            assertThat(cluster.last(late).getFail().getStatus()).isEqualTo(504);
+        }
+    }
+
+    @Test
+    void twoModelsAreServedEachByTheWorkerThatHasItAndAnUnknownOneIsRejected() throws Exception {
+        try (var cluster = new Cluster(broker.settings())) {
+            cluster.router("r1", GRACE);
+            cluster.worker("w1", model("alpha", 2), model("beta", 2));
+            cluster.worker("w2", model("beta", 2));
+            List<Sent> all = new ArrayList<>();
+            for (int i = 0; i < 6; i++) {
+                all.add(cluster.send(Cluster.submit("alpha", "a " + i, 10, 1)));
+                all.add(cluster.send(Cluster.submit("beta", "b " + i, 10, 1)));
+            }
+            Sent unknown = cluster.send(Cluster.submit("gamma", "c", 10, 1));
+            for (Sent each : all) {
+                cluster.awaitEnd(each);
+                cluster.assertExact(each);
+                if (each.submit().getModel().equals("alpha")) {
+                    assertThat(cluster.workerOf(each)).isEqualTo("w1");
+                }
+            }
+            cluster.awaitEnd(unknown);
+            assertThat(cluster.last(unknown).getReject().getStatus()).isIn(404, 503);
+        }
+    }
+
+    @Test
+    void aBrokerThatGoesAndComesBackCausesNoFence() throws Exception {
+        try (TestBroker own = TestBroker.start();
+                var cluster = new Cluster(own.settings())) {
+            cluster.router("r1", GRACE);
+            cluster.worker("w1", model("m", 20));
+            cluster.worker("w2", model("m", 20));
+            List<Sent> all = new ArrayList<>();
+            for (int i = 0; i < 6; i++) {
+                all.add(cluster.send(Cluster.submit("m", "stream " + i, 300, 1)));
+            }
+            for (Sent each : all) {
+                Cluster.await("tokens of " + each.id(), () -> cluster.accepted(each) > 5);
+            }
+            own.stop();
+            own.resume();
+            for (Sent each : all) {
+                cluster.awaitEnd(each);
+                cluster.assertExact(each);
+                assertThat(cluster.journal(each).attempt()).isEqualTo(1);
+            }
+        }
+    }
+}
