@@ -1,4 +1,4 @@
-/** TODO. */
+/** The gateway: OpenAI's HTTP and WebSocket interfaces over the log. Imports shared-model. */
 @NullMarked
 package io.millrace.gateway;
 

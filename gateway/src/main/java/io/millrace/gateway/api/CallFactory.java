@@ -1,0 +1,126 @@
+package io.millrace.gateway.api;
+
+import io.millrace.gateway.node.ModelState;
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.gateway.stream.ApiException;
+import io.millrace.gateway.stream.Call;
+import io.millrace.shared.id.PrefixHasher;
+import io.millrace.shared.id.RequestId;
+import io.millrace.shared.log.Clock;
+import io.millrace.shared.proto.Sampling;
+import io.millrace.shared.proto.Submit;
+import io.millrace.shared.proto.TraceContext;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.security.SecureRandom;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/** Makes drafts into calls: ids, time, seed, deadline, and what routers place by. Thread-safe. */
+final class CallFactory {
+
+    private static final int PREFIX_CHUNKS_MAX = 256;
+    private static final int GUESSED_OUTPUT = 256;
+
+    private final SecureRandom random = new SecureRandom();
+    private final String node;
+    private final Clock clock;
+    private final Duration deadline;
+
+    /** @param deadline of every request, from its arrival */
+    CallFactory(String node, Clock clock, Duration deadline) {
+        this.node = node;
+        this.clock = clock;
+        this.deadline = deadline;
+    }
+
+    /** Tokens that the draft may cost, prompt and output of all its prompts. */
+    static long estimate(Draft draft) {
+        long sum = 0;
+        for (Draft.Prompt prompt : draft.prompts()) {
+            sum += estimate(draft, prompt);
+        }
+        return sum;
+    }
+
+    private static long estimate(Draft draft, Draft.Prompt prompt) {
+        Sampling sampling = draft.submit().getSampling();
+        long output = sampling.hasMaxTokens() ? sampling.getMaxTokens() : GUESSED_OUTPUT;
+        return prompt.units()
+                + Math.min(output, 1_000_000) * Math.max(1, draft.submit().getN());
+    }
+
+    /** Throws 400 when the limits of the model already say that the draft cannot be answered. */
+    static void check(Draft draft, ModelState model) {
+        int length = model.maxModelLen();
+        Sampling sampling = draft.submit().getSampling();
+        if (length > 0 && sampling.hasMaxTokens() && sampling.getMaxTokens() > length) {
+            throw new ApiException(ApiError.of(
+                    400,
+                    "context_length_exceeded",
+                    "max_tokens",
+                    "%,d output tokens are asked for; '%s' holds %,d with the prompt. Lower max_tokens."
+                            .formatted(sampling.getMaxTokens(), model.name(), length)));
+        }
+        for (Draft.Prompt prompt : draft.prompts()) {
+            int ids = prompt.input().getPromptIds().getIdsCount();
+            if (length > 0 && ids >= length) {
+                throw new ApiException(ApiError.of(
+                        400,
+                        "context_length_exceeded",
+                        "prompt",
+                        "The prompt has %,d tokens; '%s' holds %,d with the output. Shorten it."
+                                .formatted(ids, model.name(), length)));
+            }
+        }
+    }
+
+    Call create(Draft draft, String tenant, ModelState model, int partition, TraceContext trace) {
+        long now = clock.wallMs();
+        RequestId first = RequestId.random(partition);
+        List<Call.Part> parts = new ArrayList<>();
+        for (int i = 0; i < draft.prompts().size(); i++) {
+            Draft.Prompt prompt = draft.prompts().get(i);
+            Submit.Builder submit = draft.submit().toBuilder();
+            submit.mergeFrom(prompt.input())
+                    .setTenant(tenant)
+                    .setModel(model.name())
+                    .setCreatedMs(now)
+                    .setDeadlineMs(now + deadline.toMillis())
+                    .setEstimatedTokens(estimate(draft, prompt))
+                    .setGateway(node)
+                    .setTrace(trace)
+                    .setCacheSalt(salt(tenant, draft.submit().getCacheSalt()));
+            if (!draft.seeded()) {
+                submit.setSeed(random.nextLong());
+            }
+            submit.addAllPrefixHash(prefix(model.name(), submit.getCacheSalt(), prompt));
+            parts.add(new Call.Part(i == 0 ? first : sibling(first, i), submit.build()));
+        }
+        return new Call(parts);
+    }
+
+    private static String salt(String tenant, String wanted) {
+        return wanted.isEmpty() ? tenant : tenant + "/" + wanted;
+    }
+
+    private static List<Long> prefix(String model, String salt, Draft.Prompt prompt) {
+        var hasher = new PrefixHasher(model, "", salt, PREFIX_CHUNKS_MAX);
+        prompt.texts().forEach(text -> hasher.add(text.role(), text.text()));
+        return hasher.hashes();
+    }
+
+    /** Id of a later prompt of a call: follows from the first one's, so that the first is enough to find them all. */
+    private static RequestId sibling(RequestId first, int index) {
+        try {
+            byte[] hash = MessageDigest.getInstance("SHA-256")
+                    .digest((first.text() + "/" + index).getBytes(StandardCharsets.UTF_8));
+            return RequestId.of(first.partition(), Arrays.copyOf(hash, 16));
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+package io.millrace.gateway.api;
+
+import io.millrace.shared.proto.ResponseShape;
+import io.millrace.shared.proto.Sampling;
+import io.millrace.shared.proto.Submit;
+import io.millrace.shared.proto.TokenIds;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalLong;
+import tools.jackson.databind.JsonNode;
+
+/** Bodies of {@code /v1/completions}. */
+final class CompletionRequests {
+
+    private static final int DEFAULT_MAX_TOKENS = 16;
+
+    private final int promptsMax;
+
+    /** @param promptsMax most prompts of one call */
+    CompletionRequests(int promptsMax) {
+        this.promptsMax = promptsMax;
+    }
+
+    Draft read(Json.Body parsed) {
+        Fields body = new Fields(parsed.object(), "");
+        String model = Common.model(body);
+        List<Draft.Prompt> prompts = prompts(body);
+        Sampling.Builder sampling = SamplingFields.read(body, List.of("max_tokens"));
+        if (!sampling.hasMaxTokens()) {
+            sampling.setMaxTokens(DEFAULT_MAX_TOKENS);
+        }
+        sampling.setEcho(body.bool("echo", false));
+        body.integer("logprobs", 0, SamplingFields.LOGPROBS_MAX).ifPresent(sampling::setLogprobs);
+        String suffix = body.string("suffix");
+        if (suffix != null && !suffix.isEmpty()) {
+            throw body.unsupported("suffix", "'suffix' is not supported by this server.");
+        }
+        Submit.Builder submit = Submit.newBuilder()
+                .setSampling(sampling)
+                .setN(SamplingFields.n(body))
+                .setShape(Common.shape(body, ResponseShape.Api.COMPLETIONS));
+        Common.read(body, submit);
+        OptionalLong seed = Common.seed(body);
+        seed.ifPresent(submit::setSeed);
+        return new Draft(model, submit.build(), prompts, seed.isPresent());
+    }
+
+    private List<Draft.Prompt> prompts(Fields body) {
+        JsonNode prompt = body.get("prompt");
+        if (prompt == null) {
+            throw body.missing("prompt");
+        }
+        if (prompt.isString()) {
+            return List.of(text(prompt.stringValue()));
+        }
+        if (!prompt.isArray() || prompt.isEmpty()) {
+            throw body.wrong(
+                    "prompt", "a string, a list of strings, token ids, or a list of lists of token ids", prompt);
+        }
+        if (prompt.get(0).isNumber()) {
+            return List.of(ids(body.ids("prompt", prompt)));
+        }
+        if (prompt.size() > promptsMax) {
+            throw body.invalid(
+                    "prompt", "'prompt' has %,d prompts; at most %,d are taken.".formatted(prompt.size(), promptsMax));
+        }
+        List<Draft.Prompt> prompts = new ArrayList<>();
+        for (int i = 0; i < prompt.size(); i++) {
+            JsonNode each = prompt.get(i);
+            String place = "prompt[" + i + "]";
+            if (each.isString() && prompt.get(0).isString()) {
+                prompts.add(text(each.stringValue()));
+            } else if (each.isArray() && !each.isEmpty() && prompt.get(0).isArray()) {
+                prompts.add(ids(body.ids(place, each)));
+            } else {
+                throw body.wrong(place, "a string, or a list of token ids, as the first prompt is", each);
+            }
+        }
+        return prompts;
+    }
+
+    private static Draft.Prompt text(String text) {
+        long bytes = text.getBytes(StandardCharsets.UTF_8).length;
+        return new Draft.Prompt(
+                Submit.newBuilder().setPromptText(text).build(), List.of(new Draft.Text("", text)), bytes / 4 + 1);
+    }
+
+    private static Draft.Prompt ids(List<Integer> ids) {
+        return new Draft.Prompt(
+                Submit.newBuilder()
+                        .setPromptIds(TokenIds.newBuilder().addAllIds(ids))
+                        .build(),
+                List.of(),
+                ids.size());
+    }
+}

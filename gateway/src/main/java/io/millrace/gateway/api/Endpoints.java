@@ -1,0 +1,130 @@
+package io.millrace.gateway.api;
+
+import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.limits.Admission;
+import io.millrace.gateway.node.Dispatcher;
+import io.millrace.gateway.node.GatewayNode;
+import io.millrace.shared.log.Clock;
+import io.opentelemetry.api.trace.Tracer;
+import java.time.Duration;
+import java.util.List;
+import java.util.function.BooleanSupplier;
+import org.springframework.http.HttpHeaders;
+import org.springframework.http.HttpMethod;
+import org.springframework.http.MediaType;
+import org.springframework.web.reactive.function.server.RequestPredicates;
+import org.springframework.web.reactive.function.server.RouterFunction;
+import org.springframework.web.reactive.function.server.RouterFunctions;
+import org.springframework.web.reactive.function.server.ServerRequest;
+import org.springframework.web.reactive.function.server.ServerResponse;
+import org.springframework.web.reactive.socket.server.WebSocketService;
+import org.springframework.web.reactive.socket.server.support.HandshakeWebSocketService;
+import org.springframework.web.reactive.socket.server.upgrade.ReactorNettyRequestUpgradeStrategy;
+import reactor.core.publisher.Mono;
+import reactor.netty.http.server.WebsocketServerSpec;
+
+/** All paths of the gateway. */
+public final class Endpoints {
+
+    private static final String CHAT = "/v1/chat/completions";
+    private static final String COMPLETIONS = "/v1/completions";
+    private static final String RESPONSES = "/v1/responses";
+    private static final String MODELS = "/v1/models";
+    private static final String HEALTH = "/health";
+
+    /**
+     * Limits of what clients may send.
+     *
+     * @param bodyBytesMax largest body, and largest WebSocket message
+     * @param bodyTimeout until the body must be complete
+     * @param promptsMax most prompts of one call
+     * @param deadline of each request, from its arrival
+     */
+    public record Settings(int bodyBytesMax, Duration bodyTimeout, int promptsMax, Duration deadline, boolean sseIds) {}
+
+    private final Json json = new Json();
+    private final ResponseRequests responses = new ResponseRequests();
+    private final ChatRequests chats = new ChatRequests(json);
+    private final CompletionRequests completions;
+    private final Generation generation;
+    private final HttpEndpoints http;
+    private final Models models;
+    private final Tenants tenants;
+    private final BooleanSupplier ready;
+    private final WebSocketService sockets;
+
+    /** @param ready whether calls can be served, for {@code /health} */
+    public Endpoints(
+            Settings settings,
+            String nodeId,
+            Clock clock,
+            Admission admission,
+            GatewayNode node,
+            Dispatcher dispatcher,
+            Tenants tenants,
+            GatewayMetrics metrics,
+            Tracer tracer,
+            BooleanSupplier ready) {
+        this.tenants = tenants;
+        this.ready = ready;
+        this.completions = new CompletionRequests(settings.promptsMax());
+        var calls = new CallFactory(nodeId, clock, settings.deadline());
+        this.generation = new Generation(admission, calls, node, dispatcher, metrics, tracer);
+        var bodies = new Bodies(settings.bodyBytesMax(), settings.bodyTimeout());
+        this.http = new HttpEndpoints(generation, tenants, bodies, json, settings.sseIds());
+        this.models = new Models(node.view());
+        this.sockets = new HandshakeWebSocketService(new ReactorNettyRequestUpgradeStrategy(
+                () -> WebsocketServerSpec.builder().maxFramePayloadLength(settings.bodyBytesMax())));
+    }
+
+    public RouterFunction<ServerResponse> routes() {
+        return RouterFunctions.route()
+                .POST(CHAT, request -> http.generate(request, CHAT, chats::read))
+                .POST(COMPLETIONS, request -> http.generate(request, COMPLETIONS, completions::read))
+                .POST(RESPONSES, request -> http.generate(request, RESPONSES, body -> responses.read(body, false)))
+                .GET(RESPONSES, Endpoints::isSocket, this::socket)
+                .GET(MODELS, request -> authorised(request, models::list))
+                .GET(
+                        MODELS + "/{*name}",
+                        request -> authorised(
+                                request,
+                                () -> models.one(request.pathVariable("name").substring(1))))
+                .GET(HEALTH, request -> health())
+                .route(RequestPredicates.path(CHAT), request -> notAllowed(request, HttpMethod.POST))
+                .route(RequestPredicates.path(COMPLETIONS), request -> notAllowed(request, HttpMethod.POST))
+                .route(RequestPredicates.path(RESPONSES), request -> notAllowed(request, HttpMethod.POST))
+                .route(RequestPredicates.path(MODELS), request -> notAllowed(request, HttpMethod.GET))
+                .build();
+    }
+
+    private Mono<ServerResponse> authorised(ServerRequest request, java.util.function.Supplier<String> document) {
+        tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
+        return ServerResponse.ok().contentType(MediaType.APPLICATION_JSON).bodyValue(document.get());
+    }
+
+    private Mono<ServerResponse> health() {
+        boolean up = ready.getAsBoolean();
+        return ServerResponse.status(up ? 200 : 503)
+                .contentType(MediaType.APPLICATION_JSON)
+                .bodyValue(up ? "{\"status\":\"UP\"}" : "{\"status\":\"DOWN\"}");
+    }
+
+    private static boolean isSocket(ServerRequest request) {
+        return "websocket".equalsIgnoreCase(request.headers().firstHeader(HttpHeaders.UPGRADE));
+    }
+
+    /** Shakes hands after the key was checked; the connection is the socket's from then on. */
+    private Mono<ServerResponse> socket(ServerRequest request) {
+        String tenant = tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
+        return sockets.handleRequest(request.exchange(), new ResponsesSocket(generation, responses, json, tenant))
+                .then(Mono.empty());
+    }
+
+    private static Mono<ServerResponse> notAllowed(ServerRequest request, HttpMethod allowed) {
+        var error = ErrorAnswers.methodNotAllowed(request.method().name());
+        return ServerResponse.status(error.status())
+                .header(HttpHeaders.ALLOW, String.join(", ", List.of(allowed.name())))
+                .contentType(MediaType.APPLICATION_JSON)
+                .bodyValue(error.json());
+    }
+}

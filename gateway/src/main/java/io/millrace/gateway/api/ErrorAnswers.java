@@ -1,0 +1,88 @@
+package io.millrace.gateway.api;
+
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.gateway.stream.ApiException;
+import java.nio.charset.StandardCharsets;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.core.annotation.Order;
+import org.springframework.core.io.buffer.DataBuffer;
+import org.springframework.http.HttpStatus;
+import org.springframework.http.HttpStatusCode;
+import org.springframework.http.MediaType;
+import org.springframework.http.server.reactive.ServerHttpResponse;
+import org.springframework.web.server.ResponseStatusException;
+import org.springframework.web.server.ServerWebExchange;
+import org.springframework.web.server.WebExceptionHandler;
+import reactor.core.publisher.Mono;
+
+/** Every error of every endpoint, in OpenAI's shape; a fault of ours is logged and told as a 500 without its inside. */
+@Order(-2)
+public final class ErrorAnswers implements WebExceptionHandler {
+
+    private static final Logger LOG = LoggerFactory.getLogger(ErrorAnswers.class);
+
+    @Override
+    public Mono<Void> handle(ServerWebExchange exchange, Throwable failure) {
+        ServerHttpResponse response = exchange.getResponse();
+        if (response.isCommitted()) {
+            return Mono.error(failure);
+        }
+        ApiError error = error(exchange, failure);
+        response.setStatusCode(HttpStatusCode.valueOf(error.status()));
+        if (failure instanceof ResponseStatusException spring) {
+            response.getHeaders().putAll(spring.getHeaders());
+        }
+        response.getHeaders().setContentType(MediaType.APPLICATION_JSON);
+        if (error.retryAfterMs() > 0) {
+            response.getHeaders().set("Retry-After", Long.toString((error.retryAfterMs() + 999) / 1000));
+        }
+        byte[] body = error.json().getBytes(StandardCharsets.UTF_8);
+        response.getHeaders().setContentLength(body.length);
+        DataBuffer buffer = response.bufferFactory().wrap(body);
+        return response.writeWith(Mono.just(buffer));
+    }
+
+    private static ApiError error(ServerWebExchange exchange, Throwable failure) {
+        return switch (failure) {
+            case ApiException known -> known.error();
+            case ResponseStatusException spring -> spring(exchange, spring);
+            default -> {
+                LOG.error(
+                        "{} {} failed",
+                        exchange.getRequest().getMethod(),
+                        exchange.getRequest().getPath(),
+                        failure);
+                yield ApiError.of(
+                        500,
+                        "internal_error",
+                        null,
+                        "[MR-GW-099] The gateway failed on this request; its log says why.");
+            }
+        };
+    }
+
+    private static ApiError spring(ServerWebExchange exchange, ResponseStatusException failure) {
+        int status = failure.getStatusCode().value();
+        String path = exchange.getRequest().getMethod() + " "
+                + exchange.getRequest().getPath().value();
+        return switch (status) {
+            case 404 -> notFound(path);
+            case 405 -> methodNotAllowed(path);
+            default -> {
+                HttpStatus known = HttpStatus.resolve(status);
+                String name = known == null ? "Error " + status : known.getReasonPhrase();
+                yield ApiError.of(
+                        status, name.toLowerCase(java.util.Locale.ROOT).replace(' ', '_'), null, name + ".");
+            }
+        };
+    }
+
+    static ApiError notFound(String what) {
+        return ApiError.of(404, "not_found", null, "There is nothing at " + what + ".");
+    }
+
+    static ApiError methodNotAllowed(String what) {
+        return ApiError.of(405, "method_not_allowed", null, "This path does not take " + what + ".");
+    }
+}

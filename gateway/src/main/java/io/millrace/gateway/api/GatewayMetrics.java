@@ -1,0 +1,88 @@
+package io.millrace.gateway.api;
+
+import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.Gauge;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Timer;
+import io.millrace.gateway.node.JournalHub;
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** Metrics of this gateway, named as vLLM's users know them, under {@code millrace_}. Thread-safe. */
+public final class GatewayMetrics {
+
+    private static final Duration[] LONG_STEPS =
+            steps(10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000);
+    private static final Duration[] SHORT_STEPS = steps(1, 2, 5, 10, 15, 25, 50, 75, 100, 200, 300, 500, 1_000, 2_500);
+
+    private final MeterRegistry meters;
+    private final Map<String, OfModel> models = new ConcurrentHashMap<>();
+
+    public GatewayMetrics(MeterRegistry meters, JournalHub hub) {
+        this.meters = meters;
+        Gauge.builder("millrace.gateway_requests_followed", hub, JournalHub::size)
+                .description("Requests whose journals this gateway reads for a client")
+                .tag("part", "gateway")
+                .register(meters);
+    }
+
+    /** Meters of one model; models are those that workers serve, so few. */
+    record OfModel(Timer firstToken, Timer interToken, Timer whole, Counter promptTokens, Counter generationTokens) {}
+
+    OfModel of(String model) {
+        return models.computeIfAbsent(
+                model,
+                name -> new OfModel(
+                        timer(
+                                "millrace.time_to_first_token",
+                                "From a request's arrival to its first token",
+                                name,
+                                LONG_STEPS),
+                        timer("millrace.inter_token_latency", "Between the tokens of a choice", name, SHORT_STEPS),
+                        timer("millrace.e2e_request_latency", "From a request's arrival to its end", name, LONG_STEPS),
+                        counter("millrace.prompt_tokens", "Prompt tokens of ended requests", name),
+                        counter("millrace.generation_tokens", "Output tokens of ended requests", name)));
+    }
+
+    /** A choice ended by that reason. */
+    void finished(String model, String reason) {
+        Counter.builder("millrace.request_success")
+                .description("Choices that ended, by reason")
+                .tags("part", "gateway", "model_name", model, "finished_reason", reason)
+                .register(meters)
+                .increment();
+    }
+
+    /** A request ended by an error of that status. */
+    void failed(int status) {
+        Counter.builder("millrace.request_errors")
+                .description("Requests that ended by an error, by HTTP status")
+                .tags("part", "gateway", "status", Integer.toString(status))
+                .register(meters)
+                .increment();
+    }
+
+    private Timer timer(String name, String description, String model, Duration[] steps) {
+        return Timer.builder(name)
+                .description(description)
+                .tags("part", "gateway", "model_name", model)
+                .serviceLevelObjectives(steps)
+                .register(meters);
+    }
+
+    private Counter counter(String name, String description, String model) {
+        return Counter.builder(name)
+                .description(description)
+                .tags("part", "gateway", "model_name", model)
+                .register(meters);
+    }
+
+    private static Duration[] steps(int... milliseconds) {
+        Duration[] steps = new Duration[milliseconds.length];
+        for (int i = 0; i < steps.length; i++) {
+            steps[i] = Duration.ofMillis(milliseconds[i]);
+        }
+        return steps;
+    }
+}

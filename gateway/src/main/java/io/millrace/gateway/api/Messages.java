@@ -1,0 +1,99 @@
+package io.millrace.gateway.api;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+
+/** Chat messages: known roles, text content. */
+final class Messages {
+
+    private static final Set<String> ROLES = Set.of("system", "developer", "user", "assistant", "tool");
+
+    private Messages() {}
+
+    /** Checks them, and gives their texts; throws 400 naming the place of what is wrong. */
+    static List<Draft.Text> read(Fields body, String name) {
+        JsonNode messages = body.get(name);
+        if (messages == null) {
+            throw body.missing(name);
+        }
+        if (!messages.isArray() || messages.isEmpty()) {
+            throw body.wrong(name, "a list of at least one message", messages);
+        }
+        List<Draft.Text> texts = new ArrayList<>();
+        for (int i = 0; i < messages.size(); i++) {
+            String place = name + "[" + i + "]";
+            JsonNode message = messages.get(i);
+            if (!message.isObject()) {
+                throw body.wrong(place, "an object with 'role' and 'content'", message);
+            }
+            texts.add(message(new Fields(message, body.path(place))));
+        }
+        return texts;
+    }
+
+    /** One message. */
+    static Draft.Text message(Fields message) {
+        String role = message.string("role");
+        if (role == null) {
+            throw message.missing("role");
+        }
+        if (!ROLES.contains(role)) {
+            throw message.invalid(
+                    "role",
+                    "'" + message.path("role") + "' is '" + role
+                            + "'; it must be one of system, developer, user, assistant, tool.");
+        }
+        JsonNode calls = message.get("tool_calls");
+        if (calls != null && !calls.isArray()) {
+            throw message.wrong("tool_calls", "a list", calls);
+        }
+        JsonNode content = message.get("content");
+        if (content == null) {
+            if (!"assistant".equals(role)) {
+                throw message.missing("content");
+            }
+            return new Draft.Text(role, calls == null ? "" : calls.toString());
+        }
+        return new Draft.Text(role, text(message, content));
+    }
+
+    private static String text(Fields message, JsonNode content) {
+        if (content.isString()) {
+            return content.stringValue();
+        }
+        if (!content.isArray()) {
+            throw message.wrong("content", "a string or a list of parts", content);
+        }
+        StringBuilder text = new StringBuilder();
+        for (int i = 0; i < content.size(); i++) {
+            text.append(part(message, "content[" + i + "]", content.get(i)));
+        }
+        return text.toString();
+    }
+
+    private static String part(Fields message, String place, JsonNode part) {
+        if (!part.isObject()) {
+            throw message.wrong(place, "a part with 'type' and 'text'", part);
+        }
+        Fields fields = new Fields(part, message.path(place));
+        @Nullable String type = fields.string("type");
+        if (type == null) {
+            throw fields.missing("type");
+        }
+        String holder = type.equals("refusal") ? "refusal" : "text";
+        if (!Set.of("text", "input_text", "output_text", "refusal").contains(type)) {
+            throw message.unsupported(
+                    place,
+                    "'" + message.path(place) + "' is of type '" + type
+                            + "'; only text parts are supported by this server.");
+        }
+        String text = fields.string(holder);
+        if (text == null) {
+            throw fields.missing(holder);
+        }
+        return text;
+    }
+}

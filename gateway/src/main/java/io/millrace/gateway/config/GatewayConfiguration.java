@@ -1,0 +1,115 @@
+package io.millrace.gateway.config;
+
+import io.micrometer.core.instrument.MeterRegistry;
+import io.millrace.gateway.api.Endpoints;
+import io.millrace.gateway.api.ErrorAnswers;
+import io.millrace.gateway.api.GatewayMetrics;
+import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.limits.Admission;
+import io.millrace.gateway.node.ClusterView;
+import io.millrace.gateway.node.Dispatcher;
+import io.millrace.gateway.node.GatewayNode;
+import io.millrace.gateway.node.JournalHub;
+import io.millrace.gateway.node.NodeSettings;
+import io.millrace.shared.id.RequestId;
+import io.millrace.shared.log.Clock;
+import io.millrace.shared.log.Log;
+import io.opentelemetry.api.OpenTelemetry;
+import org.springframework.beans.factory.ObjectProvider;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+import org.springframework.context.annotation.PropertySource;
+import org.springframework.web.reactive.function.server.RouterFunction;
+import org.springframework.web.reactive.function.server.ServerResponse;
+
+/**
+ * The gateway as beans of a reactive Spring Boot application. Wants a {@link Log}; takes an {@link OpenTelemetry}, a
+ * {@link Clock} and a {@link MeterRegistry} where the application has them.
+ */
+@Configuration(proxyBeanMethods = false)
+@EnableConfigurationProperties(GatewayProperties.class)
+@PropertySource("classpath:io/millrace/gateway/gateway-defaults.properties")
+public class GatewayConfiguration {
+
+    private static final String SCOPE = "io.millrace.gateway";
+
+    @Bean
+    NodeSettings gatewayNodeSettings(GatewayProperties properties) {
+        String node = properties.node().isEmpty()
+                ? "gateway-" + RequestId.random(0).text().substring(4, 12)
+                : properties.node();
+        return properties.nodeSettings(node);
+    }
+
+    @Bean
+    ClusterView gatewayClusterView(NodeSettings settings, ObjectProvider<Clock> clock) {
+        return new ClusterView(settings, clock(clock));
+    }
+
+    @Bean
+    JournalHub gatewayJournalHub(Log log) {
+        return new JournalHub(log);
+    }
+
+    @Bean
+    GatewayNode gatewayNode(
+            Log log, JournalHub hub, ClusterView view, NodeSettings settings, ObjectProvider<Clock> clock) {
+        return new GatewayNode(log, hub, view, settings, clock(clock));
+    }
+
+    @Bean
+    Dispatcher gatewayDispatcher(Log log, JournalHub hub, NodeSettings settings, ObjectProvider<Clock> clock) {
+        return new Dispatcher(log, hub, settings, clock(clock));
+    }
+
+    @Bean
+    Admission gatewayAdmission(ClusterView view, GatewayProperties properties) {
+        return new Admission(
+                view, properties.tenantLimits(), properties.kafkaSilence().toMillis());
+    }
+
+    @Bean
+    GatewayMetrics gatewayMetrics(MeterRegistry meters, JournalHub hub) {
+        return new GatewayMetrics(meters, hub);
+    }
+
+    @Bean
+    GatewayHealth gatewayHealthIndicator(ClusterView view, GatewayProperties properties) {
+        return new GatewayHealth(view, properties.kafkaSilence().toMillis());
+    }
+
+    @Bean
+    ErrorAnswers gatewayErrorAnswers() {
+        return new ErrorAnswers();
+    }
+
+    @Bean
+    RouterFunction<ServerResponse> gatewayRoutes(
+            GatewayProperties properties,
+            NodeSettings settings,
+            ObjectProvider<Clock> clock,
+            Admission admission,
+            GatewayNode node,
+            Dispatcher dispatcher,
+            GatewayMetrics metrics,
+            GatewayHealth health,
+            ObjectProvider<OpenTelemetry> telemetry) {
+        return new Endpoints(
+                        properties.endpointSettings(),
+                        settings.node(),
+                        clock(clock),
+                        admission,
+                        node,
+                        dispatcher,
+                        new Tenants(properties.apiKeys()),
+                        metrics,
+                        telemetry.getIfAvailable(OpenTelemetry::noop).getTracer(SCOPE),
+                        health::ready)
+                .routes();
+    }
+
+    private static Clock clock(ObjectProvider<Clock> clock) {
+        return clock.getIfAvailable(() -> Clock.SYSTEM);
+    }
+}

@@ -1,0 +1,87 @@
+package io.millrace.gateway.config;
+
+import io.millrace.gateway.api.Endpoints;
+import io.millrace.gateway.limits.TenantLimits;
+import io.millrace.gateway.node.NodeSettings;
+import java.time.Duration;
+import java.util.Map;
+import org.springframework.boot.context.properties.ConfigurationProperties;
+import org.springframework.boot.context.properties.bind.DefaultValue;
+import org.springframework.util.unit.DataSize;
+
+/**
+ * Settings of the gateway. Its address is {@code server.port} and {@code server.address}; an unknown name is refused.
+ *
+ * @param node id of this gateway, unique in the cluster; empty: a random one
+ * @param apiKeys API key to tenant; none: no key is asked for, and everybody is the tenant {@code default}
+ * @param deadline of each request, from its arrival; at most 30 min
+ * @param bodyMax largest request body or WebSocket message; at most 8 MiB, since a log record must hold it
+ * @param bodyTimeout until a request's body must be complete
+ * @param promptsMax most prompts in one text completion
+ * @param appendTimeout after which a request that Kafka did not confirm is answered with 503
+ * @param openAfter without a token, a stream is opened with 200 and heartbeats, and errors come inside it
+ * @param heartbeat silence in an open stream after which a comment is sent
+ * @param deadlineGrace beyond its deadline, until the gateway answers 504 by itself
+ * @param lagMax most bytes that wait for one slow client before its connection is cut
+ * @param sseIds whether streamed events carry an {@code id:} line with their place in the journal; off for clients that read
+ *     events line by line and know only {@code data:}
+ * @param beat between this gateway's beats
+ * @param memberTimeout silence after which a router or gateway counts as gone
+ * @param kafkaSilence silence of Kafka after which requests are refused at once and readiness is down
+ * @param tenantRequestsPerMinute requests that each tenant may begin in a minute; 0: no limit
+ * @param tenantTokensPerMinute tokens, prompt and output, that each tenant may use in a minute; 0: no limit
+ * @param tenantConcurrent requests that each tenant may have at one time; 0: no limit
+ */
+@ConfigurationProperties(prefix = "millrace.gateway", ignoreUnknownFields = false)
+public record GatewayProperties(
+        @DefaultValue("") String node,
+        @DefaultValue Map<String, String> apiKeys,
+        @DefaultValue("600s") Duration deadline,
+        @DefaultValue("8MB") DataSize bodyMax,
+        @DefaultValue("60s") Duration bodyTimeout,
+        @DefaultValue("256") int promptsMax,
+        @DefaultValue("10s") Duration appendTimeout,
+        @DefaultValue("15s") Duration openAfter,
+        @DefaultValue("10s") Duration heartbeat,
+        @DefaultValue("5s") Duration deadlineGrace,
+        @DefaultValue("4MB") DataSize lagMax,
+        @DefaultValue("true") boolean sseIds,
+        @DefaultValue("200ms") Duration beat,
+        @DefaultValue("2s") Duration memberTimeout,
+        @DefaultValue("10s") Duration kafkaSilence,
+        @DefaultValue("0") int tenantRequestsPerMinute,
+        @DefaultValue("0") int tenantTokensPerMinute,
+        @DefaultValue("0") int tenantConcurrent) {
+
+    private static final DataSize BODY_MAX = DataSize.ofMegabytes(8);
+    private static final Duration DEADLINE_MAX = Duration.ofMinutes(30);
+
+    /** Throws IllegalArgumentException for values outside their ranges. */
+    public GatewayProperties {
+        if (bodyMax.toBytes() < 1024 || bodyMax.compareTo(BODY_MAX) > 0) {
+            throw new IllegalArgumentException(
+                    "millrace.gateway.body-max must lie between 1 KB and 8 MB, not " + bodyMax);
+        }
+        if (deadline.isNegative() || deadline.isZero() || deadline.compareTo(DEADLINE_MAX) > 0) {
+            throw new IllegalArgumentException(
+                    "millrace.gateway.deadline must lie between 1 ms and 30 min, not " + deadline);
+        }
+        if (promptsMax < 1 || lagMax.toBytes() < 1024 || beat.toMillis() < 10) {
+            throw new IllegalArgumentException(
+                    "millrace.gateway: prompts-max must be at least 1, lag-max 1 KB, beat 10 ms");
+        }
+    }
+
+    NodeSettings nodeSettings(String nodeId) {
+        return new NodeSettings(nodeId, beat, memberTimeout, appendTimeout, openAfter, heartbeat, deadlineGrace, (int)
+                lagMax.toBytes());
+    }
+
+    Endpoints.Settings endpointSettings() {
+        return new Endpoints.Settings((int) bodyMax.toBytes(), bodyTimeout, promptsMax, deadline, sseIds);
+    }
+
+    TenantLimits tenantLimits() {
+        return new TenantLimits(tenantRequestsPerMinute, tenantTokensPerMinute, tenantConcurrent);
+    }
+}

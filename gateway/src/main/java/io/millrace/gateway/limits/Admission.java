@@ -1,0 +1,157 @@
+package io.millrace.gateway.limits;
+
+import io.github.bucket4j.Bucket;
+import io.github.bucket4j.ConsumptionProbe;
+import io.millrace.gateway.node.ClusterView;
+import io.millrace.gateway.node.GatewayErrors;
+import io.millrace.gateway.node.ModelState;
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.gateway.stream.ApiException;
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
+
+/** Decides, before anything is appended, whether a call may enter the log. Thread-safe. */
+public final class Admission {
+
+    private final ClusterView view;
+    private final TenantLimits limits;
+    private final long silenceMsMax;
+    private final Map<String, Account> accounts = new ConcurrentHashMap<>();
+
+    /** What one tenant has used of its limits. */
+    private record Account(
+            @Nullable Bucket requests, @Nullable Bucket tokens, AtomicInteger running) {}
+
+    /** A call that was let in; {@link #settle} wants to be called once it is over. */
+    public final class Admitted {
+
+        private final ModelState model;
+        private final Account account;
+        private final long estimate;
+        private final AtomicBoolean settled = new AtomicBoolean();
+
+        private Admitted(ModelState model, Account account, long estimate) {
+            this.model = model;
+            this.account = account;
+            this.estimate = estimate;
+        }
+
+        public ModelState model() {
+            return model;
+        }
+
+        /** Corrects the estimate by the tokens really used; later calls do nothing. */
+        public void settle(long tokensUsed) {
+            if (settled.compareAndSet(false, true)) {
+                account.running().decrementAndGet();
+                Bucket tokens = account.tokens();
+                if (tokens != null && tokensUsed < estimate) {
+                    tokens.addTokens(Math.min(estimate, limits.tokensPerMinute())
+                            - Math.min(tokensUsed, limits.tokensPerMinute()));
+                } else if (tokens != null && tokensUsed > estimate) {
+                    tokens.consumeIgnoringRateLimits(tokensUsed - estimate);
+                }
+            }
+        }
+    }
+
+    /** @param silenceMsMax how long Kafka may return none of this gateway's beats before calls are refused at once */
+    public Admission(ClusterView view, TenantLimits limits, long silenceMsMax) {
+        this.view = view;
+        this.limits = limits;
+        this.silenceMsMax = silenceMsMax;
+    }
+
+    /** The model of that name; throws 404, or 503 when nobody could know it or nobody serves it. */
+    public ModelState model(String name) {
+        long age = view.ownBeatAgeMs();
+        if (age > silenceMsMax) {
+            throw new ApiException(GatewayErrors.logUnavailable(age));
+        }
+        ModelState model = view.model(name);
+        if (model == null) {
+            throw new ApiException(
+                    view.routers() == 0
+                            ? GatewayErrors.noRouter()
+                            : ApiError.of(
+                                    404,
+                                    "model_not_found",
+                                    "model",
+                                    "The model '" + name
+                                            + "' is not served here. GET /v1/models lists those that are."));
+        }
+        if (model.workers() == 0) {
+            throw new ApiException(ApiError.of(
+                            503,
+                            "no_worker",
+                            null,
+                            "[MR-GW-010] No worker is alive that serves '" + model.name()
+                                    + "'. Try again, or start one.")
+                    .retryAfterMs(5_000));
+        }
+        return model;
+    }
+
+    /**
+     * Lets the call in, or throws 429.
+     *
+     * @param requests prompts of the call
+     * @param estimatedTokens of all of them, prompt and output
+     */
+    public Admitted admit(String tenant, ModelState model, int requests, long estimatedTokens) {
+        Account account = accounts.computeIfAbsent(tenant, name -> account());
+        take(account.requests(), requests, limits.requestsPerMinute(), "requests per minute");
+        take(account.tokens(), estimatedTokens, limits.tokensPerMinute(), "tokens per minute");
+        int running = account.running().incrementAndGet();
+        if (limits.concurrent() > 0 && running > limits.concurrent()) {
+            account.running().decrementAndGet();
+            throw tooMany("concurrent requests", limits.concurrent(), 1_000);
+        }
+        if (!view.take(model, requests)) {
+            account.running().decrementAndGet();
+            throw new ApiException(ApiError.of(
+                            429,
+                            "queue_full",
+                            null,
+                            "[MR-GW-012] The queue of '%s' is full: %,d requests with %,d tokens wait. Try again in %,d s."
+                                    .formatted(
+                                            model.name(), model.queued(), model.queuedTokens(), model.drainMs() / 1000))
+                    .retryAfterMs(model.drainMs()));
+        }
+        return new Admitted(model, account, estimatedTokens);
+    }
+
+    private Account account() {
+        return new Account(bucket(limits.requestsPerMinute()), bucket(limits.tokensPerMinute()), new AtomicInteger());
+    }
+
+    private static @Nullable Bucket bucket(int perMinute) {
+        return perMinute == 0
+                ? null
+                : Bucket.builder()
+                        .addLimit(limit -> limit.capacity(perMinute).refillGreedy(perMinute, Duration.ofMinutes(1)))
+                        .build();
+    }
+
+    private static void take(@Nullable Bucket bucket, long wanted, int perMinute, String what) {
+        if (bucket != null) {
+            ConsumptionProbe probe = bucket.tryConsumeAndReturnRemaining(Math.clamp(wanted, 1, perMinute));
+            if (!probe.isConsumed()) {
+                throw tooMany(what, perMinute, probe.getNanosToWaitForRefill() / 1_000_000);
+            }
+        }
+    }
+
+    private static ApiException tooMany(String what, int limit, long waitMs) {
+        return new ApiException(ApiError.of(
+                        429,
+                        "rate_limit_exceeded",
+                        null,
+                        "[MR-GW-011] Your limit of %,d %s is used up.".formatted(limit, what))
+                .retryAfterMs(Math.max(1, waitMs)));
+    }
+}

@@ -1,0 +1,319 @@
+package io.millrace.gateway.node;
+
+import com.google.protobuf.InvalidProtocolBufferException;
+import io.millrace.gateway.node.CallObserver.Outcome;
+import io.millrace.gateway.stream.Accepted;
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.gateway.stream.ApiException;
+import io.millrace.gateway.stream.Call;
+import io.millrace.gateway.stream.Frames;
+import io.millrace.gateway.stream.JournalErrors;
+import io.millrace.gateway.stream.Renderer;
+import io.millrace.shared.fold.JournalFold;
+import io.millrace.shared.log.Clock;
+import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.proto.JournalRecord;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
+import reactor.core.publisher.Sinks;
+import reactor.util.concurrent.Queues;
+
+/**
+ * One call from its append to its last event: folds its journals, decides the HTTP status, and hands on what the renderer
+ * makes of the accepted records.
+ *
+ * <p>All state belongs to the hub's thread. {@link #opening}, {@link #body} and {@link #clientGone} may be called from any.
+ *
+ * @param <T> what is sent at once
+ */
+public final class Exchange<T> implements JournalHub.Subscriber {
+
+    private enum State {
+        WAITING,
+        OPEN,
+        /** Ended: what is gathered is still to be sent. */
+        ENDED,
+        CLOSED
+    }
+
+    /** What an exchange asks of the log. Called on the hub's thread. */
+    interface Port {
+
+        /** The client does not read any more: DETACH what still runs. */
+        void detach(Call call);
+
+        /** Nobody will want the answer: CANCEL what still runs. */
+        void cancel(Call call, String cause);
+
+        /** Nothing more is to be read for it. */
+        void forget(Call call);
+    }
+
+    private final Call call;
+    private final NodeSettings settings;
+    private final Clock clock;
+    private final JournalHub hub;
+    private final Port port;
+    private final CallObserver observer;
+    private final Renderer renderer;
+    private final Frames<T> frames;
+    private final Map<String, Integer> prompts = new HashMap<>();
+    private final @Nullable JournalFold[] folds;
+    private final long startNanos;
+    private final Sinks.One<Opened> opening = Sinks.one();
+    private final Sinks.Many<Sent<T>> out = Sinks.many()
+            .unicast()
+            .onBackpressureBuffer(Queues.<Sent<T>>unbounded().get());
+    private final AtomicLong lagBytes = new AtomicLong();
+    private State state = State.WAITING;
+    private boolean acknowledged;
+    private long lastSentNanos;
+
+    private record Sent<T>(T frames, int size) {}
+
+    /** The call is answered with 200: its {@link #body} follows. */
+    public enum Opened {
+        OPENED
+    }
+
+    Exchange(
+            Call call,
+            Frames<T> frames,
+            NodeSettings settings,
+            Clock clock,
+            JournalHub hub,
+            Port port,
+            CallObserver observer) {
+        this.call = call;
+        this.frames = frames;
+        this.settings = settings;
+        this.clock = clock;
+        this.hub = hub;
+        this.port = port;
+        this.observer = observer;
+        this.renderer = Renderer.of(call);
+        this.folds = new JournalFold[call.parts().size()];
+        for (int i = 0; i < folds.length; i++) {
+            prompts.put(call.parts().get(i).id().text(), i);
+        }
+        this.startNanos = clock.nanos();
+        this.lastSentNanos = startNanos;
+    }
+
+    public Call call() {
+        return call;
+    }
+
+    /** Completes when the status is decided: a value for 200, {@link ApiException} for an error. Cancelling it is a disconnect. */
+    public Mono<Opened> opening() {
+        return opening.asMono().doOnCancel(this::clientGone);
+    }
+
+    /** The frames, in order; for one subscriber. Cancelling it is a disconnect. */
+    public Flux<T> body() {
+        return out.asFlux()
+                .map(sent -> {
+                    lagBytes.addAndGet(-sent.size());
+                    return sent.frames();
+                })
+                .doOnCancel(this::clientGone);
+    }
+
+    /** The client's connection has ended. */
+    public void clientGone() {
+        hub.execute(() -> {
+            if (state != State.CLOSED) {
+                if (state != State.ENDED) {
+                    leave();
+                    observer.ended(Outcome.DETACHED, renderer.progress(), null);
+                }
+                close();
+            }
+        });
+    }
+
+    /** Kafka has confirmed every request of the call. */
+    void acknowledged() {
+        acknowledged = true;
+    }
+
+    boolean closed() {
+        return state == State.CLOSED || state == State.ENDED;
+    }
+
+    /** Ends the call with an error that stands in no journal. */
+    void fail(ApiError error) {
+        if (!closed()) {
+            end(error, Frames.NOWHERE);
+            onFlush();
+        }
+    }
+
+    @Override
+    public void onRecord(String key, LogRecord log) {
+        Integer prompt = prompts.get(key);
+        JournalRecord record = parse(log);
+        if (prompt == null || record == null || closed()) {
+            return;
+        }
+        JournalFold fold = folds[prompt];
+        if (fold == null) {
+            if (!record.hasAdmit() && !record.hasReject()) {
+                return;
+            }
+            fold = new JournalFold(key, record.getReq(), JournalFold.Keep.COUNTS);
+            folds[prompt] = fold;
+        }
+        if (!fold.apply(log.offset(), log.timestampMs(), record).isAccepted()) {
+            return;
+        }
+        ApiError error = JournalErrors.of(record);
+        if (error == null) {
+            accept(new Accepted(prompt, log.offset(), record));
+            return;
+        }
+        if (call.parts().size() > 1) {
+            port.cancel(call, "another prompt of the call failed");
+        }
+        end(error, log.offset());
+    }
+
+    private void accept(Accepted accepted) {
+        JournalRecord record = accepted.record();
+        if (record.hasTokens()) {
+            observer.tokens(
+                    accepted.prompt() * call.n() + record.getTokens().getChoice(),
+                    record.getTokens().getIdsCount());
+        }
+        renderer.accept(accepted, frames);
+        if (call.shape().getStream() && (record.hasTokens() || record.hasEnd())) {
+            open();
+        }
+        if (renderer.progress().complete()) {
+            open();
+            state = State.ENDED;
+            observer.ended(Outcome.COMPLETE, renderer.progress(), null);
+        }
+    }
+
+    private void end(ApiError error, long offset) {
+        if (state == State.WAITING) {
+            state = State.ENDED;
+            opening.tryEmitError(new ApiException(error));
+            frames.take();
+        } else {
+            renderer.fail(error, offset, frames);
+            state = State.ENDED;
+        }
+        observer.ended(Outcome.ERROR, renderer.progress(), error);
+    }
+
+    private void open() {
+        if (state == State.WAITING) {
+            state = State.OPEN;
+            opening.tryEmitValue(Opened.OPENED);
+        }
+    }
+
+    @Override
+    public void onFlush() {
+        if (state != State.OPEN && state != State.ENDED) {
+            return;
+        }
+        int size = frames.size();
+        if (size > 0) {
+            if (lagBytes.addAndGet(size) > settings.lagBytesMax()
+                    && call.shape().getStream()) {
+                cut();
+                return;
+            }
+            lastSentNanos = clock.nanos();
+            out.tryEmitNext(new Sent<>(frames.take(), size));
+        }
+        if (state == State.ENDED) {
+            out.tryEmitComplete();
+            close();
+        }
+    }
+
+    /** The client reads too slowly: ends the connection, not the request; it may come back for the rest. */
+    private void cut() {
+        if (state == State.OPEN) {
+            leave();
+            observer.ended(Outcome.DETACHED, renderer.progress(), null);
+        }
+        close();
+        out.tryEmitError(new SlowClientException(lagBytes.get()));
+    }
+
+    @Override
+    public void onTick(long nowNanos) {
+        if (closed()) {
+            return;
+        }
+        long waited = nowNanos - startNanos;
+        if (!acknowledged && waited > settings.appendTimeout().toNanos()) {
+            port.cancel(call, "not confirmed in time");
+            fail(GatewayErrors.logUnavailable(waited / 1_000_000));
+        } else if (clock.wallMs()
+                > call.first().getDeadlineMs() + settings.deadlineGrace().toMillis()) {
+            port.cancel(call, "deadline");
+            fail(GatewayErrors.deadline(call.first()));
+        } else if (call.shape().getStream()) {
+            keepAlive(nowNanos, waited);
+        }
+    }
+
+    private void keepAlive(long nowNanos, long waited) {
+        if (state == State.WAITING && waited > settings.openAfter().toNanos()) {
+            open();
+            frames.heartbeat();
+            onFlush();
+        } else if (state == State.OPEN
+                && nowNanos - lastSentNanos > settings.heartbeat().toNanos()) {
+            lastSentNanos = nowNanos;
+            frames.heartbeat();
+            onFlush();
+        }
+    }
+
+    @Override
+    public void onLost(int partition) {
+        if (partition == call.partition()) {
+            fail(GatewayErrors.journalLost());
+        }
+    }
+
+    /** The reader's thread has stopped, so that this one may take its place. */
+    @Override
+    public void onClosed() {
+        fail(GatewayErrors.shuttingDown());
+    }
+
+    private void leave() {
+        if (!call.first().getBackground()) {
+            port.detach(call);
+        }
+    }
+
+    private void close() {
+        state = State.CLOSED;
+        port.forget(call);
+    }
+
+    private static @Nullable JournalRecord parse(LogRecord log) {
+        byte[] value = log.value();
+        if (value == null) {
+            return null;
+        }
+        try {
+            return JournalRecord.parseFrom(value);
+        } catch (InvalidProtocolBufferException malformed) {
+            return null;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+package io.millrace.gateway.node;
+
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.shared.proto.Submit;
+
+/** Errors that this gateway finds by itself. */
+public final class GatewayErrors {
+
+    private GatewayErrors() {}
+
+    public static ApiError logUnavailable(long waitedMs) {
+        return ApiError.of(
+                        503,
+                        "log_unavailable",
+                        null,
+                        "[MR-GW-001] Kafka did not confirm the request within %,d ms. Nothing was answered; try again."
+                                .formatted(waitedMs))
+                .retryAfterMs(2_000);
+    }
+
+    public static ApiError noRouter() {
+        return ApiError.of(
+                        503,
+                        "no_router",
+                        null,
+                        "[MR-GW-002] No router is alive, so nobody would take the request. Try again, or start a router.")
+                .retryAfterMs(2_000);
+    }
+
+    static ApiError deadline(Submit submit) {
+        return ApiError.of(
+                504,
+                "deadline_exceeded",
+                null,
+                "[MR-GW-003] The request was not complete within its deadline of %,d ms."
+                        .formatted(submit.getDeadlineMs() - submit.getCreatedMs()));
+    }
+
+    static ApiError journalLost() {
+        return ApiError.of(
+                500,
+                "journal_lost",
+                null,
+                "[MR-GW-004] The log dropped records of this answer before they were read; raise its retention.");
+    }
+
+    static ApiError shuttingDown() {
+        return ApiError.of(503, "shutting_down", null, "[MR-GW-005] This gateway is stopping; try again.")
+                .retryAfterMs(1_000);
+    }
+}

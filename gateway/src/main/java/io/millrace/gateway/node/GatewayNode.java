@@ -1,0 +1,167 @@
+package io.millrace.gateway.node;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.log.Clock;
+import io.millrace.shared.log.Log;
+import io.millrace.shared.log.LogReader;
+import io.millrace.shared.proto.MemberBeat;
+import io.millrace.shared.topic.Topic;
+import java.security.SecureRandom;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * This gateway among the others: beats in {@code members}, follows those of the others, and keeps the partitions that fall to
+ * it read, so that all gateways together read the journals about once. Thread-safe.
+ */
+public final class GatewayNode implements AutoCloseable {
+
+    private static final Logger LOG = LoggerFactory.getLogger(GatewayNode.class);
+
+    private final Log log;
+    private final JournalHub hub;
+    private final ClusterView view;
+    private final NodeSettings settings;
+    private final Clock clock;
+    private final long incarnation = new SecureRandom().nextLong();
+    private final AtomicInteger turn = new AtomicInteger();
+    private final LogReader reader;
+    private final ScheduledExecutorService beats;
+    private volatile List<Integer> own = List.of();
+    private @Nullable CompletableFuture<Long> lastBeat;
+    private Set<String> lastGateways = Set.of();
+    private int membersPartitions;
+
+    public GatewayNode(Log log, JournalHub hub, ClusterView view, NodeSettings settings, Clock clock) {
+        this.log = log;
+        this.hub = hub;
+        this.view = view;
+        this.settings = settings;
+        this.clock = clock;
+        this.reader = log.reader("members", view);
+        this.beats = Executors.newSingleThreadScheduledExecutor(
+                Thread.ofPlatform().name(settings.node() + "-beat").daemon().factory());
+        long period = settings.beat().toMillis();
+        beats.scheduleWithFixedDelay(this::guardedBeat, 0, period, TimeUnit.MILLISECONDS);
+    }
+
+    /** The partition for the next call: one of this gateway's own, in turn; -1 while Kafka has not told how many there are. */
+    public int nextPartition() {
+        List<Integer> mine = own;
+        return mine.isEmpty() ? -1 : mine.get(Math.floorMod(turn.getAndIncrement(), mine.size()));
+    }
+
+    public ClusterView view() {
+        return view;
+    }
+
+    private void guardedBeat() {
+        try {
+            if (membersPartitions == 0) {
+                join();
+            }
+            beat(false);
+            share();
+        } catch (MillraceException e) {
+            LOG.warn("{}", e.toString());
+        } catch (RuntimeException e) {
+            LOG.error("the gateway's beat failed; going on", e);
+        }
+    }
+
+    /** Waits for Kafka, on the beats' own thread. */
+    private void join() {
+        int partitions = log.partitions(Topic.MEMBERS);
+        for (int i = 0; i < partitions; i++) {
+            reader.assign(Topic.MEMBERS, i, LogReader.END);
+        }
+        membersPartitions = partitions;
+    }
+
+    private void beat(boolean leaving) {
+        CompletableFuture<Long> before = lastBeat;
+        if (before != null && !before.isDone()) {
+            return;
+        }
+        MemberBeat beat = MemberBeat.newBuilder()
+                .setNode(settings.node())
+                .setIncarnation(incarnation)
+                .setRole(MemberBeat.Role.GATEWAY)
+                .setTimeMs(clock.wallMs())
+                .setLeaving(leaving)
+                .build();
+        int partition = Math.floorMod(settings.node().hashCode(), membersPartitions);
+        lastBeat = log.append(Topic.MEMBERS, partition, settings.node(), beat.toByteArray());
+    }
+
+    /** Takes the partitions that rendezvous hashing (Thaler, Ravishankar 1998) gives this gateway among the live ones. */
+    private void share() {
+        Set<String> gateways = new TreeSet<>(view.gateways());
+        gateways.add(settings.node());
+        if (gateways.equals(lastGateways)) {
+            return;
+        }
+        lastGateways = gateways;
+        int partitions = log.partitions(Topic.REQUESTS);
+        List<Integer> mine = new ArrayList<>();
+        for (int partition = 0; partition < partitions; partition++) {
+            if (settings.node().equals(owner(partition, gateways))) {
+                mine.add(partition);
+            }
+        }
+        if (mine.isEmpty()) {
+            mine.add(Math.floorMod(settings.node().hashCode(), partitions));
+        }
+        hub.keep(Set.copyOf(mine));
+        own = List.copyOf(mine);
+    }
+
+    static String owner(int partition, Set<String> nodes) {
+        String best = "";
+        long most = Long.MIN_VALUE;
+        for (String node : nodes) {
+            long hash = partition;
+            for (int i = 0; i < node.length(); i++) {
+                hash = mix(hash ^ node.charAt(i));
+            }
+            if (hash > most || best.isEmpty()) {
+                most = hash;
+                best = node;
+            }
+        }
+        return best;
+    }
+
+    private static long mix(long value) {
+        long z = value + 0x9e3779b97f4a7c15L;
+        z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
+        z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
+        return z ^ (z >>> 31);
+    }
+
+    /** Says good-bye, so that the others need not wait for a timeout. */
+    @Override
+    public void close() {
+        beats.shutdownNow();
+        try {
+            beats.awaitTermination(1, TimeUnit.SECONDS);
+            if (membersPartitions > 0) {
+                lastBeat = null;
+                beat(true);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        reader.close();
+    }
+}

@@ -1,0 +1,190 @@
+package io.millrace.gateway.node;
+
+import io.millrace.shared.log.Log;
+import io.millrace.shared.log.LogReader;
+import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.topic.Topic;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.RejectedExecutionException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The one reader of journals of this gateway: reads each partition that somebody needs once, and hands each record to the
+ * subscriber of its key.
+ *
+ * <p>Subscribers run on the reader's thread, one at a time. The other methods are thread-safe and do not block.
+ */
+public final class JournalHub implements AutoCloseable {
+
+    /** Receives the records of one request; everything on the hub's thread, and must not block. */
+    public interface Subscriber {
+
+        void onRecord(String key, LogRecord record);
+
+        /** All records of this round have been handed out: time to send what they became. */
+        void onFlush();
+
+        /** Now and then, at least every 100 ms. */
+        void onTick(long nowNanos);
+
+        /** Records of the partition were lost to retention before they were read. */
+        void onLost(int partition);
+
+        /** The hub closes: nothing comes any more. */
+        void onClosed();
+    }
+
+    private static final long TICK_NANOS = 20_000_000;
+
+    private static final class Partition {
+        final CompletableFuture<Void> ready = new CompletableFuture<>();
+        int users;
+        boolean own;
+    }
+
+    private final Map<String, Subscriber> subscribers = new ConcurrentHashMap<>();
+    private final Map<Integer, Partition> partitions = new HashMap<>();
+    private final Set<Subscriber> dirty = new LinkedHashSet<>();
+    private final LogReader reader;
+    private long lastTickNanos = System.nanoTime();
+
+    public JournalHub(Log log) {
+        this.reader = log.reader("journals", new Listener());
+    }
+
+    /**
+     * Begins to read the partition, unless it is read already. The future completes once every record appended from then on
+     * will be handed out. Each call wants one {@link #release}.
+     */
+    public CompletableFuture<Void> use(int partition) {
+        synchronized (partitions) {
+            Partition state = assigned(partition);
+            state.users++;
+            return state.ready;
+        }
+    }
+
+    public void release(int partition) {
+        synchronized (partitions) {
+            Partition state = partitions.get(partition);
+            if (state != null) {
+                state.users--;
+                dropUnused(partition, state);
+            }
+        }
+    }
+
+    /** Keeps these partitions read, whether somebody uses them or not, so that a request finds its partition ready. */
+    public void keep(Set<Integer> own) {
+        synchronized (partitions) {
+            for (int partition : own) {
+                assigned(partition).own = true;
+            }
+            for (int partition : List.copyOf(partitions.keySet())) {
+                Partition state = partitions.get(partition);
+                if (state != null && !own.contains(partition)) {
+                    state.own = false;
+                    dropUnused(partition, state);
+                }
+            }
+        }
+    }
+
+    private Partition assigned(int partition) {
+        return partitions.computeIfAbsent(partition, number -> {
+            reader.assign(Topic.RESPONSES, number, LogReader.END);
+            return new Partition();
+        });
+    }
+
+    private void dropUnused(int partition, Partition state) {
+        if (state.users == 0 && !state.own) {
+            partitions.remove(partition);
+            reader.unassign(Topic.RESPONSES, partition);
+        }
+    }
+
+    /** Hands records with that key to the subscriber, from the next one read. */
+    public void subscribe(String key, Subscriber subscriber) {
+        subscribers.put(key, subscriber);
+    }
+
+    public void unsubscribe(String key) {
+        subscribers.remove(key);
+    }
+
+    /** Runs the task on the hub's thread, soon; not at all once closed. */
+    public void execute(Runnable task) {
+        try {
+            reader.execute(task);
+        } catch (RejectedExecutionException closed) {
+            // onClosed has told the subscribers.
+        }
+    }
+
+    /** Requests that are followed now. */
+    public int size() {
+        return subscribers.size();
+    }
+
+    @Override
+    public void close() {
+        reader.close();
+        for (Subscriber each : Set.copyOf(subscribers.values())) {
+            each.onClosed();
+        }
+        subscribers.clear();
+    }
+
+    private final class Listener implements LogReader.Listener {
+
+        @Override
+        public void onRecord(LogRecord record) {
+            Subscriber subscriber = subscribers.get(record.key());
+            if (subscriber != null) {
+                subscriber.onRecord(record.key(), record);
+                dirty.add(subscriber);
+            }
+        }
+
+        @Override
+        public void onCaughtUp(Topic topic, int partition, long position) {
+            @Nullable Partition state;
+            synchronized (partitions) {
+                state = partitions.get(partition);
+            }
+            if (state != null && !state.ready.isDone()) {
+                state.ready.complete(null);
+            }
+        }
+
+        @Override
+        public void onTruncated(Topic topic, int partition, long wantedOffset, long restartOffset) {
+            for (Subscriber each : Set.copyOf(subscribers.values())) {
+                each.onLost(partition);
+            }
+        }
+
+        @Override
+        public void onTick() {
+            for (Subscriber each : dirty) {
+                each.onFlush();
+            }
+            dirty.clear();
+            long now = System.nanoTime();
+            if (now - lastTickNanos >= TICK_NANOS) {
+                lastTickNanos = now;
+                for (Subscriber each : new ArrayList<>(subscribers.values())) {
+                    each.onTick(now);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+package io.millrace.gateway.stream;
+
+import io.millrace.shared.proto.End;
+import io.millrace.shared.proto.TokenLogprob;
+import io.millrace.shared.proto.Tokens;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** Output of one choice, gathered for an answer in one piece. */
+final class ChoiceOutput {
+
+    private final StringBuilder text = new StringBuilder();
+    private final List<TokenLogprob> logprobs = new ArrayList<>();
+    private @Nullable String stopReason;
+
+    void add(Tokens tokens) {
+        text.append(tokens.getText());
+        logprobs.addAll(tokens.getLogprobsList());
+    }
+
+    void end(End end) {
+        text.append(end.getText());
+        stopReason = end.getStopReason().isEmpty() ? null : end.getStopReason();
+    }
+
+    String text() {
+        return text.toString();
+    }
+
+    List<TokenLogprob> logprobs() {
+        return logprobs;
+    }
+
+    @Nullable
+    String stopReason() {
+        return stopReason;
+    }
+}

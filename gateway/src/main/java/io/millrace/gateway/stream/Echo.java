@@ -1,0 +1,39 @@
+package io.millrace.gateway.stream;
+
+import io.millrace.shared.proto.Output;
+import io.millrace.shared.proto.Submit;
+
+/** The prompts that text completions give back: as sent, or for token ids as the worker decoded them (OUTPUT "echo"). */
+final class Echo {
+
+    private final Call call;
+    private final boolean wanted;
+    private final StringBuilder[] decoded;
+
+    Echo(Call call) {
+        this.call = call;
+        this.wanted = call.first().getSampling().getEcho();
+        this.decoded = new StringBuilder[call.parts().size()];
+        for (int i = 0; i < decoded.length; i++) {
+            decoded[i] = new StringBuilder();
+        }
+    }
+
+    void observe(Accepted accepted) {
+        if (wanted && accepted.record().hasOutput()) {
+            Output output = accepted.record().getOutput();
+            if ("echo".equals(output.getKind())) {
+                decoded[accepted.prompt()].append(output.getData().toStringUtf8());
+            }
+        }
+    }
+
+    /** What stands before the completions of that prompt; empty when no echo is wanted. */
+    String of(int prompt) {
+        if (!wanted) {
+            return "";
+        }
+        Submit submit = call.parts().get(prompt).submit();
+        return submit.hasPromptText() ? submit.getPromptText() : decoded[prompt].toString();
+    }
+}

@@ -1,0 +1,127 @@
+package io.millrace.gateway.stream;
+
+import io.millrace.shared.proto.Sampling;
+import org.jspecify.annotations.Nullable;
+
+/** OpenAI's {@code response} object at a moment of its life, and its items. Not thread-safe. */
+final class ResponseObject {
+
+    private final Call call;
+    private final Progress progress;
+
+    ResponseObject(Call call, Progress progress) {
+        this.call = call;
+        this.progress = progress;
+    }
+
+    /** Id of the answer's only item: derived, so that every gateway names it alike. */
+    String itemId() {
+        return "msg_" + call.id().text() + "0000";
+    }
+
+    /**
+     * @param status {@code in_progress}, {@code completed}, {@code incomplete} or {@code failed}
+     * @param item the output item as JSON; null before it exists
+     * @param incomplete why it is incomplete
+     */
+    String json(String status, @Nullable String item, @Nullable ApiError error, @Nullable String incomplete) {
+        Sampling sampling = call.first().getSampling();
+        JsonText json = new JsonText()
+                .object()
+                .field("id", call.apiId())
+                .field("object", "response")
+                .field("created_at", progress.createdMs() / 1000)
+                .field("status", status)
+                .field("background", call.first().getBackground());
+        json.name("error");
+        if (error == null) {
+            json.value((String) null);
+        } else {
+            json.object()
+                    .field("code", error.code())
+                    .field("message", error.message())
+                    .endObject();
+        }
+        json.name("incomplete_details");
+        if (incomplete == null) {
+            json.value((String) null);
+        } else {
+            json.object().field("reason", incomplete).endObject();
+        }
+        json.name("max_output_tokens");
+        if (sampling.hasMaxTokens()) {
+            json.value(sampling.getMaxTokens());
+        } else {
+            json.value((String) null);
+        }
+        json.field("model", call.first().getModel()).name("output").array();
+        if (item != null) {
+            json.raw(item);
+        }
+        json.endArray().field("parallel_tool_calls", true);
+        json.name("temperature").raw(number(sampling.hasTemperature() ? sampling.getTemperature() : 1.0));
+        json.name("top_p").raw(number(sampling.hasTopP() ? sampling.getTopP() : 1.0));
+        extra(json);
+        json.field("store", call.first().getStore()).field("tool_choice", "auto");
+        json.name("tools").array().endArray().field("truncation", "disabled").name("usage");
+        json.raw("in_progress".equals(status) ? "null" : usage());
+        return json.endObject().toString();
+    }
+
+    /** Fields of the request that the object repeats: prepared by the endpoint, as the inside of a JSON object. */
+    private void extra(JsonText json) {
+        String extra = call.shape().getExtraJson();
+        if (extra.length() > 2) {
+            json.raw(extra.substring(1, extra.length() - 1));
+        }
+    }
+
+    private String usage() {
+        JsonText json = new JsonText().object().field("input_tokens", progress.promptTokens());
+        json.name("input_tokens_details")
+                .object()
+                .field("cached_tokens", progress.cachedTokens())
+                .endObject();
+        json.field("output_tokens", progress.outputTokens());
+        json.name("output_tokens_details")
+                .object()
+                .field("reasoning_tokens", progress.reasoningTokens())
+                .endObject();
+        return json.field("total_tokens", (long) progress.promptTokens() + progress.outputTokens())
+                .endObject()
+                .toString();
+    }
+
+    String item(String status, String content) {
+        JsonText json = new JsonText()
+                .object()
+                .field("id", itemId())
+                .field("type", "message")
+                .field("status", status)
+                .field("role", "assistant")
+                .name("content")
+                .array();
+        if (!content.isEmpty()) {
+            json.raw(content);
+        }
+        return json.endArray().endObject().toString();
+    }
+
+    static String part(String text) {
+        JsonText json = new JsonText().object().field("type", "output_text").field("text", text);
+        json.name("annotations").array().endArray();
+        json.name("logprobs").array().endArray();
+        return json.endObject().toString();
+    }
+
+    /** {@code max_output_tokens} when the length limit ended the answer; null when it is complete. */
+    static @Nullable String incomplete(String finishReason) {
+        return "length".equals(finishReason) ? "max_output_tokens" : null;
+    }
+
+    private static String number(double value) {
+        return value == Math.rint(value) && Math.abs(value) < 1e15
+                ? Long.toString((long) value)
+                : Double.toString(value);
+    }
+}
