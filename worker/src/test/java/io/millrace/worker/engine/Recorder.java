@@ -26,6 +26,7 @@ final class Recorder implements GenerationListener {
     private @Nullable String failure;
     private boolean retryable;
     private boolean cancelled;
+    private long overNanos;
     private int cachedTokens = -1;
 
     Recorder(GenerationRequest request) {
@@ -78,8 +79,7 @@ final class Recorder implements GenerationListener {
                 return;
             }
         }
-        firstToken.countDown();
-        over.countDown();
+        finish();
     }
 
     @Override
@@ -87,16 +87,25 @@ final class Recorder implements GenerationListener {
         complainIf(isOver(), "failure after the end");
         failure = code + " " + message;
         retryable = again;
-        firstToken.countDown();
-        over.countDown();
+        finish();
     }
 
     @Override
     public synchronized void onCancelled() {
         complainIf(isOver(), "cancelled after the end");
         cancelled = true;
+        finish();
+    }
+
+    private void finish() {
+        overNanos = System.nanoTime();
         firstToken.countDown();
         over.countDown();
+    }
+
+    /** When the last event came. */
+    synchronized long overNanos() {
+        return overNanos;
     }
 
     private void complainIf(boolean wrong, String what) {
