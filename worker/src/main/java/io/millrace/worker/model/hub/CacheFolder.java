@@ -31,7 +31,7 @@ final class CacheFolder {
         T run() throws IOException;
     }
 
-    /** Runs {@code action} alone; waits for others, saying so to {@code progress}. MR-MODEL-008 when the folder cannot be written. */
+    /** Runs {@code action} alone; waits for others, saying so to {@code progress}. MR-HUB-008 when the folder cannot be written. */
     <T> T locked(Progress progress, Locked<T> action) {
         try {
             Files.createDirectories(folder);
@@ -69,7 +69,7 @@ final class CacheFolder {
             Thread.sleep(POLL_MS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new MillraceException("MR-MODEL-008", "Interrupted while waiting for the lock of " + folder + ".", e);
+            throw new MillraceException("MR-HUB-008", "Interrupted while waiting for the lock of " + folder + ".", e);
         }
     }
 
@@ -81,12 +81,12 @@ final class CacheFolder {
         Files.move(part, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     }
 
-    /** MR-MODEL-008 when fewer than {@code bytes} are free. */
+    /** MR-HUB-008 when fewer than {@code bytes} are free. */
     void checkSpace(long bytes) throws IOException {
         long free = Files.getFileStore(folder).getUsableSpace();
         if (free < bytes) {
             throw new MillraceException(
-                    "MR-MODEL-008",
+                    "MR-HUB-008",
                     "The model needs " + (bytes >> 20) + " MiB in " + folder + ", where " + (free >> 20)
                             + " MiB are free. Make room, or set MILLRACE_CACHE to a folder on a larger disk.");
         }
@@ -94,7 +94,7 @@ final class CacheFolder {
 
     MillraceException unwritable(IOException e) {
         return new MillraceException(
-                "MR-MODEL-008",
+                "MR-HUB-008",
                 "The model cache " + folder + " cannot be written: " + e
                         + ". Check its permissions and free space, or set MILLRACE_CACHE to another folder.",
                 e);

@@ -163,7 +163,7 @@ final class HubClient {
         if (!actual.equals(file.etag())) {
             Files.delete(part);
             throw new MillraceException(
-                    "MR-MODEL-007",
+                    "MR-HUB-007",
                     file.name() + " from " + settings.endpoint() + " has checksum " + actual + " instead of "
                             + file.etag() + "; it was thrown away. Try again, or check a proxy or mirror in between.");
         }
@@ -233,7 +233,7 @@ final class HubClient {
             case 200, 206 -> {}
             case 401, 403 ->
                 throw new MillraceException(
-                        "MR-MODEL-005",
+                        "MR-HUB-005",
                         settings.endpoint() + path + " answers " + status + ": "
                                 + (settings.token() == null
                                         ? "the model is gated, private or does not exist, and HF_TOKEN is not set."
@@ -242,7 +242,7 @@ final class HubClient {
                                                 + " on the hub."));
             case 404 ->
                 throw new MillraceException(
-                        "MR-MODEL-006",
+                        "MR-HUB-006",
                         settings.endpoint() + path + " does not exist (404)."
                                 + " Check the spelling of the model, its revision and file.");
             default -> throw new IOException(path + " answers " + status);

@@ -74,11 +74,11 @@ final class HubSource {
         }
     }
 
-    /** Downloads what is missing. MR-MODEL-004 to -009. */
+    /** Downloads what is missing. MR-HUB-004 to -009. */
     Path download(ModelSpec.Hub spec, Progress progress) {
         if (settings.offline()) {
             throw new MillraceException(
-                    "MR-MODEL-009",
+                    "MR-HUB-009",
                     "The hub is not asked for " + spec.repository() + ": HF_HUB_OFFLINE is set. Unset it to download.");
         }
         try {
@@ -169,7 +169,7 @@ final class HubSource {
                 ? "it has neither model.safetensors nor a .gguf file. Choose a model in one of these formats."
                 : "it has " + ggufs.size() + " .gguf files. Choose one, as in hf:" + spec.repository() + ":"
                         + ggufs.getFirst() + ". There are " + String.join(", ", ggufs) + ".";
-        throw new MillraceException("MR-MODEL-006", "hf:" + spec.repository() + ": " + choice);
+        throw new MillraceException("MR-HUB-006", "hf:" + spec.repository() + ": " + choice);
     }
 
     private static Set<String> shards(Path index) throws IOException {
@@ -234,7 +234,7 @@ final class HubSource {
 
     private MillraceException unreachable(ModelSpec.Hub spec, IOException e) {
         return new MillraceException(
-                "MR-MODEL-004",
+                "MR-HUB-004",
                 "The hub " + settings.endpoint() + " did not give " + spec.repository() + ": " + e
                         + ". Check the network and HF_ENDPOINT; a download goes on where it stopped.",
                 e);

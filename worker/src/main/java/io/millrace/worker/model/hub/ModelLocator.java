@@ -38,7 +38,7 @@ public final class ModelLocator {
      * Finds the model, downloading it when needed.
      *
      * @param spec as in {@link ModelSpec#parse}; "default" or empty for the default model
-     * @throws MillraceException MR-MODEL-001 to -010
+     * @throws MillraceException MR-HUB-001 to -010
      */
     public ResolvedModel locate(String spec, Progress progress) {
         ModelSpec.Named named = ModelSpec.parse(spec);
@@ -57,6 +57,25 @@ public final class ModelLocator {
             case ModelSpec.PythonPackage _ -> {
                 Path path = pythonPackage.cached();
                 yield path == null ? null : defaultModel(path, "cache");
+            }
+        };
+    }
+
+    /** Under what a spec is served. */
+    public record Names(String name, List<String> aliases) {}
+
+    /** What {@link #locate} would call the model, without looking for it. */
+    public static Names names(String spec) {
+        ModelSpec.Named named = ModelSpec.parse(spec);
+        if (named.name() != null) {
+            return new Names(named.name(), List.of());
+        }
+        return switch (named.spec()) {
+            case ModelSpec.Default _, ModelSpec.PythonPackage _ -> new Names(DEFAULT_NAME, DEFAULT_ALIASES);
+            case ModelSpec.Local l -> new Names(local(l.path()).name(), List.of());
+            case ModelSpec.Hub h -> {
+                ResolvedModel model = hubModel(Path.of(""), h, "");
+                yield new Names(model.name(), model.aliases());
             }
         };
     }
@@ -103,7 +122,7 @@ public final class ModelLocator {
             tried.add("3. the Python package: " + e);
         }
         throw new MillraceException(
-                "MR-MODEL-001",
+                "MR-HUB-001",
                 "The default model " + DEFAULT_NAME + " was found nowhere. Tried:\n  " + String.join("\n  ", tried)
                         + "\nWhat to do: make one of these work, or name a model you have with --model FILE.gguf or"
                         + " --model FOLDER.");
@@ -116,7 +135,7 @@ public final class ModelLocator {
         if (Files.isDirectory(absolute)) {
             if (!Files.isRegularFile(absolute.resolve("config.json"))) {
                 throw new MillraceException(
-                        "MR-MODEL-003",
+                        "MR-HUB-003",
                         "The folder " + absolute + " has no config.json. Name a folder with config.json and"
                                 + " safetensors files, or a .gguf file.");
             }
@@ -124,7 +143,7 @@ public final class ModelLocator {
         }
         if (!name.endsWith(".gguf")) {
             throw new MillraceException(
-                    "MR-MODEL-003",
+                    "MR-HUB-003",
                     absolute + " is not a .gguf file. Name a .gguf file, or the folder that holds config.json.");
         }
         return new ResolvedModel(name.substring(0, name.length() - ".gguf".length()), List.of(), absolute, "file");

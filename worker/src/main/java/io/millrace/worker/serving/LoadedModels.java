@@ -1,0 +1,83 @@
+package io.millrace.worker.serving;
+
+import io.millrace.shared.log.Clock;
+import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.torch.TorchBackend;
+import io.millrace.worker.engine.BatchEngine;
+import io.millrace.worker.engine.EngineConfig;
+import io.millrace.worker.engine.StepListener;
+import io.millrace.worker.model.hub.ResolvedModel;
+import io.millrace.worker.text.Tokenizer;
+import io.millrace.worker.text.gguf.GgufTokenizers;
+import io.millrace.worker.text.hub.HubTokenizer;
+
+/** Serves a model from its files: reads them, loads the weights into the backend, starts the engine. */
+final class LoadedModels {
+
+    private LoadedModels() {}
+
+    static ServedModel load(
+            ResolvedModel model, ModelOptions options, LoadProgress progress, Clock clock, StepListener steps) {
+        try (ModelFiles files = ModelFiles.open(model.path())) {
+            Tokenizer tokenizer = tokenizer(files);
+            try {
+                return start(model, files, tokenizer, options, progress, clock, steps);
+            } catch (RuntimeException | Error e) {
+                closeTokenizer(tokenizer);
+                throw e;
+            }
+        }
+    }
+
+    private static ServedModel start(
+            ResolvedModel model,
+            ModelFiles files,
+            Tokenizer tokenizer,
+            ModelOptions options,
+            LoadProgress progress,
+            Clock clock,
+            StepListener steps) {
+        KvBudget budget = KvBudget.of(files.decoder().config(), options);
+        EngineConfig config = Engines.config(model.name(), budget.maxModelLen(), options);
+        RequestPreparer preparer = new RequestPreparer(
+                model.name(),
+                tokenizer,
+                Renderers.of(files, tokenizer),
+                files.isGguf() ? GenerationDefaults.NONE : GenerationDefaults.ofFolder(files.path()),
+                files.decoder().vocabularySize(),
+                budget.maxModelLen(),
+                config.maxRunning());
+        long weightsHash = files.source().hash();
+        long parameters = files.parameters();
+        int threads =
+                options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
+        ModelRuntime runtime = TorchBackend.load(files.decoder(), files.source(), budget.options(), threads, progress);
+        ServedModel.Identity identity = new ServedModel.Identity(
+                model.name(),
+                model.aliases(),
+                model.origin() + " " + model.path(),
+                weightsHash,
+                runtime.numericsId(),
+                "f32",
+                parameters,
+                budget.maxModelLen());
+        try {
+            BatchEngine engine = BatchEngine.start(config, runtime, tokenizer, clock, steps);
+            return new ServedModel(identity, tokenizer, preparer, engine, () -> closeTokenizer(tokenizer));
+        } catch (RuntimeException e) {
+            runtime.close();
+            throw e;
+        }
+    }
+
+    private static Tokenizer tokenizer(ModelFiles files) {
+        return files.isGguf() ? GgufTokenizers.create(files.metadata()) : HubTokenizer.open(files.path());
+    }
+
+    private static void closeTokenizer(Tokenizer tokenizer) {
+        if (tokenizer instanceof HubTokenizer hub) {
+            hub.close();
+        }
+    }
+}

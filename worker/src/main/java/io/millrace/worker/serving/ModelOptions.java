@@ -1,0 +1,78 @@
+package io.millrace.worker.serving;
+
+import io.millrace.shared.error.MillraceException;
+
+/**
+ * How a model is to be served; 0 means "choose".
+ *
+ * @param engine {@code auto}, {@code torch} or {@code mock}
+ * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit, lowered to what the KV cache holds
+ * @param kvMemoryBytes of the KV cache; 0: 1 GiB, at most a sixteenth of the machine's memory
+ * @param maxRunning most sequences in a step; 0: the engine's default
+ * @param stepTokens most token rows of a step; 0: the engine's default
+ * @param threads that compute; 0: one per processor
+ * @param mockStepNanos what a step of the mock engine takes
+ */
+public record ModelOptions(
+        String engine,
+        int maxModelLen,
+        long kvMemoryBytes,
+        int maxRunning,
+        int stepTokens,
+        int threads,
+        long mockStepNanos) {
+
+    public static final ModelOptions DEFAULT = new ModelOptions("auto", 0, 0, 0, 0, 0, 0);
+
+    public ModelOptions {
+        switch (engine) {
+            case "auto", "torch", "mock" -> {}
+            case "cpu", "cuda" ->
+                throw new MillraceException(
+                        "MR-SERVE-002", "The engine " + engine + " is not part of this build. Use --engine torch.");
+            default ->
+                throw new MillraceException(
+                        "MR-SERVE-002", "There is no engine " + engine + ". Choose auto, torch or mock.");
+        }
+        check("max-model-len", maxModelLen);
+        check("kv-memory", kvMemoryBytes);
+        check("max-running", maxRunning);
+        check("step-tokens", stepTokens);
+        check("threads", threads);
+        check("mock-step", mockStepNanos);
+    }
+
+    private static void check(String name, long value) {
+        if (value < 0) {
+            throw new MillraceException("MR-SERVE-003", name + " is " + value + "; it must not be negative.");
+        }
+    }
+
+    public ModelOptions withEngine(String value) {
+        return new ModelOptions(value, maxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
+    }
+
+    public ModelOptions withMaxModelLen(int value) {
+        return new ModelOptions(engine, value, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
+    }
+
+    public ModelOptions withKvMemoryBytes(long value) {
+        return new ModelOptions(engine, maxModelLen, value, maxRunning, stepTokens, threads, mockStepNanos);
+    }
+
+    public ModelOptions withMaxRunning(int value) {
+        return new ModelOptions(engine, maxModelLen, kvMemoryBytes, value, stepTokens, threads, mockStepNanos);
+    }
+
+    public ModelOptions withStepTokens(int value) {
+        return new ModelOptions(engine, maxModelLen, kvMemoryBytes, maxRunning, value, threads, mockStepNanos);
+    }
+
+    public ModelOptions withThreads(int value) {
+        return new ModelOptions(engine, maxModelLen, kvMemoryBytes, maxRunning, stepTokens, value, mockStepNanos);
+    }
+
+    public ModelOptions withMockStepNanos(long value) {
+        return new ModelOptions(engine, maxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, value);
+    }
+}

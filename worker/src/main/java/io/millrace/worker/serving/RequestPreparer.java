@@ -1,0 +1,255 @@
+package io.millrace.worker.serving;
+
+import io.millrace.shared.proto.Sampling;
+import io.millrace.shared.proto.Submit;
+import io.millrace.worker.engine.GenerationRequest;
+import io.millrace.worker.journal.Preparation;
+import io.millrace.worker.sampling.SamplingParams;
+import io.millrace.worker.text.Tokenizer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Makes requests ready for the engine: template, tokenizer, validation. A pure function of the request and the model: every worker
+ * with the same model makes the same ids. Thread-safe.
+ */
+final class RequestPreparer {
+
+    private static final int MAX_STOPS = 64;
+    private static final int MAX_BAD_WORDS = 256;
+
+    private final String model;
+    private final Tokenizer tokenizer;
+    private final @Nullable PromptRenderer renderer;
+    private final SamplingReader sampling;
+    private final int vocabulary;
+    private final int maxModelLen;
+    private final int maxChoices;
+
+    /**
+     * @param renderer null: the model has no chat template
+     * @param vocabulary ids are below it
+     * @param maxModelLen most tokens of prompt and output together
+     * @param maxChoices most choices of a request
+     */
+    RequestPreparer(
+            String model,
+            Tokenizer tokenizer,
+            @Nullable PromptRenderer renderer,
+            GenerationDefaults defaults,
+            int vocabulary,
+            int maxModelLen,
+            int maxChoices) {
+        this.model = model;
+        this.tokenizer = tokenizer;
+        this.renderer = renderer;
+        this.sampling = new SamplingReader(defaults, vocabulary);
+        this.vocabulary = vocabulary;
+        this.maxModelLen = maxModelLen;
+        this.maxChoices = maxChoices;
+    }
+
+    Preparation prepare(String key, Submit submit, List<int[]> accepted, boolean[] ended, boolean solo) {
+        try {
+            return new Preparation.Ready(request(key, submit, accepted, ended, solo));
+        } catch (Refusal r) {
+            return new Preparation.Refused(r.status(), r.code(), r.text(), r.param());
+        }
+    }
+
+    private GenerationRequest request(String key, Submit submit, List<int[]> accepted, boolean[] ended, boolean solo) {
+        if (submit.getTask() != Submit.Task.GENERATE) {
+            throw new Refusal(
+                    400,
+                    "unsupported_task",
+                    "",
+                    "The model " + model + " does not serve the task " + submit.getTask() + "; it generates text.");
+        }
+        Sampling s = submit.getSampling();
+        SamplingParams params = sampling.read(s);
+        int n = choices(submit);
+        int[] stopIds = stopIds(s);
+        List<String> stopStrings = stopStrings(s);
+        List<int[]> badWords = badWords(s);
+        int promptLogprobs = SamplingReader.logprobs("prompt_logprobs", s.hasPromptLogprobs(), s.getPromptLogprobs());
+        int[] prompt = fit(truncate(promptIds(submit), s), submit);
+        int maxTokens = maxTokens(s, prompt.length);
+        return new GenerationRequest(
+                key,
+                prompt,
+                params,
+                submit.getSeed(),
+                n,
+                accepted,
+                ended,
+                maxTokens,
+                minTokens(s, maxTokens),
+                stopIds,
+                stopStrings,
+                s.getIncludeStopInOutput(),
+                !s.hasSkipSpecialTokens() || s.getSkipSpecialTokens(),
+                badWords,
+                promptLogprobs,
+                submit.getCacheSalt(),
+                submit.getPriority(),
+                submit.getDeadlineMs(),
+                solo);
+    }
+
+    private int choices(Submit submit) {
+        int n = Math.max(1, submit.getN());
+        if (n > maxChoices) {
+            throw Refusal.invalid("n", "n is " + n + "; this model runs at most " + maxChoices + " choices at once.");
+        }
+        return n;
+    }
+
+    private int[] promptIds(Submit submit) {
+        return switch (submit.getInputCase()) {
+            case CHAT -> {
+                if (renderer == null) {
+                    throw new Refusal(
+                            400,
+                            "no_chat_template",
+                            "messages",
+                            "The model " + model + " has no chat template. Use /v1/completions with a prompt.");
+                }
+                // The template writes the special tokens itself, so none are added.
+                yield tokenizer.encode(renderer.render(submit.getChat(), submit.getCreatedMs()), false, true);
+            }
+            case PROMPT_TEXT -> tokenizer.encode(submit.getPromptText(), true, true);
+            case PROMPT_IDS -> givenIds(submit);
+            case INPUT_NOT_SET -> throw Refusal.invalid("prompt", "The request has neither messages nor a prompt.");
+        };
+    }
+
+    private int[] givenIds(Submit submit) {
+        int[] ids = new int[submit.getPromptIds().getIdsCount()];
+        for (int i = 0; i < ids.length; i++) {
+            ids[i] = submit.getPromptIds().getIds(i);
+            if (ids[i] < 0 || ids[i] >= vocabulary) {
+                throw Refusal.invalid(
+                        "prompt",
+                        "The prompt's id at index " + i + " is " + Integer.toUnsignedString(ids[i])
+                                + "; the model's ids are 0 to " + (vocabulary - 1) + ".");
+            }
+        }
+        return ids;
+    }
+
+    private int[] truncate(int[] prompt, Sampling s) {
+        if (!s.hasTruncatePromptTokens()) {
+            return prompt;
+        }
+        int most = s.getTruncatePromptTokens();
+        if (most == -1) {
+            most = maxModelLen - 1;
+        }
+        if (most < 1) {
+            throw Refusal.invalid(
+                    "truncate_prompt_tokens",
+                    "truncate_prompt_tokens is " + most + "; it must be at least 1, or -1 for the context.");
+        }
+        return prompt.length <= most ? prompt : Arrays.copyOfRange(prompt, prompt.length - most, prompt.length);
+    }
+
+    private int[] fit(int[] prompt, Submit submit) {
+        String param = submit.hasChat() ? "messages" : "prompt";
+        if (prompt.length == 0) {
+            if (tokenizer.bosId() >= 0) {
+                return new int[] {tokenizer.bosId()};
+            }
+            throw Refusal.invalid(param, "The prompt is empty, and the model has no token to begin a text with.");
+        }
+        if (prompt.length >= maxModelLen) {
+            throw new Refusal(
+                    400,
+                    "context_length_exceeded",
+                    param,
+                    "This model's maximum context length is " + maxModelLen + " tokens. However, your " + param
+                            + " resulted in " + prompt.length
+                            + " tokens, which leaves no room for an answer. Please reduce its length.");
+        }
+        return prompt;
+    }
+
+    private int maxTokens(Sampling s, int promptLength) {
+        int left = maxModelLen - promptLength;
+        if (!s.hasMaxTokens()) {
+            return left;
+        }
+        if (s.getMaxTokens() < 1) {
+            throw Refusal.invalid("max_tokens", "max_tokens is " + s.getMaxTokens() + "; it must be at least 1.");
+        }
+        return Math.min(left, s.getMaxTokens());
+    }
+
+    private static int minTokens(Sampling s, int maxTokens) {
+        int least = s.getMinTokens();
+        if (least < 0 || s.hasMaxTokens() && least > s.getMaxTokens()) {
+            throw Refusal.invalid(
+                    "min_tokens",
+                    "min_tokens is " + least + "; it must be 0 to max_tokens"
+                            + (s.hasMaxTokens() ? " (" + s.getMaxTokens() + ")" : "") + ".");
+        }
+        return Math.min(least, maxTokens);
+    }
+
+    private int[] stopIds(Sampling s) {
+        Set<Integer> ids = new LinkedHashSet<>();
+        if (!s.getIgnoreEos()) {
+            for (int id : tokenizer.eosIds()) {
+                ids.add(id);
+            }
+        }
+        for (int id : s.getStopTokenIdsList()) {
+            if (id < 0 || id >= vocabulary) {
+                throw Refusal.invalid(
+                        "stop_token_ids",
+                        "stop_token_ids holds " + Integer.toUnsignedString(id) + "; the model's ids are 0 to "
+                                + (vocabulary - 1) + ".");
+            }
+            ids.add(id);
+        }
+        return ids.stream().mapToInt(Integer::intValue).toArray();
+    }
+
+    private static List<String> stopStrings(Sampling s) {
+        if (s.getStopCount() > MAX_STOPS) {
+            throw Refusal.invalid("stop", "stop has " + s.getStopCount() + " strings; at most " + MAX_STOPS + " work.");
+        }
+        for (String stop : s.getStopList()) {
+            if (stop.isEmpty()) {
+                throw Refusal.invalid("stop", "stop holds an empty string, which would match everywhere.");
+            }
+        }
+        return List.copyOf(s.getStopList());
+    }
+
+    /** Each word as it stands at the start of a text and after a space. */
+    private List<int[]> badWords(Sampling s) {
+        if (s.getBadWordsCount() > MAX_BAD_WORDS) {
+            throw Refusal.invalid(
+                    "bad_words",
+                    "bad_words has " + s.getBadWordsCount() + " words; at most " + MAX_BAD_WORDS + " work.");
+        }
+        List<int[]> all = new ArrayList<>();
+        for (String word : s.getBadWordsList()) {
+            String bare = word.stripLeading();
+            if (bare.isEmpty()) {
+                throw Refusal.invalid("bad_words", "bad_words holds an empty word.");
+            }
+            int[] first = tokenizer.encode(bare, false, false);
+            int[] later = tokenizer.encode(" " + bare, false, false);
+            all.add(first);
+            if (!Arrays.equals(first, later)) {
+                all.add(later);
+            }
+        }
+        return List.copyOf(all);
+    }
+}
