@@ -1,4 +1,4 @@
-/** TODO. */
+/** The program: its main class. Imports the command line. */
 @NullMarked
 package io.millrace.standalone;
 

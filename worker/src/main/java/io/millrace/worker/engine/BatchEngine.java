@@ -208,8 +208,8 @@ public final class BatchEngine implements Engine {
     private void carryOut(Command command) {
         switch (command) {
             case Command.Submit(GenerationRequest request, GenerationListener listener) -> {
-                loop.submit(request, listener);
                 unseen.decrementAndGet();
+                loop.submit(request, listener);
             }
             case Command.Cancel(String key) -> loop.cancel(key);
             case Command.WhenIdle(CompletableFuture<Void> done) -> whenIdle.add(done);

@@ -1,0 +1,20 @@
+package io.millrace.bench;
+
+import io.millrace.standalone.cli.Subcommand;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code millrace bench}. */
+@Command(
+        name = "bench",
+        description = "Measures: serve (load on any OpenAI-compatible server), log (what the log costs).",
+        subcommands = {ServeCommand.class, LogCommand.class},
+        synopsisSubcommandLabel = "COMMAND")
+public final class BenchCommand implements Subcommand {
+
+    @Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            hidden = true)
+    private boolean help;
+}

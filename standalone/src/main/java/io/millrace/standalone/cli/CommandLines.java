@@ -1,0 +1,58 @@
+package io.millrace.standalone.cli;
+
+import io.millrace.shared.error.MillraceException;
+import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.util.ServiceLoader;
+import org.slf4j.LoggerFactory;
+import picocli.CommandLine;
+
+/** Puts the command line together and runs it. */
+public final class CommandLines {
+
+    private CommandLines() {}
+
+    /**
+     * Runs a command.
+     *
+     * @return exit status: 0 done, 1 a coded error, 2 wrong usage
+     */
+    public static int run(String[] args, PrintStream out, PrintStream err) {
+        return create(out, err).execute(args);
+    }
+
+    /** All commands, those of other modules too. */
+    public static CommandLine create(PrintStream out, PrintStream err) {
+        CommandLine commands = new CommandLine(new MillraceCommand())
+                .setOut(new PrintWriter(out, true, StandardCharsets.UTF_8))
+                .setErr(new PrintWriter(err, true, StandardCharsets.UTF_8));
+        for (Subcommand found : ServiceLoader.load(Subcommand.class)) {
+            commands.addSubcommand(found);
+        }
+        commands.setUsageHelpAutoWidth(true);
+        commands.setCaseInsensitiveEnumValuesAllowed(true);
+        commands.setExecutionExceptionHandler((failure, command, parsed) -> {
+            command.getErr().println(describe(failure));
+            command.getErr().flush();
+            return 1;
+        });
+        return commands;
+    }
+
+    /** One line for a person: the coded error within, else the failure's own message, its trace only in the debug log. */
+    static String describe(Throwable failure) {
+        for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+            if (cause instanceof MillraceException coded) {
+                return coded.toString();
+            }
+        }
+        LoggerFactory.getLogger(CommandLines.class).debug("failed", failure);
+        Throwable root = failure;
+        while (root.getCause() != null) {
+            root = root.getCause();
+        }
+        return "[MR-MAIN-001] " + root.getClass().getSimpleName() + ": " + root.getMessage()
+                + ". MILLRACE_LOG_LEVEL=DEBUG shows where.";
+    }
+}

@@ -1,0 +1,82 @@
+package io.millrace.standalone.cli;
+
+import io.millrace.shared.error.MillraceException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** Flags of every command that starts something. */
+final class CommonOptions {
+
+    @Option(
+            names = "--data-dir",
+            paramLabel = "DIR",
+            description = "Data and logs (default: .millrace beside the script).")
+    private @Nullable Path dataDir;
+
+    @Option(
+            names = "--set",
+            paramLabel = "NAME=VALUE",
+            description =
+                    "Any property of docs/configuration.md, such as millrace.kafka.partitions=4; may be repeated.")
+    private List<String> set = new ArrayList<>();
+
+    @Option(
+            names = "--otlp",
+            paramLabel = "URL",
+            description = "OpenTelemetry receiver over HTTP, such as http://127.0.0.1:4318.")
+    private @Nullable String otlp;
+
+    @Option(names = "--child", hidden = true)
+    private boolean child;
+
+    @Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            hidden = true)
+    private boolean help;
+
+    /** Started by {@code up --processes}: ends with its parent, reports on standard output. */
+    boolean isChild() {
+        return child;
+    }
+
+    Path dataDir() {
+        if (dataDir != null) {
+            return dataDir.toAbsolutePath();
+        }
+        return Path.of(System.getenv().getOrDefault("MILLRACE_HOME", "."), ".millrace")
+                .toAbsolutePath()
+                .normalize();
+    }
+
+    /** As properties. */
+    Map<String, Object> properties() {
+        Map<String, Object> properties = new LinkedHashMap<>();
+        if (otlp != null) {
+            properties.put("millrace.telemetry.otlp-endpoint", otlp);
+        }
+        for (String each : set) {
+            int equals = each.indexOf('=');
+            if (equals < 1) {
+                throw new MillraceException("MR-CONF-002", "--set " + each + " is not of the form NAME=VALUE.");
+            }
+            properties.put(each.substring(0, equals), each.substring(equals + 1));
+        }
+        return properties;
+    }
+
+    /** The same as arguments for a child. */
+    List<String> arguments() {
+        List<String> arguments = new ArrayList<>(List.of("--data-dir", dataDir().toString()));
+        properties().forEach((name, value) -> {
+            arguments.add("--set");
+            arguments.add(name + "=" + value);
+        });
+        return arguments;
+    }
+}

@@ -1,0 +1,64 @@
+package io.millrace.standalone.cli;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** What workers serve, and with what. */
+final class WorkerOptions {
+
+    @Option(
+            names = "--model",
+            paramLabel = "[NAME=]SPEC",
+            description =
+                    "A .gguf file, a folder, hf:org/name, 'default' (SmolLM2-135M-Instruct) or 'mock'; may be repeated.")
+    private List<String> models = new ArrayList<>();
+
+    @Option(names = "--engine", paramLabel = "NAME", description = "auto, torch, cpu, cuda or mock (default auto).")
+    private @Nullable String engine;
+
+    @Option(
+            names = "--max-model-len",
+            paramLabel = "TOKENS",
+            description = "Most tokens of prompt and output together.")
+    private @Nullable Integer maxModelLen;
+
+    @Option(names = "--kv-memory", paramLabel = "SIZE", description = "Memory of a model's KV cache, such as 1GB.")
+    private @Nullable String kvMemory;
+
+    Map<String, Object> properties() {
+        Map<String, Object> properties = new LinkedHashMap<>();
+        for (int i = 0; i < models.size(); i++) {
+            properties.put("millrace.worker.models[" + i + "]", models.get(i));
+        }
+        put(properties, "millrace.worker.engine", engine);
+        put(properties, "millrace.worker.max-model-len", maxModelLen);
+        put(properties, "millrace.worker.kv-memory", kvMemory);
+        return properties;
+    }
+
+    /** The same as arguments for a child. */
+    List<String> arguments() {
+        List<String> arguments = new ArrayList<>();
+        models.forEach(model -> arguments.addAll(List.of("--model", model)));
+        add(arguments, "--engine", engine);
+        add(arguments, "--max-model-len", maxModelLen);
+        add(arguments, "--kv-memory", kvMemory);
+        return arguments;
+    }
+
+    private static void put(Map<String, Object> properties, String name, @Nullable Object value) {
+        if (value != null) {
+            properties.put(name, value);
+        }
+    }
+
+    private static void add(List<String> arguments, String flag, @Nullable Object value) {
+        if (value != null) {
+            arguments.addAll(List.of(flag, value.toString()));
+        }
+    }
+}

@@ -1,0 +1,57 @@
+package io.millrace.standalone.config;
+
+import io.millrace.worker.journal.WorkerConfig;
+import java.time.Duration;
+import java.util.List;
+import org.springframework.boot.context.properties.ConfigurationProperties;
+import org.springframework.boot.context.properties.bind.DefaultValue;
+import org.springframework.util.unit.DataSize;
+
+/**
+ * Workers and the models they serve.
+ *
+ * @param count workers in this process
+ * @param models what each serves: {@code [NAME=]SPEC}; SPEC is {@code default}, a .gguf file, a folder, {@code hf:org/name} or
+ *     {@code mock}
+ * @param engine {@code auto}, {@code torch}, {@code cpu}, {@code cuda} or {@code mock}
+ * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit
+ * @param kvMemory memory of each model's KV cache; 0: chosen by the machine's memory
+ * @param maxRunning most sequences in a step; 0: chosen by the engine
+ * @param stepTokens most token rows of a step; 0: chosen by the engine
+ * @param threads that compute; 0: one per processor
+ * @param mockStep what a step of the mock engine takes
+ * @param id name of the worker; empty: {@code worker-} and random digits. With several workers a number is added
+ * @param slot partition of assignments that it reads; -1: one that no live worker reads
+ * @param livenessHost under which routers reach its liveness listener; empty: this host's address
+ * @param livenessPort of that listener; 0: any free one; -1: none
+ * @param beatInterval between heartbeats
+ * @param lease without any confirmed append for so long, the worker stops all its attempts
+ * @param drainGrace how long running requests may still finish in a drain before they are handed over
+ */
+@ConfigurationProperties("millrace.worker")
+public record WorkerProperties(
+        @DefaultValue("1") int count,
+        @DefaultValue("default") List<String> models,
+        @DefaultValue("auto") String engine,
+        @DefaultValue("0") int maxModelLen,
+        @DefaultValue("0") DataSize kvMemory,
+        @DefaultValue("0") int maxRunning,
+        @DefaultValue("0") int stepTokens,
+        @DefaultValue("0") int threads,
+        @DefaultValue("0ms") Duration mockStep,
+        @DefaultValue("") String id,
+        @DefaultValue("-1") int slot,
+        @DefaultValue("") String livenessHost,
+        @DefaultValue("0") int livenessPort,
+        @DefaultValue("200ms") Duration beatInterval,
+        @DefaultValue("15s") Duration lease,
+        @DefaultValue("5s") Duration drainGrace) {
+
+    /** How the worker of that number (from 0) takes part in the cluster. */
+    public WorkerConfig node(int number) {
+        String name = id.isEmpty() || count == 1 ? id : id + "-" + number;
+        int ownSlot = slot < 0 ? -1 : slot + number;
+        int ownLiveness = livenessPort > 0 ? livenessPort + number : livenessPort;
+        return new WorkerConfig(name, ownSlot, livenessHost, ownLiveness, beatInterval, lease, drainGrace);
+    }
+}

@@ -1,0 +1,32 @@
+package io.millrace.standalone.parts;
+
+import io.millrace.standalone.config.KafkaProperties;
+import io.millrace.standalone.config.TelemetryProperties;
+import java.util.List;
+import org.springframework.beans.factory.ObjectProvider;
+import org.springframework.boot.SpringBootConfiguration;
+import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.health.contributor.HealthIndicator;
+import org.springframework.context.annotation.Bean;
+
+/** What every process has: Kafka, health, metrics. */
+@SpringBootConfiguration(proxyBeanMethods = false)
+@EnableAutoConfiguration
+@EnableConfigurationProperties({KafkaProperties.class, TelemetryProperties.class})
+class PartsConfiguration {
+
+    @Bean
+    KafkaGate kafkaGate(KafkaProperties properties, RunningParts running) {
+        return new KafkaGate(properties, running.broker());
+    }
+
+    @Bean
+    HealthIndicator partsHealthIndicator(ObjectProvider<PartGroup> groups) {
+        return new PartsHealth(() -> all(groups));
+    }
+
+    static List<Part> all(ObjectProvider<PartGroup> groups) {
+        return groups.orderedStream().<Part>flatMap(g -> g.parts().stream()).toList();
+    }
+}

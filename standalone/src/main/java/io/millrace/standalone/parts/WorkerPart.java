@@ -1,0 +1,109 @@
+package io.millrace.standalone.parts;
+
+import io.micrometer.core.instrument.MeterRegistry;
+import io.millrace.shared.log.kafka.KafkaLog;
+import io.millrace.shared.telemetry.Telemetry;
+import io.millrace.standalone.config.WorkerProperties;
+import io.millrace.worker.journal.HostedModel;
+import io.millrace.worker.journal.WorkerConfig;
+import io.millrace.worker.journal.WorkerNode;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/** One worker of this process: loads its models while Kafka starts, then joins. */
+final class WorkerPart extends StartingPart {
+
+    private final int number;
+    private final WorkerProperties properties;
+    private final KafkaGate kafka;
+    private final ModelOpener opener;
+    private final Telemetry telemetry;
+    private final MeterRegistry registry;
+    private final Consumer<String> progress;
+    private final boolean alone;
+
+    private volatile ModelOpener.@Nullable Opened opened;
+    private volatile @Nullable KafkaLog log;
+    private volatile @Nullable WorkerNode node;
+
+    /**
+     * The worker of that number.
+     *
+     * @param alone this process is a worker and nothing else, so it drains before it stops
+     */
+    WorkerPart(
+            int number,
+            WorkerProperties properties,
+            KafkaGate kafka,
+            ModelOpener opener,
+            Telemetry telemetry,
+            MeterRegistry registry,
+            Consumer<String> progress,
+            boolean alone) {
+        this.number = number;
+        this.properties = properties;
+        this.kafka = kafka;
+        this.opener = opener;
+        this.telemetry = telemetry;
+        this.registry = registry;
+        this.progress = progress;
+        this.alone = alone;
+    }
+
+    @Override
+    public String name() {
+        return properties.count() == 1 ? "worker" : "worker " + (number + 1);
+    }
+
+    @Override
+    String open() throws InterruptedException {
+        WorkerConfig config = properties.node(number);
+        ModelOpener.Opened models = opener.open(properties, line -> progress.accept(name() + ": " + line));
+        opened = models;
+        KafkaLog kafkaLog = new KafkaLog(kafka.await(config.id().isEmpty() ? "worker-" + number : config.id()));
+        log = kafkaLog;
+        WorkerNode worker = new WorkerNode(config, kafkaLog, models.models(), telemetry, registry);
+        node = worker;
+        worker.start();
+        return models.models().stream().map(HostedModel::name).collect(Collectors.joining(", "));
+    }
+
+    @Override
+    public boolean isReady() {
+        WorkerNode worker = node;
+        return worker != null && worker.isReady();
+    }
+
+    @Override
+    void shut() {
+        ModelOpener.Opened models = opened;
+        KafkaLog kafkaLog = log;
+        WorkerNode worker = node;
+        if (worker != null) {
+            if (alone) {
+                drain(worker);
+            }
+            worker.close();
+        }
+        if (kafkaLog != null) {
+            kafkaLog.close();
+        }
+        if (models != null) {
+            models.close().run();
+        }
+    }
+
+    private void drain(WorkerNode worker) {
+        try {
+            worker.drain().get(properties.drainGrace().toMillis() + 3_000, TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (ExecutionException | TimeoutException e) {
+            org.slf4j.LoggerFactory.getLogger(WorkerPart.class).warn("{} did not drain in time", name());
+        }
+    }
+}
