@@ -208,8 +208,8 @@ public final class BatchEngine implements Engine {
     private void carryOut(Command command) {
         switch (command) {
             case Command.Submit(GenerationRequest request, GenerationListener listener) -> {
-                unseen.decrementAndGet();
                 loop.submit(request, listener);
+                unseen.decrementAndGet();
             }
             case Command.Cancel(String key) -> loop.cancel(key);
             case Command.WhenIdle(CompletableFuture<Void> done) -> whenIdle.add(done);

@@ -79,6 +79,7 @@ class BatchEngineTest {
             assertThat(otherTenant.cachedTokens()).isZero();
             assertThat(again.ids(0)).isEqualTo(first.ids(0));
             assertThat(otherTenant.ids(0)).isEqualTo(first.ids(0));
+            e.awaitIdle();
             assertThat(e.engine.load().prefixHits()).isEqualTo(8 * BLOCK);
             int[] whole = ids(1, 8 * BLOCK, VOCABULARY);
             assertThat(e.run(Requests.of("d", whole)).cachedTokens())
@@ -252,6 +253,7 @@ class BatchEngineTest {
     void loadTellsWhatWasLearned() throws Exception {
         try (MockEngine e = new MockEngine(config(600), mock(256).withCost(2_000_000, 10_000))) {
             e.run(Requests.of("a", ids(1, 400, VOCABULARY)).maxTokens(20));
+            e.awaitIdle();
             EngineLoad load = e.engine.load();
             assertThat(load.decodeStepS()).isBetween(0.002, 0.02);
             assertThat(load.prefillTokensPerS()).isBetween(5_000.0, 67_000.0);
