@@ -17,6 +17,7 @@ final class Supervisor {
     private static final Loss GAP = new Loss("gap", false);
     private static final Loss YIELD = new Loss("yield", false);
     private static final Loss LOST = new Loss(WORKER_LOST, true);
+    private static final Loss LEFT = new Loss("left", false);
     private static final Loss RESTARTED = new Loss("restarted", true);
     private static final Loss UNDELIVERED = new Loss("undelivered", false);
     private static final Loss UNLISTED = new Loss("unlisted", false);
@@ -50,7 +51,11 @@ final class Supervisor {
             return bound >= context.config.timing().unclaimedAfterMs() ? LOST : null;
         }
         if (!context.workers.live(worker)) {
-            return LOST;
+            return worker.left() ? LEFT : LOST;
+        }
+        if (binding.sendFailed && binding.claimed() && !byRouter(journal)) {
+            // The worker has claimed, so the assignment did arrive; under this aid it must not arrive again.
+            binding.sendFailed = false;
         }
         if (binding.sendFailed) {
             if (!binding.claimed()) {

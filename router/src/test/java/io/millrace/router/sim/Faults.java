@@ -9,6 +9,14 @@ final class Faults {
 
     private record Watch(SimRouter router, String worker, long incarnation) {}
 
+    /** What goes wrong in a run. */
+    enum Plan {
+        /** Anything, several times. */
+        RANDOM,
+        /** The whole log stands still twice, as when a broker dies; nothing else. */
+        STALLS
+    }
+
     private enum Kind {
         WORKER_PAUSE,
         WORKER_CRASH,
@@ -37,9 +45,9 @@ final class Faults {
         this.gateways = gateways;
     }
 
-    void start(long untilMs) {
+    void start(Plan plan, long untilMs) {
         int routerCount = world.between(1, 2);
-        boolean sameNode = world.chance(0.3);
+        boolean sameNode = plan == Plan.RANDOM && world.chance(0.3);
         for (int i = 0; i < routerCount; i++) {
             router(sameNode ? "r0" : "r" + i);
         }
@@ -47,23 +55,28 @@ final class Faults {
         for (int i = 0; i < workerCount; i++) {
             worker("w" + i, i);
         }
-        int requests = world.between(2, 7);
+        int requests = world.between(2, 9);
         SimGateway gateway = new SimGateway(world, "g0", requests);
         gateways.add(gateway);
         gateway.run();
+        world.at(untilMs, this::mend);
+        if (plan == Plan.STALLS) {
+            world.at(world.now + world.between(500, 2_000), () -> strike(Kind.STALL_ALL));
+            world.at(world.now + world.between(7_000, 8_000), () -> strike(Kind.STALL_ALL));
+            return;
+        }
         if (world.chance(0.3)) {
-            world.log.loss = 0.01;
+            world.log.loss = 0.02;
         }
         if (world.chance(0.4)) {
-            world.log.late = 0.02;
+            world.log.late = 0.04;
         }
-        int count = world.between(0, 5);
+        int count = world.between(0, 9);
         Kind[] kinds = Kind.values();
         for (int i = 0; i < count; i++) {
             Kind kind = kinds[world.between(0, kinds.length - 1)];
             world.at(world.now + world.between(200, (int) (untilMs - world.now) - 500), () -> strike(kind));
         }
-        world.at(untilMs, this::mend);
     }
 
     private void router(String node) {

@@ -36,8 +36,8 @@ final class SimWorld {
     final SimLog log;
     final Oracle oracle;
     final int partitions;
-    final double yieldRate;
-    private final boolean poisonous;
+    double yieldRate;
+    private boolean poisonous;
     private final boolean tracing;
     private final List<String> trace = new ArrayList<>();
     private final PriorityQueue<Event> events = new PriorityQueue<>(
@@ -59,17 +59,25 @@ final class SimWorld {
         log = new SimLog(this);
         partitions = chance(0.8) ? 1 : 2;
         yieldRate = chance(0.2) ? 0.02 : 0;
-        poisonous = chance(0.03);
+        poisonous = chance(0.05);
         oracle = new Oracle(this);
         faults = new Faults(this, routers, workers, gateways);
     }
 
     static Outcome run(long seed, Mutation mutation, boolean tracing) {
-        return new SimWorld(seed, mutation, tracing).run();
+        return run(seed, mutation, Faults.Plan.RANDOM, tracing);
     }
 
-    private Outcome run() {
-        faults.start(FAULTS_UNTIL_MS);
+    static Outcome run(long seed, Mutation mutation, Faults.Plan plan, boolean tracing) {
+        return new SimWorld(seed, mutation, tracing).run(plan);
+    }
+
+    private Outcome run(Faults.Plan plan) {
+        if (plan == Faults.Plan.STALLS) {
+            poisonous = false;
+            yieldRate = 0;
+        }
+        faults.start(plan, FAULTS_UNTIL_MS);
         long checkAt = now;
         long endedAt = -1;
         while (!over) {

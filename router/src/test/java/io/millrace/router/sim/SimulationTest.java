@@ -68,4 +68,23 @@ class SimulationTest {
         assertThat(completed.sum()).as("goodput: a run of errors must not pass").isGreaterThan(submitted.sum() / 2);
         assertThat(fences.sum()).as("fail-over was exercised").isGreaterThan(SEEDS / 10);
     }
+
+    @Test
+    void aStandstillOfTheWholeLogCausesNoFence() {
+        int fences = 0;
+        int completed = 0;
+        for (long seed = 0; seed < 300; seed++) {
+            SimWorld.Outcome outcome = SimWorld.run(seed, Mutation.NONE, Faults.Plan.STALLS, false);
+            assertThat(outcome.violations()).as("seed %d", seed).isEmpty();
+            if (outcome.fences() > 0 && fences == 0) {
+                SimWorld.run(seed, Mutation.NONE, Faults.Plan.STALLS, true)
+                        .trace()
+                        .forEach(System.out::println);
+            }
+            fences += outcome.fences();
+            completed += outcome.completed();
+        }
+        assertThat(completed).isPositive();
+        assertThat(fences).isZero();
+    }
 }

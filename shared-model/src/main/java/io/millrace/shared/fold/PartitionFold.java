@@ -138,7 +138,7 @@ public final class PartitionFold {
 
     /** Raises the floor: journals below are dropped, and whatever comes for them is ignored. */
     public void raiseFloor(long req) {
-        if (req > floor) {
+        if (rules.checkReq() && req > floor) {
             floor = req;
             journals.headMap(req, false).clear();
             ended.removeIf(each -> each < req);

@@ -144,6 +144,11 @@ public final class Worker {
         return early.getOrDefault(aid, true);
     }
 
+    /** Its last beat said that it goes, and that it holds nothing any more. */
+    public boolean left() {
+        return beat.getLeaving();
+    }
+
     /** The process is gone, as its connection says; only a beat appended clearly later takes that back. */
     void lost(long nowMs) {
         lostMs = nowMs;
@@ -155,7 +160,7 @@ public final class Worker {
 
     /** Judges anew; true when the verdict changed. */
     boolean judge(LogProgress progress, long graceMs) {
-        boolean now = progress.silent(lastMs) || lastMs < lostMs + graceMs && lostMs != Long.MIN_VALUE;
+        boolean now = left() || progress.silent(lastMs) || lastMs < lostMs + graceMs && lostMs != Long.MIN_VALUE;
         boolean changed = now != suspected;
         suspected = now;
         return changed;
