@@ -1,4 +1,4 @@
-/** Continuous batching: scheduler, paged KV cache, the loop. Imports backend, sampling, text. */
+/** Continuous batching: scheduler, paged KV cache, the loop. Imports backend, sampling, text, shared error and clock. See docs/engine.md. */
 @NullMarked
 package io.millrace.worker.engine;
 
