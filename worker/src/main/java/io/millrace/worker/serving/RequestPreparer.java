@@ -119,12 +119,25 @@ final class RequestPreparer {
                             "The model " + model + " has no chat template. Use /v1/completions with a prompt.");
                 }
                 // The template writes the special tokens itself, so none are added.
-                yield tokenizer.encode(renderer.render(submit.getChat(), submit.getCreatedMs()), false, true);
+                yield known(tokenizer.encode(renderer.render(submit.getChat(), submit.getCreatedMs()), false, true));
             }
-            case PROMPT_TEXT -> tokenizer.encode(submit.getPromptText(), true, true);
+            case PROMPT_TEXT -> known(tokenizer.encode(submit.getPromptText(), true, true));
             case PROMPT_IDS -> givenIds(submit);
             case INPUT_NOT_SET -> throw Refusal.invalid("prompt", "The request has neither messages nor a prompt.");
         };
+    }
+
+    /** A tokenizer may have tokens for which the model has no embedding. */
+    private int[] known(int[] ids) {
+        for (int id : ids) {
+            if (id >= vocabulary) {
+                throw Refusal.invalid(
+                        "prompt",
+                        "The prompt holds a token (id " + id + ") that the model " + model
+                                + " does not know; its ids are 0 to " + (vocabulary - 1) + ".");
+            }
+        }
+        return ids;
     }
 
     private int[] givenIds(Submit submit) {

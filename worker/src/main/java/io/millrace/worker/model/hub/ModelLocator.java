@@ -1,10 +1,12 @@
 package io.millrace.worker.model.hub;
 
 import io.millrace.shared.error.MillraceException;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -133,13 +135,9 @@ public final class ModelLocator {
         Path last = absolute.getFileName();
         String name = last == null ? absolute.toString() : last.toString();
         if (Files.isDirectory(absolute)) {
-            if (!Files.isRegularFile(absolute.resolve("config.json"))) {
-                throw new MillraceException(
-                        "MR-HUB-003",
-                        "The folder " + absolute + " has no config.json. Name a folder with config.json and"
-                                + " safetensors files, or a .gguf file.");
-            }
-            return new ResolvedModel(name, List.of(), absolute, "folder");
+            return Files.isRegularFile(absolute.resolve("config.json"))
+                    ? new ResolvedModel(name, List.of(), absolute, "folder")
+                    : local(onlyGguf(absolute));
         }
         if (!name.endsWith(".gguf")) {
             throw new MillraceException(
@@ -147,6 +145,23 @@ public final class ModelLocator {
                     absolute + " is not a .gguf file. Name a .gguf file, or the folder that holds config.json.");
         }
         return new ResolvedModel(name.substring(0, name.length() - ".gguf".length()), List.of(), absolute, "file");
+    }
+
+    private static Path onlyGguf(Path folder) {
+        List<Path> found;
+        try (Stream<Path> list = Files.list(folder)) {
+            found = list.filter(f -> f.toString().endsWith(".gguf")).sorted().toList();
+        } catch (IOException e) {
+            throw new MillraceException(
+                    "MR-HUB-003", "The folder " + folder + " cannot be listed: " + e + ". Check its permissions.", e);
+        }
+        if (found.size() != 1) {
+            throw new MillraceException(
+                    "MR-HUB-003",
+                    "The folder " + folder + " has no config.json and " + found.size()
+                            + " .gguf files. Name a folder with config.json and safetensors files, or one .gguf file.");
+        }
+        return found.getFirst();
     }
 
     private static @Nullable ResolvedModel orNull(@Nullable Path path, ModelSpec.Hub spec) {

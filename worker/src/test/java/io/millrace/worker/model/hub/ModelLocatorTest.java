@@ -260,6 +260,9 @@ class ModelLocatorTest {
         Path folder = Files.createDirectory(temp.resolve("checkpoint"));
         assertThat(locator().locate(file.toString(), Progress.NONE).name()).isEqualTo("my-model");
         assertThat(failure(locator(), folder.toString()).getMessage()).contains("config.json");
+        Files.write(folder.resolve("only.gguf"), new byte[1]);
+        assertThat(locator().locate(folder.toString(), Progress.NONE).name()).isEqualTo("only");
+        Files.delete(folder.resolve("only.gguf"));
         Files.writeString(folder.resolve("config.json"), "{}");
         assertThat(locator().locate("chat=" + folder, Progress.NONE))
                 .isEqualTo(new ResolvedModel("chat", List.of(), folder, "folder"));

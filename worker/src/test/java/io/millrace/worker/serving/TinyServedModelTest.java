@@ -1,0 +1,142 @@
+package io.millrace.worker.serving;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.proto.ChatInput;
+import io.millrace.shared.proto.Sampling;
+import io.millrace.shared.proto.Submit;
+import io.millrace.shared.proto.TokenIds;
+import io.millrace.worker.journal.Preparation;
+import io.millrace.worker.model.Golden;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.StreamSupport;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import tools.jackson.databind.JsonNode;
+
+@Timeout(120)
+class TinyServedModelTest {
+
+    private static final ModelOptions OPTIONS = ModelOptions.DEFAULT.withKvMemoryBytes(64L << 20);
+
+    private static ServedModel load(Path path) {
+        return ModelHost.fromEnvironment().load(path.toString(), OPTIONS, ModelProgress.NONE);
+    }
+
+    private static List<Integer> ints(JsonNode array) {
+        List<Integer> ints = new ArrayList<>();
+        array.values().forEach(v -> ints.add(v.asInt()));
+        return ints;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"tiny-llama-f16", "tiny-llama-mixed"})
+    void a_gguf_file_is_served_with_its_own_vocabulary_and_template(String name) {
+        JsonNode golden = Golden.json("gguf/" + name + ".json");
+        try (ServedModel model = load(Golden.path("gguf/" + name + ".gguf"))) {
+            assertThat(model.name()).isEqualTo(name);
+            Submit chat = Submit.newBuilder()
+                    .setChat(ChatInput.newBuilder()
+                            .setMessagesJson(golden.get("chat").get("messages").toString())
+                            .setAddGenerationPrompt(true))
+                    .build();
+            assertThat(model.prepare("k", chat, List.of(new int[0]), new boolean[1], false))
+                    .isInstanceOfSatisfying(
+                            Preparation.Ready.class,
+                            r -> assertThat(r.request().promptIds())
+                                    .containsExactly(ints(golden.get("chat").get("ids")).stream()
+                                            .mapToInt(Integer::intValue)
+                                            .toArray()));
+            JsonNode prompt = golden.get("prompts").get(1);
+            Submit ids = Submit.newBuilder()
+                    .setPromptIds(TokenIds.newBuilder().addAllIds(ints(prompt.get("ids"))))
+                    .setDeadlineMs(Long.MAX_VALUE)
+                    .setN(1)
+                    .setSampling(Sampling.newBuilder()
+                            .setTemperature(0)
+                            .setMaxTokens(32)
+                            .setIgnoreEos(true))
+                    .build();
+            assertThat(Collected.run(model, "g", ids).ids()).isEqualTo(ints(prompt.get("greedy")));
+        }
+    }
+
+    @Test
+    void a_folder_without_tokenizer_says_so_before_weights_are_loaded() {
+        MillraceException e =
+                catchThrowableOfType(MillraceException.class, () -> load(Golden.path("models/llama-tiny")));
+        assertThat(e.code()).isEqualTo("MR-TEXT-004");
+        assertThat(e.getMessage()).contains("tokenizer.json");
+    }
+
+    static List<String> badModels() {
+        return StreamSupport.stream(
+                        Golden.json("gguf/bad/README.json").get("cases").spliterator(), false)
+                .filter(c -> !c.get("expect").asString().equals("accept"))
+                .map(c -> c.get("file").asString())
+                .toList();
+    }
+
+    @ParameterizedTest
+    @MethodSource("badModels")
+    void no_bad_file_becomes_a_model(String name) {
+        MillraceException e = catchThrowableOfType(
+                MillraceException.class,
+                () -> load(Golden.path("gguf/bad/" + name)).close());
+        assertThat(e).isNotNull();
+        assertThat(e.getMessage()).contains(name);
+    }
+
+    @Test
+    void a_context_beyond_the_model_and_a_cache_too_small_are_coded_errors() {
+        Path file = Golden.path("gguf/tiny-llama-f16.gguf");
+        ModelHost host = ModelHost.fromEnvironment();
+        assertThat(catchThrowableOfType(
+                                MillraceException.class,
+                                () -> host.load(file.toString(), OPTIONS.withMaxModelLen(1 << 20), ModelProgress.NONE))
+                        .code())
+                .isEqualTo("MR-SERVE-006");
+        assertThat(catchThrowableOfType(
+                                MillraceException.class,
+                                () -> host.load(file.toString(), OPTIONS.withKvMemoryBytes(100), ModelProgress.NONE))
+                        .code())
+                .isEqualTo("MR-MEM-002");
+    }
+
+    @Test
+    void templates_of_a_folder_are_found_in_each_of_their_places(@TempDir Path folder) throws IOException {
+        assertThat(TemplateSource.ofFolder(folder).chat()).isNull();
+        Files.writeString(folder.resolve("tokenizer_config.json"), "{\"chat_template\": \"config\"}");
+        assertThat(TemplateSource.ofFolder(folder).chat()).isEqualTo("config");
+        Files.writeString(
+                folder.resolve("tokenizer_config.json"),
+                "{\"chat_template\": [{\"name\": \"default\", \"template\": \"d\"},"
+                        + " {\"name\": \"tool_use\", \"template\": \"t\"}]}");
+        assertThat(TemplateSource.ofFolder(folder)).isEqualTo(new TemplateSource("d", "t"));
+        Files.writeString(folder.resolve("chat_template.json"), "{\"chat_template\": \"json\"}");
+        assertThat(TemplateSource.ofFolder(folder).chat()).isEqualTo("json");
+        Files.writeString(folder.resolve("chat_template.jinja"), "jinja");
+        assertThat(TemplateSource.ofFolder(folder).chat()).isEqualTo("jinja");
+    }
+
+    @Test
+    void defaults_are_read_from_the_folder_and_checked(@TempDir Path folder) throws IOException {
+        assertThat(GenerationDefaults.ofFolder(folder)).isEqualTo(GenerationDefaults.NONE);
+        Files.writeString(folder.resolve("generation_config.json"), "{\"temperature\": 0.6, \"top_k\": 20}");
+        assertThat(GenerationDefaults.ofFolder(folder)).isEqualTo(new GenerationDefaults(0.6, 20, 1, 0, 1, 1));
+        Files.writeString(folder.resolve("generation_config.json"), "{\"top_p\": 7}");
+        assertThat(catchThrowableOfType(MillraceException.class, () -> GenerationDefaults.ofFolder(folder))
+                        .code())
+                .isEqualTo("MR-SERVE-001");
+    }
+}
