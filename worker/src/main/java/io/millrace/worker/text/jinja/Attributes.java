@@ -5,7 +5,6 @@ import io.millrace.worker.text.jinja.Values.Namespace;
 import io.millrace.worker.text.jinja.Values.Tuple;
 import io.millrace.worker.text.jinja.Values.Undefined;
 import io.millrace.worker.text.jinja.Values.View;
-import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -124,11 +123,7 @@ final class Attributes {
                 Object value = object.attribute(name);
                 yield value instanceof Undefined ? null : value;
             }
-            case Double d when name.equals("is_integer") -> new Method(name, arguments -> d == Math.rint(d));
-            case Long l
-            when name.equals("bit_length") ->
-                new Method(name, arguments ->
-                        (long) BigInteger.valueOf(Math.abs(l)).bitLength());
+            case Double d when name.equals("is_integer") -> new Method(name, d, arguments -> d == Math.rint(d));
             default -> null;
         };
     }
@@ -140,17 +135,17 @@ final class Attributes {
 
     private static @Nullable Object stringMethod(String text, String name) {
         return StringMethods.exists(name)
-                ? new Method(name, arguments -> StringMethods.call(text, name, arguments))
+                ? new Method(name, text, arguments -> StringMethods.call(text, name, arguments))
                 : null;
     }
 
     private static @Nullable Object listMethod(List<?> list, String name) {
         return switch (name) {
             case "index" ->
-                new Method(name, arguments -> {
+                new Method(name, list, arguments -> {
                     Object wanted = arguments.required(0, "value");
                     for (int i = 0; i < list.size(); i++) {
-                        if (Py.equal(list.get(i), wanted)) {
+                        if (Py.equal(list.get(i), wanted, arguments.budget())) {
                             return (long) i;
                         }
                     }
@@ -159,22 +154,23 @@ final class Attributes {
             case "count" ->
                 new Method(
                         name,
+                        list,
                         arguments -> list.stream()
-                                .filter(item -> Py.equal(item, arguments.required(0, "value")))
+                                .filter(item -> Py.equal(item, arguments.required(0, "value"), arguments.budget()))
                                 .count());
-            case "copy" -> new Method(name, arguments -> new ArrayList<Object>(list));
+            case "copy" -> new Method(name, list, arguments -> new ArrayList<Object>(list));
             default -> null;
         };
     }
 
     private static @Nullable Object dictMethod(Map<?, ?> map, String name) {
         return switch (name) {
-            case "keys" -> new Method(name, arguments -> new View("dict_keys", new ArrayList<>(map.keySet())));
-            case "values" -> new Method(name, arguments -> new View("dict_values", new ArrayList<>(map.values())));
-            case "items" -> new Method(name, arguments -> new View("dict_items", items(map)));
-            case "copy" -> new Method(name, arguments -> new LinkedHashMap<Object, Object>(map));
+            case "keys" -> new Method(name, map, arguments -> new View("dict_keys", new ArrayList<>(map.keySet())));
+            case "values" -> new Method(name, map, arguments -> new View("dict_values", new ArrayList<>(map.values())));
+            case "items" -> new Method(name, map, arguments -> new View("dict_items", items(map)));
+            case "copy" -> new Method(name, map, arguments -> new LinkedHashMap<Object, Object>(map));
             case "get" ->
-                new Method(name, arguments -> {
+                new Method(name, map, arguments -> {
                     Object value = lookup(map, arguments.required(0, "key"));
                     return value == null ? arguments.get(1, "default", Values.None.NONE) : value;
                 });

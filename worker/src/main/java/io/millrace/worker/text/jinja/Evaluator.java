@@ -63,7 +63,7 @@ final class Evaluator {
     }
 
     private List<Object> all(List<Expr> expressions, Scope scope) {
-        budget.allocate(expressions.size());
+        budget.allocateItems(expressions.size());
         List<Object> values = new ArrayList<>(expressions.size());
         for (Expr expr : expressions) {
             values.add(evaluate(expr, scope));
@@ -79,7 +79,7 @@ final class Evaluator {
             // The key of a literal is printed as it was written.
             map.put(key instanceof Double ? key : Py.key(key), value);
         }
-        budget.allocate(map.size());
+        budget.allocateItems(map.size());
         return map;
     }
 
@@ -118,7 +118,7 @@ final class Evaluator {
         Object left = evaluate(compare.first(), scope);
         for (int i = 0; i < compare.operators().size(); i++) {
             Object right = evaluate(compare.operands().get(i), scope);
-            if (!Operators.compare(compare.operators().get(i), left, right)) {
+            if (!Operators.compare(compare.operators().get(i), left, right, budget)) {
                 return false;
             }
             left = right;
@@ -136,6 +136,7 @@ final class Evaluator {
                     slice.step() == null ? Values.None.NONE : evaluate(slice.step(), scope),
                     budget);
         }
+        budget.work(target);
         return Attributes.item(target, evaluate(item.key(), scope));
     }
 
@@ -146,14 +147,18 @@ final class Evaluator {
 
     Object call(Object function, CallArguments arguments) {
         if (function instanceof Values.Function callable) {
-            return callable.call(arguments);
+            if (callable instanceof Values.Method method) {
+                budget.work(method.receiver());
+            }
+            return budget.made(callable.call(arguments));
         }
         throw Py.undefinedOr(function, "'" + Py.typeName(function) + "' object is not callable");
     }
 
     /** A filter's value for a target that is already known. */
     Object filter(Expr.Filter filter, Object target, Scope scope) {
-        return Filters.apply(filter.name(), target, arguments(filter.arguments(), scope));
+        budget.work(target);
+        return budget.made(Filters.apply(filter.name(), target, arguments(filter.arguments(), scope)));
     }
 
     /** As {@link #filter}, for a chain whose innermost filter has no target. */

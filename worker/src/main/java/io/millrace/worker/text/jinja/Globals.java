@@ -90,13 +90,13 @@ final class Globals {
             return switch (name) {
                 case "current" -> items.get(at);
                 case "next" ->
-                    new Method(name, arguments -> {
+                    new Method(name, this, arguments -> {
                         Object current = items.get(at);
                         at = (at + 1) % items.size();
                         return current;
                     });
                 case "reset" ->
-                    new Method(name, arguments -> {
+                    new Method(name, this, arguments -> {
                         at = 0;
                         return Values.None.NONE;
                     });

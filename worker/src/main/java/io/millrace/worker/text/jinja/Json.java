@@ -66,6 +66,7 @@ final class Json {
                     throw TemplateException.runtime(
                             "Object of type " + Py.typeName(value) + " is not JSON serializable");
                 }
+                budget.length(out.length());
                 budget.allocate(out.length() - before);
             }
         }
@@ -94,7 +95,7 @@ final class Json {
         }
         List<Map.Entry<?, ?>> entries = new ArrayList<>(map.entrySet());
         if (sortKeys) {
-            entries.sort((x, y) -> Py.compare(x.getKey(), y.getKey(), "<"));
+            entries.sort((x, y) -> Py.compare(x.getKey(), y.getKey(), "<", budget));
         }
         out.append('{');
         boolean first = true;

@@ -46,8 +46,8 @@ final class LoopContext implements Function, HasAttributes {
             case "depth0" -> depth - 1L;
             case "previtem" -> index > 0 ? items.get(index - 1) : new Undefined("there is no previous item", false);
             case "nextitem" -> index + 1 < n ? items.get(index + 1) : new Undefined("there is no next item", false);
-            case "cycle" -> new Method(name, this::cycle);
-            case "changed" -> new Method(name, this::changed);
+            case "cycle" -> new Method(name, this, this::cycle);
+            case "changed" -> new Method(name, this, this::changed);
             default -> new Undefined("'LoopContext object' has no attribute '" + name + "'", false);
         };
     }
@@ -61,7 +61,7 @@ final class LoopContext implements Function, HasAttributes {
 
     private Object changed(CallArguments arguments) {
         Values.Tuple now = new Values.Tuple(arguments.positional());
-        boolean changed = lastChanged == null || !Py.equal(lastChanged, now);
+        boolean changed = lastChanged == null || !Py.equal(lastChanged, now, arguments.budget());
         lastChanged = now;
         return changed;
     }

@@ -59,7 +59,7 @@ final class Operators {
     }
 
     private static List<Object> joined(List<?> a, List<?> b, Budget budget) {
-        budget.allocate(a.size() + (long) b.size());
+        budget.allocateItems(a.size() + (long) b.size());
         List<Object> joined = new ArrayList<>(a.size() + b.size());
         joined.addAll(a);
         joined.addAll(b);
@@ -77,7 +77,7 @@ final class Operators {
         if (items == null) {
             throw unsupported("*", a, times);
         }
-        budget.allocate(product(items.size(), count));
+        budget.allocateItems(product(items.size(), count));
         List<Object> repeated = new ArrayList<>();
         for (long i = 0; i < count && !items.isEmpty(); i++) {
             repeated.addAll(items);
@@ -89,22 +89,22 @@ final class Operators {
         return length == 0 ? 0 : count > Long.MAX_VALUE / 4 / length ? Long.MAX_VALUE / 4 : length * count;
     }
 
-    static boolean compare(String operator, Object a, Object b) {
+    static boolean compare(String operator, Object a, Object b, Budget budget) {
         return switch (operator) {
-            case "==" -> Py.equal(a, b);
-            case "!=" -> !Py.equal(a, b);
-            case "<" -> Py.compare(a, b, "<") < 0;
+            case "==" -> Py.equal(a, b, budget);
+            case "!=" -> !Py.equal(a, b, budget);
+            case "<" -> Py.compare(a, b, "<", budget) < 0;
             case "<=" -> {
-                int order = Py.compare(a, b, "<=");
+                int order = Py.compare(a, b, "<=", budget);
                 yield order <= 0;
             }
-            case ">" -> Py.compare(a, b, ">") == 1;
+            case ">" -> Py.compare(a, b, ">", budget) == 1;
             case ">=" -> {
-                int order = Py.compare(a, b, ">=");
+                int order = Py.compare(a, b, ">=", budget);
                 yield order == 0 || order == 1;
             }
-            case "in" -> Py.contains(b, a);
-            case "not in" -> !Py.contains(b, a);
+            case "in" -> Py.contains(b, a, budget);
+            case "not in" -> !Py.contains(b, a, budget);
             default -> throw new IllegalArgumentException(operator);
         };
     }
@@ -121,6 +121,7 @@ final class Operators {
         if (!sliceable) {
             return new Values.Undefined("'" + Py.typeName(target) + "' object cannot be sliced", false);
         }
+        budget.work(target);
         long by = step == None.NONE ? 1 : Py.toLong(step);
         if (by == 0) {
             throw TemplateException.runtime("slice step cannot be zero");
@@ -132,7 +133,7 @@ final class Operators {
         int n = items.size();
         long from = start == None.NONE ? (by > 0 ? 0 : n - 1) : clamp(Py.toLong(start), n, by);
         long to = stop == None.NONE ? (by > 0 ? n : -1) : clamp(Py.toLong(stop), n, by);
-        budget.allocate(n);
+        budget.allocateItems(n);
         List<Object> picked = new ArrayList<>();
         if (Math.abs(by) > n) {
             by = by > 0 ? n + 1L : -(n + 1L);

@@ -13,10 +13,11 @@ import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.StringJoiner;
 
 /** What Python does with any value: truth, text, equality, order, iteration. */
 final class Py {
+
+    private static final int REPR_MAX = 16 << 20;
 
     private Py() {}
 
@@ -72,41 +73,67 @@ final class Py {
     }
 
     static String repr(Object value) {
-        return switch (value) {
-            case String s -> PyString.repr(s);
-            case Markup m -> "Markup(" + PyString.repr(m.text()) + ")";
-            case Boolean b -> b ? "True" : "False";
-            case None n -> "None";
-            case Undefined u -> "Undefined";
-            case Double d -> PyNumber.repr(d);
-            case List<?> l -> joined(l, "[", "]");
-            case Tuple t ->
-                t.items().size() == 1 ? "(" + repr(t.items().getFirst()) + ",)" : joined(t.items(), "(", ")");
-            case Map<?, ?> m -> dict(m);
-            case View v -> v.name() + "(" + joined(v.items(), "[", "]") + ")";
-            case Range r -> "range(" + r.start() + ", " + r.stop() + (r.step() == 1 ? "" : ", " + r.step()) + ")";
-            case Namespace n -> "<Namespace " + dict(n.attributes()) + ">";
-            case Generator g -> "<generator object>";
-            case Function f -> "<function>";
-            default -> value.toString();
-        };
+        StringBuilder out = new StringBuilder();
+        repr(value, out);
+        return out.toString();
     }
 
-    private static String joined(List<?> items, String open, String close) {
-        StringJoiner joiner = new StringJoiner(", ", open, close);
-        for (Object item : items) {
-            joiner.add(repr(item));
+    private static void repr(Object value, StringBuilder out) {
+        switch (value) {
+            case String s -> out.append(PyString.repr(s));
+            case Markup m ->
+                out.append("Markup(").append(PyString.repr(m.text())).append(')');
+            case Boolean b -> out.append(b ? "True" : "False");
+            case None n -> out.append("None");
+            case Undefined u -> out.append("Undefined");
+            case Double d -> out.append(PyNumber.repr(d));
+            case List<?> l -> sequence(l, "[", "]", out);
+            case Tuple t -> sequence(t.items(), "(", t.items().size() == 1 ? ",)" : ")", out);
+            case Map<?, ?> m -> dict(m, out);
+            case View v -> sequence(v.items(), v.name() + "([", "])", out);
+            case Range r ->
+                out.append("range(" + r.start() + ", " + r.stop() + (r.step() == 1 ? "" : ", " + r.step()) + ")");
+            case Namespace n -> {
+                out.append("<Namespace ");
+                dict(n.attributes(), out);
+                out.append('>');
+            }
+            case Generator g -> out.append("<generator object>");
+            case Function f -> out.append("<function>");
+            default -> out.append(value);
         }
-        return joiner.toString();
+        if (out.length() > REPR_MAX) {
+            throw new TemplateException(
+                    TemplateException.Kind.LIMIT,
+                    "The chat template prints a value of more than " + REPR_MAX + " characters.");
+        }
     }
 
-    private static String dict(Map<?, ?> map) {
-        StringJoiner joiner = new StringJoiner(", ", "{", "}");
-        map.forEach((key, value) -> joiner.add(repr(key) + ": " + repr(value)));
-        return joiner.toString();
+    private static void sequence(List<?> items, String open, String close, StringBuilder out) {
+        out.append(open);
+        String separator = "";
+        for (Object item : items) {
+            out.append(separator);
+            repr(item, out);
+            separator = ", ";
+        }
+        out.append(close);
     }
 
-    static boolean equal(Object a, Object b) {
+    private static void dict(Map<?, ?> map, StringBuilder out) {
+        String separator = "{";
+        for (Map.Entry<?, ?> entry : map.entrySet()) {
+            out.append(separator);
+            repr(entry.getKey(), out);
+            out.append(": ");
+            repr(entry.getValue(), out);
+            separator = ", ";
+        }
+        out.append(map.isEmpty() ? "{}" : "}");
+    }
+
+    static boolean equal(Object a, Object b, Budget budget) {
+        budget.step();
         if (PyNumber.isNumber(a) && PyNumber.isNumber(b)) {
             return PyNumber.compare(a, b) == 0;
         }
@@ -117,36 +144,36 @@ final class Py {
             return true;
         }
         if (a instanceof List<?> x && b instanceof List<?> y) {
-            return equalItems(x, y);
+            return equalItems(x, y, budget);
         }
         if (a instanceof Tuple x && b instanceof Tuple y) {
-            return equalItems(x.items(), y.items());
+            return equalItems(x.items(), y.items(), budget);
         }
         if (a instanceof Map<?, ?> x && b instanceof Map<?, ?> y) {
-            return equalDicts(x, y);
+            return equalDicts(x, y, budget);
         }
         return a == b || (a instanceof Range && a.equals(b));
     }
 
-    private static boolean equalItems(List<?> a, List<?> b) {
+    private static boolean equalItems(List<?> a, List<?> b, Budget budget) {
         if (a.size() != b.size()) {
             return false;
         }
         for (int i = 0; i < a.size(); i++) {
-            if (!equal(a.get(i), b.get(i))) {
+            if (!equal(a.get(i), b.get(i), budget)) {
                 return false;
             }
         }
         return true;
     }
 
-    private static boolean equalDicts(Map<?, ?> a, Map<?, ?> b) {
+    private static boolean equalDicts(Map<?, ?> a, Map<?, ?> b, Budget budget) {
         if (a.size() != b.size()) {
             return false;
         }
         for (Map.Entry<?, ?> entry : a.entrySet()) {
             Object other = b.get(entry.getKey());
-            if (other == null || !equal(entry.getValue(), other)) {
+            if (other == null || !equal(entry.getValue(), other, budget)) {
                 return false;
             }
         }
@@ -154,7 +181,8 @@ final class Py {
     }
 
     /** Order as by {@code <}. */
-    static int compare(Object a, Object b, String operator) {
+    static int compare(Object a, Object b, String operator, Budget budget) {
+        budget.step();
         if (PyNumber.isNumber(a) && PyNumber.isNumber(b)) {
             return PyNumber.compare(a, b);
         }
@@ -162,10 +190,10 @@ final class Py {
             return PyString.compare(string(a), string(b));
         }
         if (a instanceof List<?> x && b instanceof List<?> y) {
-            return compareItems(x, y, operator);
+            return compareItems(x, y, operator, budget);
         }
         if (a instanceof Tuple x && b instanceof Tuple y) {
-            return compareItems(x.items(), y.items(), operator);
+            return compareItems(x.items(), y.items(), operator, budget);
         }
         throw undefinedOr(
                 a,
@@ -174,16 +202,17 @@ final class Py {
                         + "'");
     }
 
-    private static int compareItems(List<?> a, List<?> b, String operator) {
+    private static int compareItems(List<?> a, List<?> b, String operator, Budget budget) {
         for (int i = 0; i < Math.min(a.size(), b.size()); i++) {
-            if (!equal(a.get(i), b.get(i))) {
-                return compare(a.get(i), b.get(i), operator);
+            if (!equal(a.get(i), b.get(i), budget)) {
+                return compare(a.get(i), b.get(i), operator, budget);
             }
         }
         return Integer.compare(a.size(), b.size());
     }
 
-    static boolean contains(Object container, Object item) {
+    static boolean contains(Object container, Object item, Budget budget) {
+        budget.work(container);
         if (isString(container)) {
             if (!isString(item)) {
                 throw TemplateException.runtime("'in <string>' requires string as left operand, not " + typeName(item));
@@ -197,7 +226,7 @@ final class Py {
             throw TemplateException.runtime("argument of type '" + typeName(container) + "' is not iterable");
         }
         for (Object candidate : iterate(container)) {
-            if (equal(candidate, item)) {
+            if (equal(candidate, item, budget)) {
                 return true;
             }
         }

@@ -84,9 +84,7 @@ final class Renderer {
 
     private void write(StringBuilder out, String text) {
         budget.allocate(text.length());
-        if (out.length() + (long) text.length() > 1 << 20) {
-            budget.allocate(out.length() + (long) text.length());
-        }
+        budget.length(out.length() + (long) text.length());
         out.append(text);
     }
 
@@ -101,6 +99,7 @@ final class Renderer {
 
     /** @param depth of a recursive loop, from 1 */
     private void loop(Stmt.For loop, Object iterable, Scope scope, int depth, StringBuilder out) {
+        budget.work(iterable);
         List<Object> items = selected(loop, Py.iterate(iterable), scope);
         if (items.isEmpty()) {
             run(loop.otherwise(), new Scope(scope), out);

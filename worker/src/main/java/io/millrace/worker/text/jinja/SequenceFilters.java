@@ -78,7 +78,7 @@ final class SequenceFilters {
         }
         if (!batch.isEmpty()) {
             if (a.isGiven(1, "fill_with")) {
-                a.budget().allocate(size);
+                a.budget().allocateItems(size);
                 while (batch.size() < size) {
                     batch.add(a.required(1, "fill_with"));
                 }
@@ -133,22 +133,22 @@ final class SequenceFilters {
         return Py.isString(value) ? Py.string(value).toLowerCase(Locale.ROOT) : value;
     }
 
-    private static Comparator<Object> order(Function<Object, Object> key, boolean caseSensitive) {
+    private static Comparator<Object> order(Function<Object, Object> key, boolean caseSensitive, Budget budget) {
         return (x, y) -> {
             Object a = key.apply(x);
             Object b = key.apply(y);
-            return Py.compare(caseSensitive ? a : ignoreCase(a), caseSensitive ? b : ignoreCase(b), "<");
+            return Py.compare(caseSensitive ? a : ignoreCase(a), caseSensitive ? b : ignoreCase(b), "<", budget);
         };
     }
 
     private static Object sort(Object value, CallArguments a) {
         List<Object> sorted = new ArrayList<>(Py.iterate(value));
         Object attribute = a.get(2, "attribute", None.NONE);
-        Comparator<Object> order = order(item -> item, a.truth(1, "case_sensitive", false));
+        Comparator<Object> order = order(item -> item, a.truth(1, "case_sensitive", false), a.budget());
         if (attribute != None.NONE) {
             order = null;
             for (String one : Py.string(attribute).split(",")) {
-                Comparator<Object> next = order(member(one), a.truth(1, "case_sensitive", false));
+                Comparator<Object> next = order(member(one), a.truth(1, "case_sensitive", false), a.budget());
                 order = order == null ? next : order.thenComparing(next);
             }
         }
@@ -167,7 +167,7 @@ final class SequenceFilters {
         int place = by.equals("key") ? 0 : 1;
         List<Object> items = Attributes.items(map);
         Comparator<Object> order =
-                order(item -> ((Tuple) item).items().get(place), a.truth(0, "case_sensitive", false));
+                order(item -> ((Tuple) item).items().get(place), a.truth(0, "case_sensitive", false), a.budget());
         items.sort(a.truth(2, "reverse", false) ? order.reversed() : order);
         return items;
     }
@@ -181,12 +181,13 @@ final class SequenceFilters {
             return own instanceof Undefined && standard != None.NONE ? standard : own;
         };
         List<Object> sorted = new ArrayList<>(Py.iterate(value));
-        sorted.sort(order(key, caseSensitive));
+        sorted.sort(order(key, caseSensitive, a.budget()));
         List<Object> groups = new ArrayList<>();
         List<Object> group = List.of();
         for (Object item : sorted) {
             Object own = key.apply(item);
-            boolean same = !group.isEmpty() && order(key, caseSensitive).compare(group.getFirst(), item) == 0;
+            boolean same =
+                    !group.isEmpty() && order(key, caseSensitive, a.budget()).compare(group.getFirst(), item) == 0;
             if (!same) {
                 group = new ArrayList<>();
                 groups.add(new Tuple(List.of(own, group), List.of("grouper", "list")));
@@ -203,9 +204,8 @@ final class SequenceFilters {
         boolean first = true;
         for (Object item : Py.iterate(value)) {
             String piece = Py.string(member.apply(item));
-            a.budget().allocate(out.length() > 1 << 20 ? piece.length() + 1_000L : piece.length());
+            a.budget().length(out.length() + (long) piece.length() + separator.length());
             out.append(first ? "" : separator).append(piece);
-            a.budget().allocate(separator.length());
             first = false;
         }
         return out.toString();
@@ -231,7 +231,8 @@ final class SequenceFilters {
         }
         for (Object item : Py.truth(value) ? Py.iterate(value) : List.of()) {
             a.budget().step();
-            mapped.add(function.apply(item));
+            a.budget().work(item);
+            mapped.add(a.budget().made(function.apply(item)));
         }
         return new Generator(mapped);
     }
@@ -259,6 +260,7 @@ final class SequenceFilters {
         for (Object item : Py.truth(value) ? Py.iterate(value) : List.of()) {
             a.budget().step();
             Object own = member.apply(item);
+            a.budget().work(own);
             if ((hasTest ? Tests.apply(test, own, rest) : Py.truth(own)) == keep) {
                 selected.add(item);
             }
@@ -271,7 +273,8 @@ final class SequenceFilters {
         if (items.isEmpty()) {
             return new Undefined("No aggregated item, sequence was empty.", false);
         }
-        Comparator<Object> order = order(member(a.get(1, "attribute", None.NONE)), a.truth(0, "case_sensitive", false));
+        Comparator<Object> order =
+                order(member(a.get(1, "attribute", None.NONE)), a.truth(0, "case_sensitive", false), a.budget());
         Object best = items.getFirst();
         for (Object item : items) {
             int compared = order.compare(item, best);

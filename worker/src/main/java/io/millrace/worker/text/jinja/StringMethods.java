@@ -233,9 +233,10 @@ final class StringMethods {
                         items.get(i),
                         "sequence item " + i + ": expected str instance, " + Py.typeName(items.get(i)) + " found");
             }
-            out.append(i == 0 ? "" : s).append(Py.string(items.get(i)));
+            String item = Py.string(items.get(i));
+            a.budget().length(out.length() + (long) s.length() + item.length());
+            out.append(i == 0 ? "" : s).append(item);
         }
-        a.budget().allocate(out.length());
         return out.toString();
     }
 

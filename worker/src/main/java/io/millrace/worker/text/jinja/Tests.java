@@ -88,16 +88,16 @@ final class Tests {
             case "test" -> Py.isString(value) && exists(Py.string(value));
             case "lower" -> StringMethods.isCase(Py.string(value), Character::isLowerCase, Character::isUpperCase);
             case "upper" -> StringMethods.isCase(Py.string(value), Character::isUpperCase, Character::isLowerCase);
-            case "even" -> remainder(value, 2L) == 0;
-            case "odd" -> remainder(value, 2L) == 1;
-            case "divisibleby" -> remainder(value, a.required(0, "num")) == 0;
+            case "even" -> remainder(value, 2L, a.budget()) == 0;
+            case "odd" -> remainder(value, 2L, a.budget()) == 1;
+            case "divisibleby" -> remainder(value, a.required(0, "num"), a.budget()) == 0;
             case "sameas" -> same(value, a.required(0, "other"));
-            default -> Operators.compare(operator(name), value, a.required(0, "other"));
+            default -> Operators.compare(operator(name), value, a.required(0, "other"), a.budget());
         };
     }
 
-    private static double remainder(Object value, Object divisor) {
-        return PyNumber.real(Operators.apply("%", value, divisor, new Budget(TemplateLimits.DEFAULT)));
+    private static double remainder(Object value, Object divisor, Budget budget) {
+        return PyNumber.real(Operators.apply("%", value, divisor, budget));
     }
 
     private static boolean same(Object a, Object b) {

@@ -117,7 +117,7 @@ final class Values {
     }
 
     /** A method of a value. */
-    record Method(String name, Function function) implements Function {
+    record Method(String name, Object receiver, Function function) implements Function {
         @Override
         public Object call(CallArguments arguments) {
             return function.call(arguments);

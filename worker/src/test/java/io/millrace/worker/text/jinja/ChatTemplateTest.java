@@ -57,6 +57,14 @@ class ChatTemplateTest {
                 "{{ 'a'.ljust(999999999) }}",
                 "{{ 'a'|center(999999999) }}",
                 "{{ [1]|batch(999999999, 0)|list }}",
+                "{% set s = 'a' * 9000000 %}{% for i in range(100000) %}{{ 'b' in s }}{% endfor %}",
+                "{% set s = 'a' * 9000000 %}{% for i in range(100000) %}{{ s|length }}{% endfor %}",
+                "{% set s = 'a' * 9000000 %}{% for i in range(100000) %}{{ s.find('b') }}{% endfor %}",
+                "{% set s = 'a' * 9000000 %}{{ s.join(range(1000)|map('string')) }}",
+                "{% set a = [1] * 100000 %}{% set b = [a] * 100000 %}{{ b }}",
+                "{% set a = [1] * 100000 %}{% set b = [a] * 100000 %}{{ b|tojson }}",
+                "{% set a = [1] * 100000 %}{{ [a] * 100000 == [[1] * 100000] * 100000 }}",
+                "{% for i in range(100000) %}{{ 1 in range(2, 100000) }}{% endfor %}",
                 "{% for i in range(100000) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
                         + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
                         + "aaaaaaaaaaaaaaaaaaa' }}{% endfor %}",
