@@ -16,6 +16,9 @@ final class Supervisor {
 
     private static final Loss GAP = new Loss("gap", false);
     private static final Loss YIELD = new Loss("yield", false);
+    /** The engine could not run it: counted as a crash, else one that never can would go round for ever. */
+    private static final Loss FAULT = new Loss("fault", true);
+
     private static final Loss LOST = new Loss(WORKER_LOST, true);
     private static final Loss LEFT = new Loss("left", false);
     private static final Loss RESTARTED = new Loss("restarted", true);
@@ -36,7 +39,7 @@ final class Supervisor {
     Loss inspect(Request request, JournalFold journal, Binding binding) {
         if (binding.claimed() && journal.aid().equals(binding.aid)) {
             if (journal.yielded()) {
-                return YIELD;
+                return journal.yieldCause().equals("fault") ? FAULT : YIELD;
             }
             if (journal.dead()) {
                 return GAP;

@@ -153,6 +153,23 @@ class ClusterTest {
     }
 
     @Test
+    void aRequestThatNoEngineCanRunFailsAndHarmsNoOther() throws Exception {
+        try (var cluster = new Cluster(broker.settings())) {
+            cluster.router("r1", GRACE);
+            cluster.worker("w1", model("m", 5));
+            cluster.worker("w2", model("m", 5));
+            Sent other = cluster.send(Cluster.submit("m", "sound", 100, 1));
+            Sent poison = cluster.send(Cluster.submit("m", "break it", 10, 1));
+            cluster.awaitEnd(poison);
+            assertThat(cluster.last(poison).getFail().getCode()).isEqualTo("poison");
+            assertThat(cluster.journal(poison).attempt()).isLessThanOrEqualTo(3);
+            cluster.awaitEnd(other);
+            cluster.assertExact(other);
+            assertThat(cluster.journal(other).attempt()).isEqualTo(1);
+        }
+    }
+
+    @Test
     void twoModelsAreServedEachByTheWorkerThatHasItAndAnUnknownOneIsRejected() throws Exception {
         try (var cluster = new Cluster(broker.settings())) {
             cluster.router("r1", GRACE);

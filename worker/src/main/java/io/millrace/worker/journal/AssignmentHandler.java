@@ -124,12 +124,9 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
                 dispatch,
                 dispatch.getAid().isEmpty() ? newAid() : dispatch.getAid(),
                 model,
-                worker,
-                writer,
-                clock,
                 metricsOf(model),
                 spans,
-                this);
+                new Execution.Surroundings(worker, writer, clock, this));
         table.add(execution, next);
         if (draining) {
             execution.giveBack("drain");
@@ -229,6 +226,9 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
                 execution.claim(submit, prompt.length, PromptHash.of(prompt), request.accepted(), request.ended());
         if (!mayRun) {
             return;
+        }
+        if (submit.getSampling().getEcho() && submit.hasPromptIds()) {
+            execution.echo(prompt);
         }
         try {
             execution.model().engine().submit(request, execution);

@@ -45,7 +45,10 @@ final class Beats {
                 .setLiveness(liveness)
                 .setAssignmentsPosition(now.position());
         for (HostedModel model : models) {
-            beat.addModels(served(model));
+            // A broken engine would hand back whatever it is given.
+            if (model.engine().healthy()) {
+                beat.addModels(served(model));
+            }
         }
         return beat.build();
     }

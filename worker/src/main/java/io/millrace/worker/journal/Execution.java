@@ -18,7 +18,6 @@ import io.millrace.worker.engine.GenerationListener;
 import io.millrace.worker.sampling.SampledToken;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 
 /**
  * One attempt at one request on this worker: turns what the engine says into journal records, in its order.
@@ -29,6 +28,10 @@ import java.util.Locale;
 final class Execution implements GenerationListener {
 
     private static final int EARLY_TOKENS = 4;
+    /** Indexes of OUTPUT: the same in each attempt, so that what is accepted already counts once. */
+    private static final int OUTPUT_ECHO = 0;
+
+    private static final int OUTPUT_PROMPT_LOGPROBS = 1;
 
     /** What an execution tells its worker. */
     interface Owner {
@@ -42,6 +45,9 @@ final class Execution implements GenerationListener {
         /** Its prompt is in the cache now. */
         void onPrefilled(Execution execution, List<Long> prefixHashes, int promptTokens);
     }
+
+    /** What all executions of a worker share. */
+    record Surroundings(WorkerIdentity worker, JournalWriter writer, Clock clock, Owner owner) {}
 
     private enum Phase {
         PREPARING,
@@ -77,7 +83,6 @@ final class Execution implements GenerationListener {
     private int produced;
     private long scheduledNanos;
     private long firstNanos;
-    private int outputs;
 
     Execution(
             String id,
@@ -86,12 +91,9 @@ final class Execution implements GenerationListener {
             Dispatch dispatch,
             ByteString aid,
             HostedModel model,
-            WorkerIdentity worker,
-            JournalWriter writer,
-            Clock clock,
             WorkerMetrics metrics,
             ExecutionSpans spans,
-            Owner owner) {
+            Surroundings around) {
         this.id = id;
         this.req = req;
         this.partition = partition;
@@ -99,12 +101,12 @@ final class Execution implements GenerationListener {
         this.aid = aid;
         this.key = hex(aid);
         this.model = model;
-        this.worker = worker;
-        this.writer = writer;
-        this.clock = clock;
         this.metrics = metrics;
         this.spans = spans;
-        this.owner = owner;
+        this.worker = around.worker();
+        this.writer = around.writer();
+        this.clock = around.clock();
+        this.owner = around.owner();
         this.receivedNanos = clock.nanos();
         // A router's CLAIM stands in the journal already.
         this.claimed = dispatch.getAttempt() > 1;
@@ -199,6 +201,24 @@ final class Execution implements GenerationListener {
                 .setPromptHash(promptHash)
                 .setSolo(dispatch.getSolo())
                 .setTrace(spans.trace());
+    }
+
+    /** The prompt's own text, for a client that gave ids and wants them back. */
+    synchronized void echo(int[] prompt) {
+        if (phase == Phase.OVER) {
+            return;
+        }
+        var text = ByteString.newOutput();
+        for (int token : prompt) {
+            byte[] bytes = model.tokenBytes(token);
+            text.write(bytes, 0, bytes.length);
+        }
+        append(record().setOutput(Output.newBuilder()
+                .setAid(aid)
+                .setIndex(OUTPUT_ECHO)
+                .setLast(true)
+                .setKind("echo")
+                .setData(text.toByteString())));
     }
 
     /** Validation said no. */
@@ -330,7 +350,7 @@ final class Execution implements GenerationListener {
         }
         append(record().setOutput(Output.newBuilder()
                 .setAid(aid)
-                .setIndex(outputs++)
+                .setIndex(OUTPUT_PROMPT_LOGPROBS)
                 .setPart(0)
                 .setLast(true)
                 .setKind("prompt_logprobs")
@@ -380,10 +400,9 @@ final class Execution implements GenerationListener {
             return;
         }
         if (retryable) {
-            giveBack(code);
+            giveBack(EngineFailures.cause(code));
         } else {
-            boolean late = code.toLowerCase(Locale.ROOT).contains("deadline");
-            fail(late ? 504 : 500, code, message);
+            fail(EngineFailures.status(code), EngineFailures.code(code), message);
         }
     }
 
@@ -400,7 +419,7 @@ final class Execution implements GenerationListener {
     private void append(JournalRecord.Builder record) {
         writer.journal(partition, record.build()).whenComplete((offset, error) -> {
             if (error != null) {
-                giveBack("fault");
+                giveBack("log");
             }
         });
     }

@@ -13,7 +13,7 @@ import java.util.Map;
 final class PrefixHints {
 
     private static final int KEPT_MAX = 1_024;
-    private static final int SENT_MAX = 256;
+    private static final int SENT_MAX = 128;
 
     private final LinkedHashMap<Long, Integer> tokens = new LinkedHashMap<>(64, 0.75f, true) {
         private static final long serialVersionUID = 1L;

@@ -12,8 +12,8 @@ import java.time.Duration;
 import java.util.function.ToDoubleFunction;
 
 /**
- * Measures of one model on one worker, under the names that users of vLLM know (docs/configuration.md has the list). Tags:
- * {@code model_name}, {@code worker}. Thread-safe.
+ * Measures of one model on one worker, under the names that users of vLLM know (docs/configuration.md has the list); those that the
+ * gateway measures for the client too have {@code worker} in their name here. Tags: {@code model_name}, {@code worker}. Thread-safe.
  */
 final class WorkerMetrics {
 
@@ -35,12 +35,12 @@ final class WorkerMetrics {
         this.registry = registry;
         this.tags = Tags.of("model_name", model.name(), "worker", worker);
         this.firstToken = timer("millrace.worker.time.to.first.token", "Assignment read to first token", LATENCY);
-        this.betweenTokens = timer("millrace.inter.token.latency", "Between two tokens of a choice", TOKEN);
+        this.betweenTokens = timer("millrace.worker.inter.token.latency", "Between two tokens of a choice", TOKEN);
         this.queue = timer("millrace.worker.queue.time", "Assignment read to begin of prefill", LATENCY);
         this.prefill = timer("millrace.request.prefill.time", "Begin of prefill to first token", LATENCY);
         this.decode = timer("millrace.request.decode.time", "First token to end", LATENCY);
-        this.promptTokens = counter("millrace.prompt.tokens", "Prompt tokens of started attempts");
-        this.generationTokens = counter("millrace.generation.tokens", "Tokens generated");
+        this.promptTokens = counter("millrace.worker.prompt.tokens", "Prompt tokens of started attempts");
+        this.generationTokens = counter("millrace.worker.generation.tokens", "Tokens generated");
         Engine engine = model.engine();
         gauge("millrace.num.requests.running", "Sequences in the batch", engine, EngineLoad::running);
         gauge("millrace.num.requests.waiting", "Requests that wait in the engine", engine, EngineLoad::waiting);

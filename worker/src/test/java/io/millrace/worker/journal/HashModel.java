@@ -18,7 +18,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * A model for tests of the protocol: each token is a hash of the seed, the choice and <em>all</em> ids before it, so that a token
- * after a wrong prefix is seen. Prompts that contain "refuse" are refused. A token takes {@code paceMs}.
+ * after a wrong prefix is seen. Prompts that contain "refuse" are refused, those that contain "break" fail in the engine. A token takes {@code paceMs}.
  */
 public final class HashModel implements HostedModel, Engine {
 
@@ -169,6 +169,10 @@ public final class HashModel implements HostedModel, Engine {
     @Override
     public void submit(GenerationRequest request, GenerationListener listener) {
         submitted.incrementAndGet();
+        if (new String(request.promptIds(), 0, request.promptIds().length).contains("break")) {
+            listener.onFailure("MR-ENGINE-006", "a step failed", true);
+            return;
+        }
         running.put(request.key(), true);
         Thread.ofVirtual().start(() -> run(request, listener));
     }

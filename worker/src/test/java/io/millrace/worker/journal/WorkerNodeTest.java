@@ -22,6 +22,7 @@ import io.millrace.shared.proto.RequestRecord;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.SlotCancel;
 import io.millrace.shared.proto.Submit;
+import io.millrace.shared.proto.TokenIds;
 import io.millrace.shared.proto.WorkerBeat;
 import io.millrace.shared.telemetry.Telemetry;
 import io.millrace.shared.testing.TestBroker;
@@ -296,6 +297,25 @@ class WorkerNodeTest {
         JournalRecord last = Objects.requireNonNull(journal.terminalRecord());
         assertThat(last.getRefuse().getStatus()).isEqualTo(400);
         assertThat(last.getRefuse().getParam()).isEqualTo("prompt");
+    }
+
+    @Test
+    void aFailureOfTheEngineHandsTheRequestBack() throws Exception {
+        long req = run(submit("break it", 5, 1));
+        await("the hand-over", () -> journals.yielded(req, "fault"));
+        await("its leaving the table", () -> worker.executions() == 0);
+    }
+
+    @Test
+    void aPromptOfIdsComesBackAsTextWhenTheClientWantsIt() throws Exception {
+        Submit submit = submit("", 2, 1).toBuilder()
+                .setPromptIds(TokenIds.newBuilder().addIds(5).addIds(6))
+                .setSampling(Sampling.newBuilder().setMaxTokens(2).setEcho(true))
+                .build();
+        long req = run(submit);
+        await("the end", () -> journals.terminal(req));
+        assertThat(journals.journal(req).outputEnded(0)).isTrue();
+        assertThat(ids(journals.journal(req), 0)).isEqualTo(expected(submit, 0, 2));
     }
 
     @Test
