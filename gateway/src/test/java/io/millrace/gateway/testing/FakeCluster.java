@@ -1,0 +1,129 @@
+package io.millrace.gateway.testing;
+
+import com.google.protobuf.InvalidProtocolBufferException;
+import io.millrace.shared.log.Log;
+import io.millrace.shared.log.LogReader;
+import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.proto.MemberBeat;
+import io.millrace.shared.proto.ModelCredit;
+import io.millrace.shared.proto.RequestRecord;
+import io.millrace.shared.topic.Topic;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
+
+/** Router and worker in one: beats with credits, and writes the journals that each model's script says. */
+public final class FakeCluster implements AutoCloseable {
+
+    private final Log log;
+    private final Map<String, Consumer<Journal>> scripts = new ConcurrentHashMap<>();
+    private final Map<String, ModelCredit> credits = new ConcurrentHashMap<>();
+    private final List<RequestRecord> requests = new CopyOnWriteArrayList<>();
+    private final ScheduledExecutorService beats = Executors.newSingleThreadScheduledExecutor();
+    private final LogReader reader;
+
+    FakeCluster(Log log) {
+        this.log = log;
+        int partitions = log.partitions(Topic.REQUESTS);
+        var ready = new CountDownLatch(partitions);
+        this.reader = log.reader("fake-router", new LogReader.Listener() {
+            @Override
+            public void onRecord(LogRecord record) {
+                request(record);
+            }
+
+            @Override
+            public void onCaughtUp(Topic topic, int partition, long position) {
+                ready.countDown();
+            }
+        });
+        for (int i = 0; i < partitions; i++) {
+            reader.assign(Topic.REQUESTS, i, LogReader.END);
+        }
+        beats.scheduleWithFixedDelay(this::beat, 0, 100, TimeUnit.MILLISECONDS);
+        try {
+            if (!ready.await(20, TimeUnit.SECONDS)) {
+                throw new IllegalStateException("the fake router is not ready");
+            }
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** Serves a model by that script, with plenty of credits. */
+    public FakeCluster serve(String model, Consumer<Journal> script) {
+        return serve(
+                ModelCredit.newBuilder()
+                        .setModel(model)
+                        .setCredits(1000)
+                        .setWorkers(1)
+                        .setMaxModelLen(2048)
+                        .setDrainRate(100)
+                        .setNumericsId(Journal.NUMERICS)
+                        .build(),
+                script);
+    }
+
+    public FakeCluster serve(ModelCredit credit, Consumer<Journal> script) {
+        scripts.put(credit.getModel(), script);
+        credits.put(credit.getModel(), credit);
+        return this;
+    }
+
+    private void request(LogRecord record) {
+        byte[] value = record.value();
+        try {
+            RequestRecord request = RequestRecord.parseFrom(value == null ? new byte[0] : value);
+            requests.add(request);
+            Consumer<Journal> script = scripts.get(request.getSubmit().getModel());
+            if (request.hasSubmit() && script != null) {
+                script.accept(
+                        Journal.in(log, record.partition(), request.getId(), record.offset(), request.getSubmit()));
+            }
+        } catch (InvalidProtocolBufferException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private void beat() {
+        MemberBeat beat = MemberBeat.newBuilder()
+                .setNode("fake-router")
+                .setRole(MemberBeat.Role.ROUTER)
+                .setTimeMs(System.currentTimeMillis())
+                .addAllCredits(credits.values())
+                .build();
+        log.append(Topic.MEMBERS, 0, "fake-router", beat.toByteArray());
+    }
+
+    /** Everything that gateways appended to {@code requests}. */
+    public List<RequestRecord> requests() {
+        return requests;
+    }
+
+    /** Waits for such a record; fails after 10 s. */
+    public RequestRecord await(Predicate<RequestRecord> wanted) throws InterruptedException {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
+        while (System.nanoTime() < deadline) {
+            for (RequestRecord each : requests) {
+                if (wanted.test(each)) {
+                    return each;
+                }
+            }
+            TimeUnit.MILLISECONDS.sleep(5);
+        }
+        throw new AssertionError("no such record among " + requests.size());
+    }
+
+    @Override
+    public void close() {
+        beats.shutdownNow();
+        reader.close();
+    }
+}

@@ -1,0 +1,146 @@
+package io.millrace.gateway.testing;
+
+import io.millrace.gateway.config.GatewayConfiguration;
+import io.millrace.shared.log.Log;
+import io.millrace.shared.log.kafka.KafkaLog;
+import io.millrace.shared.log.kafka.KafkaSettings;
+import io.millrace.shared.log.kafka.TopicAdmin;
+import io.millrace.shared.log.kafka.TopicPlan;
+import io.millrace.shared.proto.ModelCredit;
+import io.millrace.shared.testing.TestBroker;
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.springframework.boot.SpringBootConfiguration;
+import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
+import org.springframework.boot.builder.SpringApplicationBuilder;
+import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.context.annotation.Import;
+import org.springframework.context.support.GenericApplicationContext;
+
+/** A real gateway on a free port over a real broker, with a fake cluster behind. */
+public final class Gateway implements AutoCloseable {
+
+    @SpringBootConfiguration
+    @EnableAutoConfiguration
+    @Import(GatewayConfiguration.class)
+    static class Application {}
+
+    private final TestBroker broker;
+    private final KafkaSettings kafka;
+    private final KafkaLog clusterLog;
+    private final FakeCluster cluster;
+    private final ConfigurableApplicationContext context;
+    private final HttpClient http =
+            HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+
+    private Gateway(TestBroker broker, String... properties) {
+        this.broker = broker;
+        this.kafka = broker.settings();
+        TopicAdmin.ensure(kafka, TopicPlan.defaults(), Duration.ofSeconds(30));
+        this.clusterLog = new KafkaLog(kafka.withClientId("cluster"));
+        this.cluster = new FakeCluster(clusterLog)
+                .serve("echo", journal -> journal.answer("Hello", ",", " \"wörld\"", " 🙂\n"));
+        this.context = start(kafka, properties);
+    }
+
+    /** Starts a broker and a gateway, and waits until it is ready. */
+    public static Gateway start(String... properties) {
+        var gateway = new Gateway(TestBroker.start(), properties);
+        gateway.awaitReady("echo");
+        return gateway;
+    }
+
+    private static ConfigurableApplicationContext start(KafkaSettings kafka, String... properties) {
+        List<String> all = new ArrayList<>(List.of("server.port=0", "spring.main.banner-mode=off", "spring.lifecycle.timeout-per-shutdown-phase=1s"));
+        all.addAll(List.of(properties));
+        return new SpringApplicationBuilder(Application.class)
+                .properties(all.toArray(String[]::new))
+                .initializers(context -> ((GenericApplicationContext) context)
+                        .registerBean(Log.class, () -> new KafkaLog(kafka.withClientId("gateway"))))
+                .run();
+    }
+
+    /** Serves a model by that script; the gateway knows it when this returns. */
+    public Gateway serve(String model, Consumer<Journal> script) {
+        cluster.serve(model, script);
+        awaitReady(model);
+        return this;
+    }
+
+    public Gateway serve(ModelCredit credit, Consumer<Journal> script) {
+        cluster.serve(credit, script);
+        awaitReady(credit.getModel());
+        return this;
+    }
+
+    private void awaitReady(String model) {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+        while (System.nanoTime() < deadline) {
+            try {
+                if (get("/health").statusCode() == 200 && get("/v1/models").body().contains("\"id\":\"" + model + "\"")) {
+                    return;
+                }
+                TimeUnit.MILLISECONDS.sleep(20);
+            } catch (IOException | InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+        throw new IllegalStateException("the gateway is not ready");
+    }
+
+    public TestBroker broker() {
+        return broker;
+    }
+
+    public FakeCluster cluster() {
+        return cluster;
+    }
+
+    public ConfigurableApplicationContext context() {
+        return context;
+    }
+
+    public int port() {
+        return Integer.parseInt(context.getEnvironment().getRequiredProperty("local.server.port"));
+    }
+
+    public URI uri(String path) {
+        return URI.create("http://127.0.0.1:" + port() + path);
+    }
+
+    public HttpResponse<String> get(String path) throws IOException, InterruptedException {
+        return http.send(HttpRequest.newBuilder(uri(path)).build(), HttpResponse.BodyHandlers.ofString());
+    }
+
+    public HttpResponse<String> post(String path, String body) throws IOException, InterruptedException {
+        return http.send(request(path, body).build(), HttpResponse.BodyHandlers.ofString());
+    }
+
+    public HttpRequest.Builder request(String path, String body) {
+        return HttpRequest.newBuilder(uri(path))
+                .header("Content-Type", "application/json")
+                .timeout(Duration.ofSeconds(30))
+                .POST(HttpRequest.BodyPublishers.ofString(body));
+    }
+
+    public HttpClient http() {
+        return http;
+    }
+
+    @Override
+    public void close() {
+        http.shutdownNow();
+        context.close();
+        cluster.close();
+        clusterLog.close();
+        broker.close();
+    }
+}
