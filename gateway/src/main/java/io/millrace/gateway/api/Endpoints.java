@@ -52,6 +52,7 @@ public final class Endpoints {
     private final Tenants tenants;
     private final BooleanSupplier ready;
     private final WebSocketService sockets;
+    private final int messageBytesMax;
 
     /** @param ready whether calls can be served, for {@code /health} */
     public Endpoints(
@@ -73,8 +74,10 @@ public final class Endpoints {
         var bodies = new Bodies(settings.bodyBytesMax(), settings.bodyTimeout());
         this.http = new HttpEndpoints(generation, tenants, bodies, json, settings.sseIds());
         this.models = new Models(node.view());
+        this.messageBytesMax = settings.bodyBytesMax();
+        // Netty ends a connection beyond its limit with 1002: ours, below it, says 1009.
         this.sockets = new HandshakeWebSocketService(new ReactorNettyRequestUpgradeStrategy(
-                () -> WebsocketServerSpec.builder().maxFramePayloadLength(settings.bodyBytesMax())));
+                () -> WebsocketServerSpec.builder().maxFramePayloadLength(2 * settings.bodyBytesMax())));
     }
 
     public RouterFunction<ServerResponse> routes() {
@@ -116,7 +119,8 @@ public final class Endpoints {
     /** Shakes hands after the key was checked; the connection is the socket's from then on. */
     private Mono<ServerResponse> socket(ServerRequest request) {
         String tenant = tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
-        return sockets.handleRequest(request.exchange(), new ResponsesSocket(generation, responses, json, tenant))
+        return sockets.handleRequest(
+                        request.exchange(), new ResponsesSocket(generation, responses, json, tenant, messageBytesMax))
                 .then(Mono.empty());
     }
 

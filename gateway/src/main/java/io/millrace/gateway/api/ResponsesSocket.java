@@ -33,12 +33,14 @@ final class ResponsesSocket implements WebSocketHandler {
     private final ResponseRequests requests;
     private final Json json;
     private final String tenant;
+    private final int messageBytesMax;
 
-    ResponsesSocket(Generation generation, ResponseRequests requests, Json json, String tenant) {
+    ResponsesSocket(Generation generation, ResponseRequests requests, Json json, String tenant, int messageBytesMax) {
         this.generation = generation;
         this.requests = requests;
         this.json = json;
         this.tenant = tenant;
+        this.messageBytesMax = messageBytesMax;
     }
 
     @Override
@@ -63,6 +65,9 @@ final class ResponsesSocket implements WebSocketHandler {
     }
 
     private Mono<Void> receive(WebSocketSession session, WebSocketMessage message, Sinks.Many<String> waiting) {
+        if (message.getPayload().readableByteCount() > messageBytesMax) {
+            return session.close(CloseStatus.TOO_BIG_TO_PROCESS.withReason("at most " + messageBytesMax + " bytes"));
+        }
         return switch (message.getType()) {
             case TEXT ->
                 waiting.tryEmitNext(message.getPayloadAsText()).isSuccess()

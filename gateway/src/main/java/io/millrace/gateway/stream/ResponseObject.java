@@ -81,6 +81,7 @@ final class ResponseObject {
         json.name("input_tokens_details")
                 .object()
                 .field("cached_tokens", progress.cachedTokens())
+                .field("cache_write_tokens", 0)
                 .endObject();
         json.field("output_tokens", progress.outputTokens());
         json.name("output_tokens_details")

@@ -49,7 +49,10 @@ class HttpTest {
         assertThat(body.get("usage").get("prompt_tokens").asInt()).isEqualTo(Journal.PROMPT_TOKENS);
         assertThat(body.get("usage").get("completion_tokens").asInt()).isEqualTo(4);
         assertThat(body.get("usage").get("total_tokens").asInt()).isEqualTo(11);
-        assertThat(body.get("usage").get("prompt_tokens_details").get("cached_tokens").asInt())
+        assertThat(body.get("usage")
+                        .get("prompt_tokens_details")
+                        .get("cached_tokens")
+                        .asInt())
                 .isEqualTo(3);
     }
 
@@ -69,7 +72,11 @@ class HttpTest {
             JsonNode content = choice.get("delta").get("content");
             if (content != null && !content.asString().isEmpty()) {
                 texts[choice.get("index").asInt()].append(content.asString());
-                assertThat(choice.get("logprobs").get("content").get(0).get("top_logprobs").size())
+                assertThat(choice.get("logprobs")
+                                .get("content")
+                                .get(0)
+                                .get("top_logprobs")
+                                .size())
                         .isEqualTo(2);
             }
         }
@@ -108,8 +115,10 @@ class HttpTest {
 
     @Test
     void aBatchOfPromptsIsOneCall(Gateway gateway) throws Exception {
-        gateway.serve("parrot", journal -> journal.answer(
-                        "<" + journal.submit().getPromptText() + journal.submit().getPromptIds().getIdsList() + ">"));
+        gateway.serve(
+                "parrot",
+                journal -> journal.answer("<" + journal.submit().getPromptText()
+                        + journal.submit().getPromptIds().getIdsList() + ">"));
         HttpResponse<String> texts = gateway.post(
                 "/v1/completions",
                 "{\"model\":\"parrot\",\"prompt\":[\"a\",\"b\",\"c\"],\"n\":2,\"echo\":true,\"logprobs\":1,\"seed\":5}");
@@ -118,7 +127,12 @@ class HttpTest {
         assertThat(body.get("choices").size()).isEqualTo(6);
         assertThat(body.get("choices").get(3).get("text").asString()).isEqualTo("b<b[]>");
         assertThat(body.get("choices").get(3).get("index").asInt()).isEqualTo(3);
-        assertThat(body.get("choices").get(3).get("logprobs").get("text_offset").get(0).asInt())
+        assertThat(body.get("choices")
+                        .get(3)
+                        .get("logprobs")
+                        .get("text_offset")
+                        .get(0)
+                        .asInt())
                 .isEqualTo(1);
         assertThat(body.get("usage").get("prompt_tokens").asInt()).isEqualTo(3 * Journal.PROMPT_TOKENS);
         assertThat(body.get("usage").get("completion_tokens").asInt()).isEqualTo(6);
@@ -172,8 +186,10 @@ class HttpTest {
     @Test
     void anErrorBeforeTheFirstTokenIsTheStatus(Gateway gateway) throws Exception {
         gateway.serve("rejecting", journal -> journal.reject(429, "queue_full", 2_500))
-                .serve("refusing", journal -> journal.admit()
-                        .refuse(400, "context_length_exceeded", "messages", "5,000 tokens, 2,048 fit"))
+                .serve(
+                        "refusing",
+                        journal -> journal.admit()
+                                .refuse(400, "context_length_exceeded", "messages", "5,000 tokens, 2,048 fit"))
                 .serve("failing", journal -> journal.admit().claim().fail(503, "model_replaced"))
                 .serve("expiring", journal -> journal.admit().cancel("deadline"));
         for (boolean stream : new boolean[] {false, true}) {
@@ -189,12 +205,16 @@ class HttpTest {
 
     @Test
     void anErrorAfterTheFirstTokenComesInTheStream(Gateway gateway) throws Exception {
-        gateway.serve("breaking", journal -> journal.admit().claim().token(0, "a").fail(500, "broken"));
+        gateway.serve(
+                "breaking", journal -> journal.admit().claim().token(0, "a").fail(500, "broken"));
         HttpResponse<String> streamed = chat(gateway, "breaking", true);
         assertThat(streamed.statusCode()).isEqualTo(200);
         List<String> events = data(streamed.body());
         assertThat(events.getLast()).isEqualTo("[DONE]");
-        assertThat(json.readTree(events.get(events.size() - 2)).get("error").get("code").asString())
+        assertThat(json.readTree(events.get(events.size() - 2))
+                        .get("error")
+                        .get("code")
+                        .asString())
                 .isEqualTo("broken");
         assertError(chat(gateway, "breaking", false), 500, "broken", null);
     }
@@ -202,10 +222,10 @@ class HttpTest {
     @Test
     void aLongQueueOpensTheStreamWithHeartbeats(Gateway gateway) throws Exception {
         gateway.serve("queueing", journal -> {
-                    journal.admit();
-                    CompletableFuture.delayedExecutor(1_500, TimeUnit.MILLISECONDS)
-                            .execute(() -> journal.refuse(400, "too_long", "messages", "late"));
-                });
+            journal.admit();
+            CompletableFuture.delayedExecutor(1_500, TimeUnit.MILLISECONDS)
+                    .execute(() -> journal.refuse(400, "too_long", "messages", "late"));
+        });
         HttpResponse<String> streamed = chat(gateway, "queueing", true);
         assertThat(streamed.statusCode()).isEqualTo(200);
         assertThat(streamed.body().lines().filter(": waiting"::equals)).hasSizeGreaterThan(1);
@@ -246,7 +266,8 @@ class HttpTest {
         String id = response.headers().firstValue("x-request-id").orElseThrow();
         assertThat(response.body().read()).isPositive();
         response.body().close();
-        RequestRecord detach = gateway.cluster().await(request -> request.getId().equals(id) && request.hasDetach());
+        RequestRecord detach =
+                gateway.cluster().await(request -> request.getId().equals(id) && request.hasDetach());
         assertThat(detach.getDetach().getGateway()).startsWith("gateway-");
     }
 
@@ -254,14 +275,14 @@ class HttpTest {
     void aClientThatLeavesBeforeTheAnswerIsDetached(Gateway gateway) throws Exception {
         gateway.serve("silent", Journal::admit);
         for (boolean stream : new boolean[] {true, false}) {
-            var client = HttpClient.newBuilder()
-                    .version(HttpClient.Version.HTTP_1_1)
-                    .build();
+            var client =
+                    HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
             int before = gateway.cluster().requests().size();
             var pending = client.sendAsync(
                     gateway.request(
                                     "/v1/completions",
-                                    "{\"model\":\"silent\",\"prompt\":\"leaves" + stream + "\",\"stream\":" + stream + "}")
+                                    "{\"model\":\"silent\",\"prompt\":\"leaves" + stream + "\",\"stream\":" + stream
+                                            + "}")
                             .build(),
                     HttpResponse.BodyHandlers.ofString());
             String id = gateway.cluster()
@@ -278,7 +299,9 @@ class HttpTest {
     void anUnconfiguredJdkClientKeepsItsBody(Gateway gateway) throws Exception {
         try (var client = HttpClient.newHttpClient()) {
             String filler = "x".repeat(200_000);
-            gateway.serve("measure", journal ->
+            gateway.serve(
+                    "measure",
+                    journal ->
                             journal.answer("" + journal.submit().getPromptText().length()));
             HttpResponse<String> response = client.send(
                     gateway.request("/v1/completions", "{\"model\":\"measure\",\"prompt\":\"" + filler + "\"}")
@@ -311,14 +334,14 @@ class HttpTest {
     @Test
     void modelsAreListedWithTheirAliases(Gateway gateway) throws Exception {
         gateway.serve(
-                        ModelCredit.newBuilder()
-                                .setModel("org/real")
-                                .addAliases("nick")
-                                .setCredits(10)
-                                .setWorkers(1)
-                                .setMaxModelLen(77)
-                                .build(),
-                        journal -> journal.answer("I am " + journal.submit().getModel()));
+                ModelCredit.newBuilder()
+                        .setModel("org/real")
+                        .addAliases("nick")
+                        .setCredits(10)
+                        .setWorkers(1)
+                        .setMaxModelLen(77)
+                        .build(),
+                journal -> journal.answer("I am " + journal.submit().getModel()));
         JsonNode one = json.readTree(gateway.get("/v1/models/org/real").body());
         assertThat(one.get("id").asString()).isEqualTo("org/real");
         assertThat(one.get("max_model_len").asInt()).isEqualTo(77);
@@ -345,8 +368,8 @@ class HttpTest {
     private static HttpResponse<String> chat(Gateway gateway, String model, boolean stream) throws Exception {
         return gateway.post(
                 "/v1/chat/completions",
-                "{\"model\":\"" + model + "\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"stream\":" + stream
-                        + "}");
+                "{\"model\":\"" + model + "\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"stream\":"
+                        + stream + "}");
     }
 
     private void assertError(HttpResponse<String> response, int status, String code, @Nullable String param) {

@@ -59,7 +59,8 @@ public final class Gateway implements AutoCloseable {
     }
 
     private static ConfigurableApplicationContext start(KafkaSettings kafka, String... properties) {
-        List<String> all = new ArrayList<>(List.of("server.port=0", "spring.main.banner-mode=off", "spring.lifecycle.timeout-per-shutdown-phase=1s"));
+        List<String> all = new ArrayList<>(List.of(
+                "server.port=0", "spring.main.banner-mode=off", "spring.lifecycle.timeout-per-shutdown-phase=1s"));
         all.addAll(List.of(properties));
         return new SpringApplicationBuilder(Application.class)
                 .properties(all.toArray(String[]::new))
@@ -85,7 +86,8 @@ public final class Gateway implements AutoCloseable {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
         while (System.nanoTime() < deadline) {
             try {
-                if (get("/health").statusCode() == 200 && get("/v1/models").body().contains("\"id\":\"" + model + "\"")) {
+                if (get("/health").statusCode() == 200
+                        && get("/v1/models").body().contains("\"id\":\"" + model + "\"")) {
                     return;
                 }
                 TimeUnit.MILLISECONDS.sleep(20);

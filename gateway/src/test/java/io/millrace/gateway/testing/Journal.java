@@ -43,8 +43,7 @@ public final class Journal {
     }
 
     static Journal in(Log log, int partition, String id, long req, Submit submit) {
-        return new Journal(
-                record -> log.append(Topic.RESPONSES, partition, id, record.toByteArray()), id, req, submit);
+        return new Journal(record -> log.append(Topic.RESPONSES, partition, id, record.toByteArray()), id, req, submit);
     }
 
     public Submit submit() {
@@ -106,11 +105,15 @@ public final class Journal {
                 .setText(text);
         if (submit.getSampling().hasLogprobs()) {
             ByteString bytes = ByteString.copyFrom(text, StandardCharsets.UTF_8);
-            TokenLogprob.Builder logprob =
-                    TokenLogprob.newBuilder().setId(100 + start).setLogprob(-0.5f).setText(bytes);
+            TokenLogprob.Builder logprob = TokenLogprob.newBuilder()
+                    .setId(100 + start)
+                    .setLogprob(-0.5f)
+                    .setText(bytes);
             for (int i = 0; i < submit.getSampling().getLogprobs(); i++) {
-                logprob.addTop(
-                        TopLogprob.newBuilder().setId(100 + start + i).setLogprob(-0.5f - i).setText(bytes));
+                logprob.addTop(TopLogprob.newBuilder()
+                        .setId(100 + start + i)
+                        .setLogprob(-0.5f - i)
+                        .setText(bytes));
             }
             tokens.addLogprobs(logprob);
         }

@@ -1,0 +1,143 @@
+package io.millrace.gateway.stream;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.millrace.gateway.testing.Journal;
+import io.millrace.shared.fold.JournalFold;
+import io.millrace.shared.id.RequestId;
+import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.ResponseShape;
+import io.millrace.shared.proto.ResponseShape.Api;
+import io.millrace.shared.proto.Sampling;
+import io.millrace.shared.proto.Submit;
+import java.io.ByteArrayOutputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import tools.jackson.databind.json.JsonMapper;
+
+/** What a client sees is a function of the journal. */
+class RendererTest {
+
+    private static final RequestId ID = RequestId.of(3, new byte[16]);
+
+    private static Submit submit(Api api, int n) {
+        return Submit.newBuilder()
+                .setModel("m")
+                .setCreatedMs(1_700_000_000_123L)
+                .setN(n)
+                .setPromptText("p")
+                .setSampling(Sampling.newBuilder().setLogprobs(1))
+                .setShape(ResponseShape.newBuilder()
+                        .setApi(api)
+                        .setStream(true)
+                        .setIncludeUsage(true)
+                        .setExtraJson("{\"user\":null}"))
+                .build();
+    }
+
+    /** A journal with fences, zombies and gaps. */
+    private static List<JournalRecord> journal(Submit submit, Random random) {
+        List<JournalRecord> records = new ArrayList<>();
+        var journal = new Journal(records::add, ID.text(), 42, submit);
+        int n = submit.getN();
+        int[] counts = new int[n];
+        journal.strayToken(journal.aid(), 0, 0, "early").admit().claim();
+        var stale = journal.aid();
+        for (int i = 0; i < 200; i++) {
+            int choice = random.nextInt(n);
+            switch (random.nextInt(12)) {
+                case 0 -> {
+                    stale = journal.aid();
+                    journal.claim();
+                }
+                case 1 ->
+                    journal.strayToken(
+                            stale.equals(journal.aid()) ? journal.aid().substring(1) : stale,
+                            choice,
+                            counts[choice],
+                            "ZOMBIE");
+                case 2 -> journal.token(choice, "");
+                default -> journal.token(choice, "t" + i + "é🙂\"\n".charAt(random.nextInt(2)));
+            }
+            counts[choice]++;
+        }
+        for (int choice = 0; choice < n; choice++) {
+            journal.end(choice, choice == 0 ? "stop" : "length", "held");
+        }
+        journal.strayToken(journal.aid(), 0, 0, "late");
+        return records;
+    }
+
+    private static byte[] render(Submit submit, List<JournalRecord> records, Random polls) {
+        var call = new Call(List.of(new Call.Part(ID, submit)));
+        Renderer renderer = Renderer.of(call);
+        var fold = new JournalFold(ID.text(), 42, JournalFold.Keep.COUNTS);
+        var frames = new SseFrames(ID.text());
+        var sent = new ByteArrayOutputStream();
+        long offset = 1000;
+        for (JournalRecord record : records) {
+            offset += 3;
+            if (fold.apply(offset, 0, record).isAccepted()) {
+                renderer.accept(new Accepted(0, offset, record), frames);
+            }
+            if (polls.nextInt(4) == 0) {
+                sent.writeBytes(frames.take());
+            }
+        }
+        sent.writeBytes(frames.take());
+        assertThat(fold.terminal()).isTrue();
+        return sent.toByteArray();
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Api.class,
+            names = {"CHAT_COMPLETIONS", "COMPLETIONS", "RESPONSES"})
+    void twoGatewaysWithOtherPollsGiveTheSameBytes(Api api) {
+        for (int seed = 0; seed < 50; seed++) {
+            Submit submit = submit(api, api == Api.RESPONSES ? 1 : 3);
+            List<JournalRecord> records = journal(submit, new Random(seed));
+            byte[] one = render(submit, records, new Random(1));
+            byte[] other = render(submit, records, new Random(2));
+            assertThat(one).isEqualTo(other);
+            String text = new String(one, StandardCharsets.UTF_8);
+            assertThat(text).contains("held").doesNotContain("ZOMBIE", "early", "late");
+            var mapper = new JsonMapper();
+            text.lines()
+                    .filter(line -> line.startsWith("data: {"))
+                    .forEach(line -> assertThat(
+                                    mapper.readTree(line.substring(6)).isObject())
+                            .isTrue());
+        }
+    }
+
+    @Test
+    void chatChunksAreAsOpenAiWritesThem() {
+        Submit submit =
+                submit(Api.CHAT_COMPLETIONS, 1).toBuilder().clearSampling().build();
+        List<JournalRecord> records = new ArrayList<>();
+        new Journal(records::add, ID.text(), 42, submit).answer("Hé", "\"\n");
+        String id = "chatcmpl-" + ID.text();
+        String head = "{\"id\":\"" + id
+                + "\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"m\",\"system_fingerprint\":\"test-f32\",\"choices\":[";
+        String event = "id: " + ID.text() + ".";
+        assertThat(new String(render(submit, records, new Random(0)), StandardCharsets.UTF_8))
+                .isEqualTo(event + "1009.0\ndata: " + head
+                        + "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"
+                        + event + "1009.1\ndata: " + head
+                        + "{\"index\":0,\"delta\":{\"content\":\"Hé\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"
+                        + event + "1012.0\ndata: " + head
+                        + "{\"index\":0,\"delta\":{\"content\":\"\\\"\\n\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"
+                        + event + "1015.0\ndata: " + head
+                        + "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\",\"stop_reason\":null}],\"usage\":null}\n\n"
+                        + event + "1015.1\ndata: " + head
+                        + "],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,\"total_tokens\":9,\"prompt_tokens_details\":{\"cached_tokens\":3},"
+                        + "\"completion_tokens_details\":{\"reasoning_tokens\":0}}}\n\n"
+                        + event + "1015.2\ndata: [DONE]\n\n");
+    }
+}
