@@ -34,6 +34,11 @@ final class Admission {
         if (readyMs < 0) {
             return;
         }
+        if (request.partition.hasResult(request)) {
+            // Its journal is past its retention: it ended long ago.
+            request.partition.done(request);
+            return;
+        }
         Submit submit = request.submit;
         long deadlineMs = request.deadlineMs(context.config.timing().deadlineMaxMs());
         if (context.nowMs >= deadlineMs) {

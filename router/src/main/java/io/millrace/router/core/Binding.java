@@ -20,6 +20,9 @@ final class Binding implements Worker.Load {
     /** Time of append of its claim; 0 while there is none. */
     long claimedMs;
 
+    /** Time of append of its last accepted tokens; 0 before the first. */
+    long tokensMs;
+
     long slotOffset = -1;
     /** An assignment for it was appended by this router, or is on its way. */
     boolean sent;

@@ -1,6 +1,7 @@
 package io.millrace.router.core;
 
 import com.google.protobuf.InvalidProtocolBufferException;
+import io.millrace.router.core.membership.Worker;
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.fold.PartitionFold;
 import io.millrace.shared.log.LogReader;
@@ -263,10 +264,34 @@ final class Partition {
                 lifecycle.refused(request, parsed.getClaim());
             }
         }
+        if (active()
+                && parsed.hasTokens()
+                && journal != null
+                && folded.verdict().isAccepted()) {
+            learn(request, journal, parsed.getTokens().getIdsCount(), record.timestampMs());
+        }
         writer.settle(request);
         if (journal != null && (parsed.hasTokens() ? journal.dead() : true)) {
             context.touch(request);
         }
+    }
+
+    /** What the journal's timestamps say of the worker's pace. */
+    private void learn(Request request, JournalFold journal, int tokens, long timestampMs) {
+        Binding binding = request.binding;
+        Worker worker = binding == null ? null : context.workers.find(binding.worker);
+        if (binding == null || worker == null || !binding.aid.equals(journal.aid())) {
+            return;
+        }
+        if (binding.tokensMs > 0) {
+            if (journal.choices() == 1) {
+                worker.learnStep((timestampMs - binding.tokensMs) / 1e3, tokens);
+            }
+        } else if (binding.claimedMs > 0 && journal.attempt() == 1 && journal.promptLength() > 0) {
+            int computed = journal.promptLength() - journal.usage().getCachedTokens();
+            worker.learnPrefill((timestampMs - binding.claimedMs) / 1e3, Math.max(1, computed));
+        }
+        binding.tokensMs = timestampMs;
     }
 
     boolean hasResult(Request request) {

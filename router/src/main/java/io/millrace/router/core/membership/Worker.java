@@ -40,6 +40,8 @@ public final class Worker {
     private final Map<Key, RunningAttempt> listed = new HashMap<>();
     private final Set<ByteString> aids = new HashSet<>();
     private final Map<ByteString, Boolean> early = new HashMap<>();
+    private double learnedStepS;
+    private double learnedPrefillTokensPerS;
     private final Set<Load> sent = new HashSet<>();
 
     Worker(WorkerBeat beat, long timestampMs) {
@@ -164,6 +166,30 @@ public final class Worker {
         boolean changed = now != suspected;
         suspected = now;
         return changed;
+    }
+
+    /** So many tokens of one choice took that long, by the journal's own timestamps. */
+    public void learnStep(double seconds, int tokens) {
+        double each = seconds / Math.max(1, tokens);
+        learnedStepS = learnedStepS == 0 ? each : learnedStepS + 0.05 * (each - learnedStepS);
+    }
+
+    /** So many prompt tokens were computed between claim and first token, by the journal's own timestamps. */
+    public void learnPrefill(double seconds, int tokens) {
+        double rate = tokens / Math.max(1e-3, seconds);
+        learnedPrefillTokensPerS = learnedPrefillTokensPerS == 0
+                ? rate
+                : learnedPrefillTokensPerS + 0.1 * (rate - learnedPrefillTokensPerS);
+    }
+
+    /** Seconds a decoding step takes: as it says itself, else as its journals show; 0 when neither is known. */
+    public double stepS(ServedModel model) {
+        return model.getDecodeStepS() > 0 ? model.getDecodeStepS() : learnedStepS;
+    }
+
+    /** Prompt tokens per second: as it says itself, else as its journals show; 0 when neither is known. */
+    public double prefillTokensPerS(ServedModel model) {
+        return model.getPrefillTokensPerS() > 0 ? model.getPrefillTokensPerS() : learnedPrefillTokensPerS;
     }
 
     public void sent(Load load) {

@@ -36,8 +36,9 @@ final class CostModel {
     }
 
     static double seconds(Worker worker, ServedModel model, Demand demand) {
-        double prefillRate = model.getPrefillTokensPerS() > 0 ? model.getPrefillTokensPerS() : PREFILL_TOKENS_PER_S;
-        double step = model.getDecodeStepS() > 0 ? model.getDecodeStepS() : DECODE_STEP_S;
+        double prefillRate =
+                worker.prefillTokensPerS(model) > 0 ? worker.prefillTokensPerS(model) : PREFILL_TOKENS_PER_S;
+        double step = worker.stepS(model) > 0 ? worker.stepS(model) : DECODE_STEP_S;
         int batch = worker.load(model);
         double uncached = demand.promptTokens() - cached(model, demand);
         double queued = model.getQueuedPrefillTokens() + worker.promptTokensInFlight(model);

@@ -1,0 +1,442 @@
+package io.millrace.router.core;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.protobuf.ByteString;
+import io.millrace.shared.proto.Assignment;
+import io.millrace.shared.proto.Attach;
+import io.millrace.shared.proto.CancelRequest;
+import io.millrace.shared.proto.Checkpoint;
+import io.millrace.shared.proto.Detach;
+import io.millrace.shared.proto.Dup;
+import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.JournalRecord.RecordCase;
+import io.millrace.shared.proto.MemberBeat;
+import io.millrace.shared.proto.RequestRecord;
+import io.millrace.shared.proto.Result;
+import io.millrace.shared.topic.Topic;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class RouterCoreTest {
+
+    private static RequestRecord.Builder detach(String gateway) {
+        return RequestRecord.newBuilder().setDetach(Detach.newBuilder().setGateway(gateway));
+    }
+
+    @Test
+    void aRequestIsAdmittedDispatchedWithoutARecordAndItsResultWritten() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+
+        JournalRecord admit = rig.journal(RecordCase.ADMIT).getFirst();
+        assertThat(admit.getReq()).isEqualTo(req);
+        assertThat(admit.getAdmit().getWeightsHash()).isEqualTo(Rig.WEIGHTS);
+        Assignment assignment = worker.dispatches().getFirst();
+        assertThat(assignment.getDispatch().getAid()).isEqualTo(ByteString.EMPTY);
+        assertThat(assignment.getDispatch().getAttempt()).isEqualTo(1);
+        assertThat(rig.journal(RecordCase.CLAIM)).isEmpty();
+
+        ByteString aid = rig.claim("a", req, worker);
+        rig.tokens("a", req, aid, 0, 5, 6);
+        rig.end("a", req, aid, 2);
+        rig.advance(1_500);
+        Result result = Result.parseFrom(rig.part(Topic.RESULTS, 0).getFirst().value());
+        assertThat(result.getStatus()).isEqualTo("completed");
+        assertThat(result.getChoices(0).getIdsList()).containsExactly(5, 6);
+        assertThat(result.getChoices(0).getText()).isEqualTo("x");
+        assertThat(result.getUsage().getCompletionTokens()).isEqualTo(2);
+        Checkpoint checkpoint =
+                Checkpoint.parseFrom(rig.part(Topic.CHECKPOINTS, 0).getLast().value());
+        assertThat(checkpoint.getRequestsOffset()).isEqualTo(req + 1);
+        assertThat(rig.core.openRequests()).isZero();
+    }
+
+    @Test
+    void anUnknownModelIs404AtOnceAndAModelWithoutWorkersIs503AfterAWhile() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config().with(Rig.config().timing().withNoWorkerAfterMs(1_000)), 1);
+        rig.submit("a", rig.submit().setModel("other"));
+        assertThat(rig.journal(RecordCase.REJECT).getFirst().getReject().getStatus())
+                .isEqualTo(404);
+        rig.workers.getFirst().alive = false;
+        rig.advance(3_000);
+        rig.submit("b", rig.submit());
+        assertThat(rig.journal(RecordCase.REJECT)).hasSize(1);
+        rig.advance(1_500);
+        assertThat(rig.journal(RecordCase.REJECT).get(1).getReject().getStatus())
+                .isEqualTo(503);
+        assertThat(rig.journal(RecordCase.ADMIT)).isEmpty();
+    }
+
+    @Test
+    void anAliasNamesTheSameModelAndEachModelHasItsOwnQueue() throws Exception {
+        Rig rig = new Rig(Rig.config());
+        Rig.FakeWorker full = rig.worker("w0", 0);
+        full.maxRunning = 1;
+        Rig.FakeWorker other = rig.worker("w1", 1);
+        other.model = "other";
+        rig.advance(600);
+        for (int i = 0; i < 6; i++) {
+            rig.submit("a" + i, rig.submit().setModel("m-alias"));
+        }
+        assertThat(full.dispatches()).hasSize(3);
+        rig.submit("b", rig.submit().setModel("other"));
+        assertThat(other.dispatches()).hasSize(1);
+        assertThat(rig.core.load(rig.now))
+                .contains(new RouterCore.ModelLoad("m", 3, 3, 0), new RouterCore.ModelLoad("other", 0, 0, 0));
+        MemberBeat beat =
+                MemberBeat.parseFrom(rig.part(Topic.MEMBERS, 0).getLast().value());
+        assertThat(beat.getCreditsList()).extracting(c -> c.getModel()).containsExactly("m", "other");
+    }
+
+    @Test
+    void aDeadlineEndsARequestBeforeAdmissionInTheQueueAndWhileItRuns() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        worker.maxRunning = 1;
+        rig.advance(300);
+        rig.submit("late", rig.submit().setDeadlineMs(rig.now - 1));
+        assertThat(rig.journal(RecordCase.REJECT).getFirst().getReject().getStatus())
+                .isEqualTo(504);
+        long req = -1;
+        for (int i = 0; i < 4; i++) {
+            long each = rig.submit("a" + i, rig.submit().setDeadlineMs(rig.now + 1_000));
+            worker.lists(each, ByteString.EMPTY, true);
+            req = each;
+        }
+        rig.advance(1_100);
+        assertThat(rig.journal(RecordCase.FAIL)).hasSize(1);
+        assertThat(rig.journal(RecordCase.FAIL).getFirst().getReq()).isEqualTo(req);
+        assertThat(rig.journal(RecordCase.FAIL).getFirst().getFail().getStatus())
+                .isEqualTo(504);
+        rig.advance(2_000);
+        assertThat(rig.journal(RecordCase.FAIL)).hasSize(4);
+        assertThat(worker.cancels()).hasSize(3);
+    }
+
+    @Test
+    void aSilentWorkersRequestIsFencedAndResumedElsewhereFromItsAcceptedIds() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker first = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        ByteString aid = rig.claim("a", req, first);
+        rig.tokens("a", req, aid, 0, 5, 6, 7, 8, 9);
+        first.lists(req, aid, false);
+        Rig.FakeWorker second = rig.worker("w1", 1);
+        rig.advance(500);
+        first.alive = false;
+        rig.advance(2_000);
+
+        JournalRecord fence = rig.journal(RecordCase.CLAIM).get(1);
+        assertThat(fence.getClaim().getAttempt()).isEqualTo(2);
+        assertThat(fence.getClaim().getFence()).isTrue();
+        assertThat(fence.getClaim().getWorker()).isEqualTo("w1");
+        assertThat(fence.getClaim().getCause()).isEqualTo("worker_lost");
+        assertThat(fence.getClaim().getBlamed()).isZero();
+        assertThat(fence.getClaim().getAid()).isNotEqualTo(aid);
+        Assignment assignment = second.dispatches().getFirst();
+        assertThat(assignment.getDispatch().getAid()).isEqualTo(fence.getClaim().getAid());
+        assertThat(assignment.getDispatch().getAccepted(0).getIdsList()).containsExactly(5, 6, 7, 8, 9);
+        assertThat(assignment.getDispatch().getPromptHash()).isEqualTo(9);
+        assertThat(first.cancels().getFirst().getCancel().getAid()).isEqualTo(aid);
+        assertThat(rig.events).anyMatch(event -> event instanceof RouterEvent.AttemptLost lost && lost.tokens() == 5);
+    }
+
+    @Test
+    void nobodyIsSuspectedWhileTheLogStandsStill() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 2);
+        long req = rig.submit("a", rig.submit());
+        Rig.FakeWorker worker = rig.workers.get(0).dispatches().isEmpty() ? rig.workers.get(1) : rig.workers.get(0);
+        ByteString aid = rig.claim("a", req, worker);
+        worker.lists(req, aid, true);
+        rig.advance(500);
+        rig.stalled = true;
+        rig.advance(6_000);
+        rig.flow();
+        rig.advance(3_000);
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(1);
+        assertThat(rig.events).noneMatch(event -> event instanceof RouterEvent.NodeSuspected);
+    }
+
+    @Test
+    void aBrokenLivenessConnectionFencesAtOnce() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 2);
+        long req = rig.submit("a", rig.submit());
+        Rig.FakeWorker worker = rig.workers.get(0).dispatches().isEmpty() ? rig.workers.get(1) : rig.workers.get(0);
+        rig.claim("a", req, worker);
+        assertThat(rig.connections).hasSize(2);
+        worker.alive = false;
+        rig.run(rig.core.onLivenessLost(worker.id, worker.incarnation, rig.now));
+        rig.deliver();
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(2);
+    }
+
+    @Test
+    void anAssignmentThatNobodyClaimsOrListsIsFencedAfterAWhileAndAListedOneIsNot() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        long req = rig.submit("a", rig.submit());
+        rig.workers.getFirst().lists(req, ByteString.EMPTY, true);
+        rig.advance(4_000);
+        assertThat(rig.journal(RecordCase.CLAIM)).isEmpty();
+        rig.submit("b", rig.submit());
+        rig.advance(1_500);
+        assertThat(rig.journal(RecordCase.CLAIM)).isEmpty();
+        rig.advance(1_500);
+        JournalRecord fence = rig.journal(RecordCase.CLAIM).getFirst();
+        assertThat(fence.getId()).isEqualTo("b");
+        assertThat(fence.getClaim().getAttempt()).isEqualTo(1);
+        assertThat(fence.getClaim().getCause()).isEqualTo("unclaimed");
+    }
+
+    @Test
+    void anAttemptThatItsWorkerNoLongerListsAndOneOfAnOlderIncarnationAreFenced() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        ByteString aid = rig.claim("a", req, worker);
+        worker.lists(req, aid, true);
+        rig.advance(600);
+        worker.attempts.clear();
+        rig.advance(1_500);
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(2);
+        assertThat(rig.journal(RecordCase.CLAIM).get(1).getClaim().getCause()).isEqualTo("unlisted");
+        worker.incarnation = 777;
+        rig.advance(600);
+        JournalRecord fence = rig.journal(RecordCase.CLAIM).get(2);
+        assertThat(fence.getClaim().getCause()).isEqualTo("restarted");
+        assertThat(fence.getClaim().getBlamed()).isEqualTo(1);
+        assertThat(fence.getClaim().getIncarnation()).isEqualTo(777);
+    }
+
+    @Test
+    void aYieldAndAGapAreFencedAtOnceAndBlameNobody() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        ByteString aid = rig.claim("a", req, worker);
+        rig.tokens("a", req, aid, 3, 1);
+        assertThat(rig.journal(RecordCase.CLAIM).get(1).getClaim().getCause()).isEqualTo("gap");
+        ByteString second = rig.journal(RecordCase.CLAIM).get(1).getClaim().getAid();
+        rig.journal(
+                "a",
+                req,
+                JournalRecord.newBuilder()
+                        .setYield(io.millrace.shared.proto.Yield.newBuilder()
+                                .setAid(second)
+                                .setCause("drain")));
+        JournalRecord fence = rig.journal(RecordCase.CLAIM).get(2);
+        assertThat(fence.getClaim().getCause()).isEqualTo("yield");
+        assertThat(fence.getClaim().getBlamed()).isZero();
+    }
+
+    @Test
+    void theLoserOfAClaimIsTold() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 2);
+        long req = rig.submit("a", rig.submit());
+        ByteString winner = rig.claim("a", req, rig.workers.get(0));
+        ByteString loser = rig.claim("a", req, rig.workers.get(1));
+        assertThat(rig.workers.get(1).cancels())
+                .anyMatch(c -> c.getCancel().getAid().equals(loser));
+        assertThat(rig.workers.get(0).cancels())
+                .noneMatch(c -> c.getCancel().getAid().equals(winner));
+    }
+
+    @Test
+    void aCancelThatALateClaimOvertookIsRepeatedWithTheNextNumber() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        rig.stalled = true;
+        rig.run(rig.core.onTick(rig.now));
+        rig.append(
+                Topic.REQUESTS,
+                0,
+                "a",
+                RequestRecord.newBuilder()
+                        .setId("a")
+                        .setCancel(CancelRequest.newBuilder().setTenant("t").setCause("user"))
+                        .build());
+        rig.run(rig.core.onRecord(rig.part(Topic.REQUESTS, 0).getLast(), rig.now));
+        rig.stalled = false;
+        rig.claim("a", req, worker);
+        rig.flow();
+        rig.advance(200);
+        List<JournalRecord> cancels = rig.journal(RecordCase.CANCEL);
+        assertThat(cancels).extracting(c -> c.getCancel().getAttempt()).containsExactly(1, 2);
+        assertThat(worker.cancels()).isNotEmpty();
+        assertThat(rig.core.openRequests()).isZero();
+    }
+
+    @Test
+    void aCancelOfAnotherTenantIsNone() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        rig.submit("a", rig.submit());
+        rig.request(
+                "a",
+                RequestRecord.newBuilder().setCancel(CancelRequest.newBuilder().setTenant("x")));
+        assertThat(rig.journal(RecordCase.CANCEL)).isEmpty();
+    }
+
+    @Test
+    void aDetachedRequestIsCancelledAfterTheGraceUnlessSomebodyComesBackOrItIsInTheBackground() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config().with(Rig.config().timing().withDetachGraceMs(2_000)), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        worker.lists(rig.submit("a", rig.submit().setGateway("g")), ByteString.EMPTY, true);
+        worker.lists(rig.submit("b", rig.submit().setGateway("g")), ByteString.EMPTY, true);
+        worker.lists(rig.submit("c", rig.submit().setGateway("g").setBackground(true)), ByteString.EMPTY, true);
+        for (String id : List.of("a", "b", "c")) {
+            rig.request(id, detach("g"));
+        }
+        rig.request(
+                "b", RequestRecord.newBuilder().setAttach(Attach.newBuilder().setGateway("h")));
+        rig.advance(1_000);
+        assertThat(rig.journal(RecordCase.CANCEL)).isEmpty();
+        rig.advance(3_000);
+        assertThat(rig.journal(RecordCase.CANCEL))
+                .extracting(JournalRecord::getId)
+                .containsExactly("a");
+    }
+
+    @Test
+    void aGatewayThatLeavesOrFallsSilentDetachesItsRequests() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config().with(Rig.config().timing().withDetachGraceMs(0)), 1);
+        MemberBeat.Builder beat = MemberBeat.newBuilder().setNode("g").setIncarnation(3);
+        rig.member(beat);
+        rig.submit("a", rig.submit().setGateway("g"));
+        rig.member(beat.clone().setLeaving(true));
+        rig.advance(100);
+        assertThat(rig.journal(RecordCase.CANCEL)).hasSize(1);
+        rig.member(MemberBeat.newBuilder().setNode("h").setIncarnation(4));
+        rig.submit("b", rig.submit().setGateway("h"));
+        rig.advance(2_000);
+        assertThat(rig.journal(RecordCase.CANCEL)).hasSize(2);
+    }
+
+    @Test
+    void aRequestThatEndsItsWorkersRunsAloneThenFailsAsADeadLetter() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        rig.claim("a", req, worker);
+        for (int crash = 1; crash <= 3; crash++) {
+            worker.incarnation += 1_000;
+            rig.advance(600);
+        }
+        List<JournalRecord> claims = rig.journal(RecordCase.CLAIM);
+        assertThat(claims).extracting(c -> c.getClaim().getBlamed()).containsExactly(0, 1, 2);
+        assertThat(claims).extracting(c -> c.getClaim().getSolo()).containsExactly(false, true, true);
+        assertThat(rig.journal(RecordCase.FAIL).getFirst().getFail().getCode()).isEqualTo("poison");
+        assertThat(rig.part(Topic.DEAD_LETTERS, 0)).hasSize(1);
+    }
+
+    @Test
+    void aLaterRequestOfTheSameKeyIsADupEvenAfterARebuild() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        ByteString hash = ByteString.copyFromUtf8("hash");
+        long req = rig.submit("k", rig.submit().setIdempotencyKey("k").setBodyHash(hash));
+        long second = rig.submit("k", rig.submit().setIdempotencyKey("k").setBodyHash(hash));
+        Dup dup = rig.journal(RecordCase.DUP).getFirst().getDup();
+        assertThat(dup.getDuplicate()).isEqualTo(second);
+        assertThat(dup.getBodyHash()).isEqualTo(hash);
+        ByteString aid = rig.claim("k", req, worker);
+        rig.end("k", req, aid, 0);
+        rig.advance(2_000);
+        rig.rebuild(RouterCoreConfig.defaults("r0", 2, 1));
+        rig.advance(600);
+        long third = rig.submit("k", rig.submit().setIdempotencyKey("k"));
+        assertThat(rig.journal(RecordCase.DUP).get(1).getDup().getDuplicate()).isEqualTo(third);
+        assertThat(rig.journal(RecordCase.DUP).get(1).getReq()).isEqualTo(req);
+        assertThat(rig.journal(RecordCase.ADMIT)).hasSize(1);
+    }
+
+    @Test
+    void aNewOwnerSendsARouterClaimWithoutTokensAgainUnderTheSameAid() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        rig.submit("a", rig.submit());
+        rig.rebuild(RouterCoreConfig.defaults("r0", 2, 1));
+        rig.advance(600);
+        ByteString aid = rig.journal(RecordCase.CLAIM).getFirst().getClaim().getAid();
+        assertThat(worker.dispatches())
+                .extracting(d -> d.getDispatch().getAid())
+                .containsExactly(ByteString.EMPTY, aid);
+        rig.rebuild(RouterCoreConfig.defaults("r0", 3, 1));
+        rig.advance(600);
+        assertThat(worker.dispatches())
+                .extracting(d -> d.getDispatch().getAid())
+                .containsExactly(ByteString.EMPTY, aid, aid);
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(1);
+    }
+
+    @Test
+    void aNewOwnerLeavesARunningAttemptAlone() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        ByteString aid = rig.claim("a", req, worker);
+        rig.tokens("a", req, aid, 0, 1);
+        worker.lists(req, aid, false);
+        rig.advance(300);
+        rig.rebuild(RouterCoreConfig.defaults("r0", 2, 1));
+        rig.advance(3_000);
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(1);
+        rig.end("a", req, aid, 1);
+        rig.advance(200);
+        assertThat(rig.part(Topic.RESULTS, 0)).hasSize(1);
+    }
+
+    @Test
+    void aModelWhoseWeightsAreGoneFailsItsRequestsAfterAMinute() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        rig.claim("a", req, worker);
+        worker.incarnation = 5_000;
+        worker.weights = 43;
+        rig.advance(55_000);
+        assertThat(rig.journal(RecordCase.FAIL)).isEmpty();
+        rig.advance(10_000);
+        assertThat(rig.journal(RecordCase.FAIL).getFirst().getFail().getCode()).isEqualTo("model_replaced");
+    }
+
+    @Test
+    void aLargeRequestIsNotCarriedInItsAssignment() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        rig.submit("a", rig.submit().setPromptText("x".repeat(300_000)));
+        Assignment assignment = rig.workers.getFirst().dispatches().getFirst();
+        assertThat(assignment.getDispatch().hasSubmit()).isFalse();
+        assertThat(assignment.getReq()).isZero();
+    }
+
+    @Test
+    void twoRoutersShareThePartitionsAndOneThatLeavesGivesThemBack() {
+        Rig rig = new Rig(RouterCoreConfig.defaults("r0", 1, 16));
+        rig.advance(600);
+        assertThat(rig.core.owned()).hasSize(16);
+        rig.member(MemberBeat.newBuilder().setNode("r1").setIncarnation(2).setRole(MemberBeat.Role.ROUTER));
+        rig.advance(300);
+        assertThat(rig.core.owned()).hasSizeBetween(2, 14);
+        rig.advance(2_000);
+        assertThat(rig.core.owned()).hasSize(16);
+        rig.run(rig.core.leave(rig.now));
+        assertThat(rig.core.owned()).isEmpty();
+    }
+
+    @Test
+    void anAppendThatFailsIsTriedAgain() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        rig.failing = Topic.RESPONSES;
+        rig.submit("a", rig.submit());
+        assertThat(rig.journal(RecordCase.ADMIT)).isEmpty();
+        rig.failing = Topic.ASSIGNMENTS;
+        rig.advance(300);
+        assertThat(rig.journal(RecordCase.ADMIT)).hasSize(1);
+        rig.failing = null;
+        rig.advance(300);
+        JournalRecord fence = rig.journal(RecordCase.CLAIM).getFirst();
+        assertThat(fence.getClaim().getCause()).isEqualTo("undelivered");
+        assertThat(rig.workers.getFirst().dispatches()).hasSize(1);
+    }
+}

@@ -1,0 +1,155 @@
+package io.millrace.router.core.placement;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.millrace.router.core.membership.LogProgress;
+import io.millrace.router.core.membership.Worker;
+import io.millrace.router.core.membership.Workers;
+import io.millrace.shared.proto.PrefixHint;
+import io.millrace.shared.proto.ServedModel;
+import io.millrace.shared.proto.WorkerBeat;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+
+class PlacementTest {
+
+    private final Workers workers = new Workers(new LogProgress(250, 1_000));
+    private final Placement placement = new Placement(new SplittableRandom(1), 1.25, 0, 1.05, 2);
+
+    private static ServedModel.Builder model(int running) {
+        return ServedModel.newBuilder()
+                .setName("m")
+                .setMaxRunning(8)
+                .setRunning(running)
+                .setNumericsId("n")
+                .setPrefillTokensPerS(1_000)
+                .setDecodeStepS(0.02);
+    }
+
+    private void worker(String id, ServedModel.Builder model) {
+        workers.apply(
+                WorkerBeat.newBuilder()
+                        .setWorker(id)
+                        .setIncarnation(1)
+                        .addModels(model)
+                        .build(),
+                0);
+    }
+
+    private static Demand demand(String numerics, boolean solo, long... hashes) {
+        return new Demand(1_000, 50, java.util.Arrays.stream(hashes).boxed().toList(), numerics, solo);
+    }
+
+    private String choose(Demand demand) {
+        Placement.Choice choice = placement.choose(workers.candidates("m", 0), "m", demand);
+        return choice == null ? "none" : choice.worker().id();
+    }
+
+    @Test
+    void aCachedPrefixIsWorthItsPrefillAndNoMore() {
+        worker("cold", model(2));
+        worker(
+                "warm",
+                model(2).addPrefixHints(PrefixHint.newBuilder().setHash(7).setTokens(900)));
+        assertThat(choose(demand("", false, 6, 7))).isEqualTo("warm");
+        worker(
+                "warm",
+                model(2).setQueuedPrefillTokens(5_000)
+                        .addPrefixHints(PrefixHint.newBuilder().setHash(7).setTokens(900)));
+        assertThat(choose(demand("", false, 6, 7))).isEqualTo("cold");
+    }
+
+    @Test
+    void aWorkerFarOverTheMeanGetsNothingHoweverWarm() {
+        worker("idle", model(0));
+        worker(
+                "warm",
+                model(6).addPrefixHints(PrefixHint.newBuilder().setHash(7).setTokens(999)));
+        assertThat(choose(demand("", false, 7))).isEqualTo("idle");
+    }
+
+    @Test
+    void fullWorkersGetNothing() {
+        worker("a", model(10));
+        worker("b", model(10));
+        assertThat(choose(demand("", false))).isEqualTo("none");
+        assertThat(placement.room(workers.candidates("m", 0), "m")).isFalse();
+    }
+
+    @Test
+    void aLackOfBlocksCostsItsWait() {
+        worker("tight", model(2).setKvBlocksTotal(100).setKvBlocksFree(0).setBlockTokens(16));
+        worker("roomy", model(2).setKvBlocksTotal(100).setKvBlocksFree(90).setBlockTokens(16));
+        for (int i = 0; i < 10; i++) {
+            assertThat(choose(demand("", false, i))).isEqualTo("roomy");
+        }
+    }
+
+    @Test
+    void aResumedRequestPrefersItsOwnNumericsAndTakesOthersWhenThereAreNone() {
+        worker("other", model(0).setNumericsId("x"));
+        worker("same", model(3));
+        assertThat(choose(demand("n", false))).isEqualTo("other");
+        worker("same", model(1));
+        worker("other", model(1).setNumericsId("x"));
+        assertThat(choose(demand("n", false))).isEqualTo("same");
+        assertThat(choose(demand("gone", false))).isIn("same", "other");
+    }
+
+    @Test
+    void equalCostsKeepAPrefixTogether() {
+        for (int i = 0; i < 4; i++) {
+            worker("w" + i, model(1));
+        }
+        String first = choose(demand("", false, 123));
+        for (int i = 0; i < 20; i++) {
+            assertThat(choose(demand("", false, 123))).isEqualTo(first);
+        }
+    }
+
+    @Test
+    void aWorkerThatSaysNothingOfItsPaceIsJudgedByItsJournals() {
+        worker("slow", model(1).setDecodeStepS(0).setPrefillTokensPerS(0));
+        worker("fast", model(1).setDecodeStepS(0).setPrefillTokensPerS(0));
+        for (Worker each : workers.candidates("m", 0)) {
+            boolean fast = each.id().equals("fast");
+            each.learnStep(fast ? 0.02 : 0.2, 2);
+            each.learnPrefill(1, fast ? 2_000 : 200);
+            assertThat(each.stepS(model(0).setDecodeStepS(0).build())).isEqualTo(fast ? 0.01 : 0.1);
+        }
+        for (int i = 0; i < 10; i++) {
+            assertThat(choose(demand("", false, i))).isEqualTo("fast");
+        }
+    }
+
+    @Test
+    void suspectsAreNotPutTogether() {
+        worker("a", model(0));
+        Worker a = workers.candidates("m", 0).getFirst();
+        a.sent(new Worker.Load() {
+            @Override
+            public String model() {
+                return "m";
+            }
+
+            @Override
+            public long slotOffset() {
+                return 0;
+            }
+
+            @Override
+            public long promptTokens() {
+                return 1;
+            }
+
+            @Override
+            public boolean solo() {
+                return true;
+            }
+        });
+        assertThat(choose(demand("", true))).isEqualTo("none");
+        assertThat(choose(demand("", false))).isEqualTo("a");
+        assertThat(List.of(a.hasSolo())).containsExactly(true);
+    }
+}

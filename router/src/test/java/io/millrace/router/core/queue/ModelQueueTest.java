@@ -1,0 +1,70 @@
+package io.millrace.router.core.queue;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+class ModelQueueTest {
+
+    private final FairShare shares = new FairShare(Map.of("heavy", 3.0));
+    private final ModelQueue<String> queue = new ModelQueue<>(shares, 1_000);
+
+    private List<String> drain(long nowMs, int tokensEach) {
+        List<String> order = new ArrayList<>();
+        for (var next = queue.peek(nowMs); next != null; next = queue.peek(nowMs)) {
+            order.add(next.item());
+            queue.remove(next.item());
+            shares.charge(next.tenant(), tokensEach);
+        }
+        return order;
+    }
+
+    @Test
+    void theHigherBandComesFirstThenTheEarlierDeadline() {
+        queue.add("low", "t", 1, 10, 1, 0);
+        queue.add("late", "t", 3, 300, 1, 0);
+        queue.add("soon", "t", 3, 200, 1, 0);
+        queue.add("resumed", "t", ModelQueue.BAND_RESUME, 900, 1, 0);
+        assertThat(drain(0, 1)).containsExactly("resumed", "soon", "late", "low");
+        assertThat(queue.size()).isZero();
+        assertThat(queue.tokens()).isZero();
+    }
+
+    @Test
+    void waitingLiftsARequestBandByBand() {
+        queue.add("old", "t", 0, 900, 1, 0);
+        queue.add("new", "t", 2, 100, 1, 2_500);
+        assertThat(queue.peek(2_500))
+                .isNotNull()
+                .extracting(ModelQueue.Waiting::item)
+                .isEqualTo("new");
+        assertThat(queue.peek(3_100))
+                .isNotNull()
+                .extracting(ModelQueue.Waiting::item)
+                .isEqualTo("old");
+    }
+
+    @Test
+    void tenantsGetServiceByTheirWeightHoweverMuchTheyAsk() {
+        for (int i = 0; i < 40; i++) {
+            queue.add("heavy" + i, "heavy", 2, i, 1, 0);
+            queue.add("light" + i, "light", 2, i, 1, 0);
+        }
+        List<String> first = drain(0, 10).subList(0, 20);
+        assertThat(first.stream().filter(item -> item.startsWith("heavy")).count())
+                .isBetween(14L, 16L);
+    }
+
+    @Test
+    void idlenessSavesUpNothing() {
+        shares.charge("busy", 1_000);
+        queue.add("b0", "busy", 2, 1, 1, 0);
+        queue.add("b1", "busy", 2, 2, 1, 0);
+        queue.add("n0", "newcomer", 2, 5, 1, 0);
+        queue.add("n1", "newcomer", 2, 6, 1, 0);
+        assertThat(drain(0, 100)).containsExactly("b0", "n0", "b1", "n1");
+    }
+}
