@@ -14,6 +14,10 @@ import org.jspecify.annotations.Nullable;
 final class ThreadTeam implements AutoCloseable {
 
     private static final long SPIN_NANOS = 50_000;
+    /** Waiting that much longer than a task takes means that a helper was taken off its processor. */
+    private static final long STALL_NANOS = 200_000;
+
+    private static final int MAX_ALONE = 1024;
 
     /** One task of a job. {@code thread} is 0 for the caller. */
     @FunctionalInterface
@@ -37,6 +41,11 @@ final class ThreadTeam implements AutoCloseable {
     private final Helper[] helpers;
     private volatile @Nullable Job job;
     private volatile boolean closed;
+    /** Jobs that the caller still does alone, because a helper stalled it; doubled by each stall. Only the caller's. */
+    private int alone;
+
+    private int backoff = 1;
+    private int calm;
 
     /**
      * @param threads the caller and {@code threads - 1} helpers
@@ -56,7 +65,8 @@ final class ThreadTeam implements AutoCloseable {
 
     /** Runs tasks 0 to {@code count - 1} and returns when all are done. Rethrows what a task threw, the first of them. */
     void parallel(int count, Task task) {
-        if (helpers.length == 0 || count <= 1) {
+        if (helpers.length == 0 || count <= 1 || alone > 0) {
+            alone = Math.max(0, alone - 1);
             for (int i = 0; i < count; i++) {
                 task.run(i, 0);
             }
@@ -69,7 +79,9 @@ final class ThreadTeam implements AutoCloseable {
                 LockSupport.unpark(helper);
             }
         }
-        work(current, 0);
+        long begun = System.nanoTime();
+        int own = work(current, 0);
+        long worked = System.nanoTime();
         for (int spins = 0; current.done.get() < count; spins++) {
             if (spins < 10_000) {
                 Thread.onSpinWait();
@@ -77,6 +89,7 @@ final class ThreadTeam implements AutoCloseable {
                 Thread.yield();
             }
         }
+        stalls(System.nanoTime() - worked, (worked - begun) / Math.max(1, own));
         Throwable failure = current.failure;
         if (failure instanceof RuntimeException e) {
             throw e;
@@ -86,7 +99,18 @@ final class ThreadTeam implements AutoCloseable {
         }
     }
 
-    private static void work(Job current, int thread) {
+    private void stalls(long waited, long task) {
+        if (waited > 3 * task + STALL_NANOS) {
+            alone = backoff;
+            backoff = Math.min(2 * backoff, MAX_ALONE);
+        } else if (backoff > 1 && ++calm % 64 == 0) {
+            backoff /= 2;
+        }
+    }
+
+    /** Gives the number of tasks done here. */
+    private static int work(Job current, int thread) {
+        int own = 0;
         for (int i = current.next.getAndIncrement(); i < current.count; i = current.next.getAndIncrement()) {
             try {
                 current.task.run(i, thread);
@@ -96,8 +120,10 @@ final class ThreadTeam implements AutoCloseable {
                 }
             } finally {
                 current.done.getAndIncrement();
+                own++;
             }
         }
+        return own;
     }
 
     @Override

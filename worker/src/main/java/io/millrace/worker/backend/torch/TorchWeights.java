@@ -26,9 +26,6 @@ import java.util.concurrent.ConcurrentHashMap;
 /** The weights of a program in float32, by handle: matrices for products, tables for the embedding, vectors. */
 final class TorchWeights {
 
-    /** Columns of a slab of the output matrix: a few megabytes, so that its pages stay in the translation cache. */
-    private static final int OUTPUT_WIDTH = 1024;
-
     private final Map<Integer, Matrix> matrices = new HashMap<>();
     private final Map<Integer, PtNDArray> arrays = new ConcurrentHashMap<>();
 
@@ -85,8 +82,7 @@ final class TorchWeights {
             if (uses.isMatrix(handle)) {
                 int threads = team.threads();
                 int out = slot.shape().getFirst();
-                int[] bounds =
-                        Matrix.bounds(out, uses.isOutput(handle) ? Math.max(threads, out / OUTPUT_WIDTH) : threads);
+                int[] bounds = Matrix.bounds(out, threads);
                 Matrix.Slab[] loaded = new Matrix.Slab[bounds.length - 1];
                 int in = slot.shape().getLast();
                 for (int i = 0; i < loaded.length; i++) {
@@ -148,7 +144,6 @@ final class TorchWeights {
     /** How each weight is used. */
     private static final class Uses {
         private final Set<Integer> matrices = new HashSet<>();
-        private final Set<Integer> outputs = new HashSet<>();
         private final Set<Integer> arrays = new HashSet<>();
 
         Uses(StepProgram program) {
@@ -160,10 +155,7 @@ final class TorchWeights {
                         matrices.addAll(o.weights());
                         arrays.addAll(o.biases());
                     }
-                    case Op.Logits o -> {
-                        matrices.add(o.weight());
-                        outputs.add(o.weight());
-                    }
+                    case Op.Logits o -> matrices.add(o.weight());
                     default -> {}
                 }
             }
@@ -171,10 +163,6 @@ final class TorchWeights {
 
         boolean isMatrix(int handle) {
             return matrices.contains(handle);
-        }
-
-        boolean isOutput(int handle) {
-            return outputs.contains(handle);
         }
 
         boolean isArray(int handle) {
