@@ -21,6 +21,7 @@ public final class GgufTokenizers {
     public static Tokenizer create(GgufVocabulary vocabulary) {
         return switch (vocabulary.model()) {
             case "gpt2" -> new BytePairTokenizer(vocabulary);
+            case "llama" -> new SentencePieceTokenizer(vocabulary);
             default ->
                 throw new MillraceException(
                         "MR-TEXT-003",

@@ -61,8 +61,13 @@ final class TokenTable {
         return ids.getOrDefault(token, -1);
     }
 
+    /** The unknown token counts as one: it stands for no text. */
     boolean isControl(int id) {
-        return id >= 0 && id < vocabulary.types().length && vocabulary.types()[id] == TokenType.CONTROL;
+        if (id < 0 || id >= vocabulary.types().length) {
+            return false;
+        }
+        int type = vocabulary.types()[id];
+        return type == TokenType.CONTROL || type == TokenType.UNKNOWN;
     }
 
     int[] eosIds() {

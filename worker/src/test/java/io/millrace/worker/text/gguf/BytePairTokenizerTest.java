@@ -7,7 +7,6 @@ import io.millrace.worker.text.Golden;
 import io.millrace.worker.text.IncrementalDetokenizer;
 import io.millrace.worker.text.Tokenizer;
 import io.millrace.worker.text.TokenizerGolden;
-import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -22,7 +21,7 @@ import tools.jackson.databind.JsonNode;
 
 class BytePairTokenizerTest {
 
-    private static BytePairTokenizer tokenizer(String name) throws IOException {
+    private static BytePairTokenizer tokenizer(String name) {
         return new BytePairTokenizer(
                 GgufVocabulary.fromMetadata(GgufMetadata.read("tokenizers/" + name + "/vocab.gguf")));
     }
@@ -40,7 +39,7 @@ class BytePairTokenizerTest {
                 "gpt2",
                 "qwen2"
             })
-    void agreesWithTheGoldenIdsWordsAndTexts(String name) throws IOException {
+    void agreesWithTheGoldenIdsWordsAndTexts(String name) {
         BytePairTokenizer tokenizer = tokenizer(name);
         JsonNode cases = Golden.json("tokenizers/" + name + "/cases.json");
         int words = 0;
@@ -62,7 +61,7 @@ class BytePairTokenizerTest {
     }
 
     @Test
-    void encodesTheStringsOfTheDefaultModel() throws IOException {
+    void encodesTheStringsOfTheDefaultModel() {
         Tokenizer tokenizer = tokenizer("smollm2");
         int cases = 0;
         for (JsonNode c : Golden.json("smollm2/tokenize.json").get("cases")) {
@@ -80,7 +79,7 @@ class BytePairTokenizerTest {
     }
 
     @Test
-    void longAndRepetitiveWordsTakeLinearithmicTime() throws IOException {
+    void longAndRepetitiveWordsTakeLinearithmicTime() {
         Tokenizer tokenizer = tokenizer("trained-gpt-4o");
         for (String unit :
                 List.of("a", "A", " ", "\n", "1", "\u4E2D", "\u0301", "=", " \n", "'S", "\uD83D\uDC4D", "Aa")) {
@@ -153,7 +152,7 @@ class BytePairTokenizerTest {
     }
 
     @Test
-    void theHashTellsVocabulariesApart() throws IOException {
+    void theHashTellsVocabulariesApart() {
         assertThat(tokenizer("smollm2").hash())
                 .isEqualTo(tokenizer("smollm2").hash())
                 .isNotEqualTo(tokenizer("trained-llama-bpe").hash());
