@@ -9,12 +9,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.Comparator;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** A folder of the model cache: one writer at a time among all processes, whole files only. */
 final class CacheFolder {
 
     private static final long POLL_MS = 200;
+    private static final long FULL_BYTES = 1 << 20;
 
     private final Path folder;
 
@@ -89,6 +92,33 @@ final class CacheFolder {
                     "MR-HUB-008",
                     "The model needs " + (bytes >> 20) + " MiB in " + folder + ", where " + (free >> 20)
                             + " MiB are free. Make room, or set MILLRACE_CACHE to a folder on a larger disk.");
+        }
+    }
+
+    /** Whether it may be written and has room: an error that happened here has another cause then. */
+    boolean isUsable() {
+        try {
+            return Files.isWritable(folder) && Files.getFileStore(folder).getUsableSpace() >= FULL_BYTES;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    /** Removes what an earlier process left in folders of its own when it was killed. */
+    void sweep(String prefix) throws IOException {
+        try (Stream<Path> list = Files.list(folder)) {
+            for (Path left : list.filter(f -> f.getFileName().toString().startsWith(prefix))
+                    .toList()) {
+                deleteAll(left);
+            }
+        }
+    }
+
+    static void deleteAll(Path folder) throws IOException {
+        try (Stream<Path> files = Files.walk(folder)) {
+            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.deleteIfExists(file);
+            }
         }
     }
 

