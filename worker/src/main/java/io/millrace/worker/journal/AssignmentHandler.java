@@ -107,7 +107,7 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
 
     private void dispatch(Assignment assignment, long next) {
         Dispatch dispatch = assignment.getDispatch();
-        if (!table.isNew(assignment.getPartition(), assignment.getReq(), dispatch.getAttempt(), dispatch.getAid())) {
+        if (!table.isNew(assignment.getPartition(), assignment.getReq(), dispatch.getAid())) {
             return;
         }
         HostedModel model = find(dispatch);
@@ -144,9 +144,9 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
         }
     }
 
-    /** Attempt 1 without a claim is forgotten, and fenced for not being listed; a later one is handed back. */
+    /** An attempt without a claim is forgotten, and fenced for not being listed; one that a router claimed is handed back. */
     private static void lose(Execution execution, String cause) {
-        if (execution.dispatch().getAttempt() == 1) {
+        if (execution.dispatch().getAid().isEmpty()) {
             execution.drop(cause);
         } else {
             execution.giveBack(cause);

@@ -109,7 +109,7 @@ final class Execution implements GenerationListener {
         this.owner = around.owner();
         this.receivedNanos = clock.nanos();
         // A router's CLAIM stands in the journal already.
-        this.claimed = dispatch.getAttempt() > 1;
+        this.claimed = !dispatch.getAid().isEmpty();
     }
 
     static String hex(ByteString aid) {
@@ -158,7 +158,7 @@ final class Execution implements GenerationListener {
     }
 
     /**
-     * Claims attempt 1 in the journal, or for a later one checks that this worker came to the same prompt.
+     * Claims an attempt that came without an aid in the journal, or for a router's own checks that this worker came to the same prompt.
      *
      * @return false when it may not run: it was cancelled meanwhile, or the prompts differ
      */
@@ -172,7 +172,7 @@ final class Execution implements GenerationListener {
         ended = over.clone();
         lastTokenNanos = new long[counts.length];
         spans.request(submit, promptLength);
-        if (dispatch.getAttempt() == 1) {
+        if (!claimed) {
             claimed = true;
             append(record().setClaim(claimRecord(promptLength, promptHash)));
             if (isOver()) {

@@ -20,7 +20,7 @@ final class ExecutionTable {
     record Snapshot(long position, List<RunningAttempt> attempts) {}
 
     private final Map<String, Execution> executions = new LinkedHashMap<>();
-    /** Aids, and (partition, req) of first attempts, that were taken once: never again. */
+    /** Aids, and (partition, req) of assignments without one, that were taken once: never again. */
     private final Map<Object, Boolean> seen = new LinkedHashMap<>() {
         private static final long serialVersionUID = 1L;
 
@@ -35,8 +35,8 @@ final class ExecutionTable {
     private record First(int partition, long req) {}
 
     /** Whether that assignment is new here; a second call with the same says no. */
-    synchronized boolean isNew(int partition, long req, int attempt, ByteString aid) {
-        Object mark = attempt == 1 ? new First(partition, req) : aid;
+    synchronized boolean isNew(int partition, long req, ByteString aid) {
+        Object mark = aid.isEmpty() ? new First(partition, req) : aid;
         return seen.putIfAbsent(mark, true) == null;
     }
 
