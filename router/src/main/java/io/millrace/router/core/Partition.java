@@ -22,6 +22,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class Partition {
 
+    private static final int TENANTS_IN_CHECKPOINT_MAX = 256;
+
     private enum Phase {
         CHECKPOINT,
         RESULTS,
@@ -335,7 +337,7 @@ final class Partition {
                 .setPartition(number)
                 .setRequestsOffset(floor)
                 .setResponsesOffset(responses)
-                .putAllFairness(context.shares.counters())
+                .putAllFairness(context.shares.counters(TENANTS_IN_CHECKPOINT_MAX))
                 .setTimeMs(now)
                 .build();
         checkpointPending = true;

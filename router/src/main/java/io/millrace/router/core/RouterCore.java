@@ -169,7 +169,7 @@ public final class RouterCore {
     /** The connection to that process broke or was refused. */
     public List<Effect> onLivenessLost(String worker, long incarnation, long nowMs) {
         context.nowMs = nowMs;
-        context.workers.livenessLost(worker, incarnation, nowMs);
+        context.workers.livenessLost(worker, incarnation);
         judge();
         return finish();
     }

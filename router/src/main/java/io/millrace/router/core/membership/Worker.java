@@ -152,8 +152,8 @@ public final class Worker {
     }
 
     /** The process is gone, as its connection says; only a beat appended clearly later takes that back. */
-    void lost(long nowMs) {
-        lostMs = nowMs;
+    void lost(long logMs) {
+        lostMs = logMs;
     }
 
     boolean suspected() {

@@ -59,11 +59,11 @@ public final class Workers {
         progress.own(timestampMs);
     }
 
-    /** The connection to that process broke. */
-    public void livenessLost(String id, long incarnation, long nowMs) {
+    /** The connection to that process broke: by the log's time, since that is what its beats carry. */
+    public void livenessLost(String id, long incarnation) {
         Worker worker = workers.get(id);
         if (worker != null && worker.incarnation() == incarnation) {
-            worker.lost(Math.max(nowMs, worker.lastMs() + 1));
+            worker.lost(Math.max(progress.ownMs(), worker.lastMs()));
         }
     }
 

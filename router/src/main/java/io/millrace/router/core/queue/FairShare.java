@@ -52,7 +52,16 @@ public final class FairShare {
         counters.forEach((tenant, value) -> served.merge(tenant, value, Math::max));
     }
 
-    public Map<String, Double> counters() {
-        return Map.copyOf(served);
+    /** The tenants with the most service, at most so many: the others lose little when they are forgotten. */
+    public Map<String, Double> counters(int most) {
+        if (served.size() <= most) {
+            return Map.copyOf(served);
+        }
+        Map<String, Double> top = new HashMap<>();
+        served.entrySet().stream()
+                .sorted(Map.Entry.<String, Double>comparingByValue().reversed())
+                .limit(most)
+                .forEach(entry -> top.put(entry.getKey(), entry.getValue()));
+        return top;
     }
 }

@@ -67,4 +67,15 @@ class ModelQueueTest {
         queue.add("n1", "newcomer", 2, 6, 1, 0);
         assertThat(drain(0, 100)).containsExactly("b0", "n0", "b1", "n1");
     }
+
+    @Test
+    void aCheckpointCarriesTheTenantsWithTheMostService() {
+        for (int i = 0; i < 50; i++) {
+            shares.charge("t" + i, i);
+        }
+        assertThat(shares.counters(2)).containsOnlyKeys("t49", "t48");
+        FairShare next = new FairShare(Map.of());
+        next.merge(shares.counters(2));
+        assertThat(next.served("t49")).isEqualTo(49);
+    }
 }
