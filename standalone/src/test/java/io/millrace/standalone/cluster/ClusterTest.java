@@ -216,4 +216,29 @@ class ClusterTest {
             }
         }
     }
+
+    @Test
+    void anOutageLongerThanAnyAppendWaitsLosesNothingThatWasAccepted() throws Exception {
+        try (TestBroker own = TestBroker.start();
+                var cluster = new Cluster(own.settings().withDeliveryTimeout(Duration.ofSeconds(3)))) {
+            cluster.router("r1", GRACE);
+            Part<WorkerNode> worker = cluster.worker("w1", model("m", 20));
+            List<Sent> all = new ArrayList<>();
+            for (int i = 0; i < 4; i++) {
+                all.add(cluster.send(Cluster.submit("m", "stream " + i, 800, 1)));
+            }
+            for (Sent each : all) {
+                Cluster.await("tokens of " + each.id(), () -> cluster.accepted(each) > 5);
+            }
+            own.stop();
+            // Its appends fail, so the worker stops what it runs.
+            Cluster.await("the worker's stop", () -> worker.node().executions() == 0);
+            own.resume();
+            for (Sent each : all) {
+                cluster.awaitEnd(each);
+                cluster.assertExact(each);
+                assertThat(cluster.journal(each).attempt()).isGreaterThan(1);
+            }
+        }
+    }
 }

@@ -5,7 +5,6 @@ import io.millrace.shared.log.Log;
 import io.millrace.shared.log.LogReader;
 import io.millrace.shared.topic.Topic;
 import java.time.Duration;
-import java.util.EnumMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -24,7 +23,8 @@ import org.slf4j.LoggerFactory;
  * <p>Appends go through one queue of at most {@value #QUEUE_MAX} records and one thread, so that waiting for metadata or buffer
  * memory never holds a caller; order and failure are {@link AppendSession}'s: after a failed append those behind it fail too. Futures complete on
  * Kafka's thread: what depends on them must not block. Errors: {@code MR-LOG-005} not confirmed (it may or may not stand in the
- * log), {@code MR-LOG-006} larger than 10 MiB, {@code MR-LOG-007} queue full, {@code MR-LOG-008} closed.
+ * log), {@code MR-LOG-006} larger than 10 MiB, {@code MR-LOG-007} queue full, {@code MR-LOG-008} closed, {@code MR-LOG-010} no such
+ * partition.
  *
  * <p>Kafka may come late or go away for a while: appends wait up to the delivery timeout, readers for ever, both saying so in
  * the application's log.
@@ -42,13 +42,15 @@ public final class KafkaLog implements Log {
     private final KafkaSettings settings;
     private final LinkedBlockingQueue<Append> queue = new LinkedBlockingQueue<>(QUEUE_MAX);
     private final Set<KafkaLogReader> readers = ConcurrentHashMap.newKeySet();
-    private final Map<Topic, Integer> partitions = new EnumMap<>(Topic.class);
     private final AtomicInteger sessions = new AtomicInteger();
     private final Thread sender;
     /** Guards {@link #session} and the order of the queue. */
     private final Object lock = new Object();
 
     private @Nullable AppendSession session;
+    /** Counts as far as they are known; replaced as a whole. */
+    private volatile Map<Topic, Integer> partitions = Map.of();
+
     private volatile boolean closed;
 
     public KafkaLog(KafkaSettings settings) {
@@ -74,6 +76,14 @@ public final class KafkaLog implements Log {
                     "MR-LOG-006",
                     "a record of %,d bytes for %s is over the limit of %,d"
                             .formatted(value.length, topic.baseName(), VALUE_BYTES_MAX));
+        }
+        Integer count = partitions.get(topic);
+        if (partition < 0 || (count != null && partition >= count)) {
+            // Kafka would wait for such a partition to appear, and everything else behind it.
+            return failed(
+                    "MR-LOG-010",
+                    "%s has no partition %d, but 0 to %s"
+                            .formatted(topic.baseName(), partition, count == null ? "?" : count - 1));
         }
         var record = new ProducerRecord<String, byte[]>(settings.name(topic), partition, key, value);
         synchronized (lock) {
@@ -131,18 +141,16 @@ public final class KafkaLog implements Log {
 
     @Override
     public int partitions(Topic topic) {
-        synchronized (partitions) {
-            Integer known = partitions.get(topic);
-            if (known == null) {
-                partitions.putAll(new TopicAdmin(settings).partitionCounts(settings.deliveryTimeout()));
-                known = partitions.get(topic);
-            }
-            if (known == null) {
-                throw new MillraceException(
-                        "MR-LOG-004", "topic " + settings.name(topic) + " does not exist; create it first");
-            }
-            return known;
+        Integer known = partitions.get(topic);
+        if (known == null) {
+            partitions = Map.copyOf(new TopicAdmin(settings).partitionCounts(settings.deliveryTimeout()));
+            known = partitions.get(topic);
         }
+        if (known == null) {
+            throw new MillraceException(
+                    "MR-LOG-004", "topic " + settings.name(topic) + " does not exist; create it first");
+        }
+        return known;
     }
 
     @Override

@@ -261,6 +261,16 @@ class KafkaLogTest {
     }
 
     @Test
+    void aPartitionThatDoesNotExistIsRefusedAtOnceAndHoldsUpNothing() throws Exception {
+        try (var log = new KafkaLog(fresh())) {
+            assertThat(log.partitions(Topic.REQUESTS)).isEqualTo(2);
+            assertThat(log.append(Topic.REQUESTS, 65_535, "k", bytes(1))).isCompletedExceptionally();
+            assertThat(log.append(Topic.REQUESTS, 1, "k", bytes(1)).get(WAIT_S, TimeUnit.SECONDS))
+                    .isZero();
+        }
+    }
+
+    @Test
     void topicsOnWhichTheProtocolWouldNotHoldAreRefused() throws Exception {
         assertRefused("MR-LOG-001", Topic.RESPONSES, 2, Map.of("retention.ms", "60000"), "3,600,000");
         assertRefused("MR-LOG-001", Topic.REQUESTS, 2, Map.of("retention.bytes", "1000000"), "retention.bytes");
