@@ -101,16 +101,32 @@ final class EngineLoop {
                     false);
             return;
         }
-        SequenceGroup group = new SequenceGroup(
-                request,
-                listener,
-                arrivals++,
-                tokenizer,
-                config.maxModelLen(),
-                scheduler.cache().groups());
-        groups.put(request.key(), group);
-        resume(group);
+        try {
+            SequenceGroup group = new SequenceGroup(
+                    request,
+                    listener,
+                    arrivals++,
+                    tokenizer,
+                    config.maxModelLen(),
+                    scheduler.cache().groups());
+            groups.put(request.key(), group);
+            resume(group);
+        } catch (RuntimeException e) {
+            refuse(request, listener, e);
+        }
         load = snapshot();
+    }
+
+    /** A request that cannot even be set up harms nobody else. */
+    private void refuse(GenerationRequest request, GenerationListener listener, RuntimeException e) {
+        String why = "Execution " + request.key() + " cannot be set up: " + e;
+        SequenceGroup group = groups.get(request.key());
+        if (group != null) {
+            fail(group, "MR-ENGINE-010", why, false);
+        } else {
+            outstanding.decrementAndGet();
+            outputs.failure(listener, "MR-ENGINE-010", why, false);
+        }
     }
 
     private static boolean allEnded(GenerationRequest request) {
@@ -260,6 +276,8 @@ final class EngineLoop {
             } catch (MillraceException e) {
                 boolean elsewhere = e.code().equals("MR-SAMPLING-001");
                 fail(s.group(), e.code(), String.valueOf(e.getMessage()), elsewhere);
+            } catch (RuntimeException e) {
+                fail(s.group(), "MR-ENGINE-013", "An id of " + s + " has no text: " + e, false);
             }
         }
     }

@@ -136,7 +136,7 @@ class BatchEngineTest {
 
     @Test
     void cancelFreesTheBlocksAtOnce() throws Exception {
-        try (MockEngine e = new MockEngine(config(4000), mock(1024))) {
+        try (MockEngine e = new MockEngine(config(4000), mock(1024).withCost(1_000_000, 0))) {
             Recorder r = e.submit(Requests.of("a", ids(1, 100, VOCABULARY)).maxTokens(3900));
             r.awaitFirstToken();
             e.engine.cancel("a");
@@ -236,7 +236,7 @@ class BatchEngineTest {
 
     @Test
     void closeHandsEverythingBack() throws Exception {
-        MockEngine e = new MockEngine(config(4000).withMaxRunning(1), mock(1024));
+        MockEngine e = new MockEngine(config(4000).withMaxRunning(1), mock(1024).withCost(1_000_000, 0));
         Recorder running = e.submit(Requests.of("a", 1).maxTokens(3900));
         Recorder waiting = e.submit(Requests.of("b", 2));
         running.awaitFirstToken();

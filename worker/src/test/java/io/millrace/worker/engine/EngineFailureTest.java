@@ -8,7 +8,11 @@ import static io.millrace.worker.engine.Requests.ids;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.millrace.worker.backend.StepInputs;
+import io.millrace.worker.backend.mock.MockRuntime;
+import io.millrace.worker.backend.mock.MockTokenizer;
 import io.millrace.worker.sampling.SampledToken;
+import io.millrace.worker.text.Tokenizer;
+import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
@@ -85,6 +89,29 @@ class EngineFailureTest {
             assertThat(impossible.await().failure()).contains("MR-SAMPLING-002").contains("1000 ids suppressed");
             assertThat(impossible.retryable()).isFalse();
             assertThat(good.await().ended(0).n()).isEqualTo(8);
+        }
+    }
+
+    @Test
+    void anIdWithoutATextFailsItsExecutionAlone() throws Exception {
+        int[] ids = TOKENS.greedy(new int[] {1, 2}, 6);
+        MockTokenizer gaps = new MockTokenizer(VOCABULARY);
+        Tokenizer tokenizer = (Tokenizer) Proxy.newProxyInstance(
+                Tokenizer.class.getClassLoader(), new Class<?>[] {Tokenizer.class}, (proxy, method, args) -> {
+                    if (method.getName().equals("bytes") && args[0].equals(ids[4])) {
+                        throw new ArrayIndexOutOfBoundsException(ids[4]);
+                    }
+                    return method.invoke(gaps, args);
+                });
+        try (TestEngine e = new TestEngine(config(100), new MockRuntime(mock(64)), tokenizer, in -> {})) {
+            Recorder bad = e.run(Requests.of("bad", 1, 2).maxTokens(6));
+            assertThat(bad.failure()).contains("MR-ENGINE-013").contains("bad/0");
+            assertThat(bad.ids(0)).hasSize(4);
+            Recorder resumed =
+                    e.run(Requests.of("resumed", 1, 2).accepted(List.of(ids)).maxTokens(9));
+            assertThat(resumed.failure()).contains("MR-ENGINE-010");
+            assertThat(e.run(Requests.of("good", 3).maxTokens(5)).ended(0).n()).isEqualTo(5);
+            assertThat(e.engine.healthy()).isTrue();
         }
     }
 

@@ -100,7 +100,7 @@ class EngineSamplingTest {
         }
         Gate gate = new Gate();
         try (MockEngine e = new MockEngine(
-                config(80).withMaxBatchedTokens(3), MockConfig.of(TOKENS, 4, 24).withRealSampling(), gate)) {
+                config(80).withMaxBatchedTokens(3), MockConfig.of(TOKENS, 4, 20).withRealSampling(), gate)) {
             Recorder first = e.submit(Requests.of("a", 5, 6).priority(1).maxTokens(70));
             gate.awaitEntered();
             Recorder second =
