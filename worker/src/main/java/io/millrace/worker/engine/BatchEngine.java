@@ -237,7 +237,7 @@ public final class BatchEngine implements Engine {
     }
 
     private void shutDown() {
-        loop.handEverythingBack("MR-ENGINE-008", "The engine was closed.");
+        loop.shutDown();
         handBackUnseen();
         whenIdle.forEach(f -> f.complete(null));
         outputs.close();

@@ -8,11 +8,8 @@ import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.Sampler;
 import io.millrace.worker.text.Tokenizer;
-import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
@@ -23,21 +20,17 @@ import org.jspecify.annotations.Nullable;
  */
 final class EngineLoop {
 
-    private static final System.Logger LOG = System.getLogger(EngineLoop.class.getName());
     private static final long IDLE_CHECK_NANOS = 1_000_000_000L;
 
     private final EngineConfig config;
     private final ModelRuntime runtime;
-    private final Tokenizer tokenizer;
     private final Clock clock;
     private final Outputs outputs;
     private final StepListener stepListener;
-    private final AtomicInteger outstanding;
     private final Scheduler scheduler;
     private final Sampler scorer;
-    private final Map<String, SequenceGroup> groups = new HashMap<>();
+    private final Executions executions;
     private final Rates rates = new Rates();
-    private long arrivals;
     private long steps;
     private long generatedTokens;
     private int failuresInARow;
@@ -55,12 +48,11 @@ final class EngineLoop {
             AtomicInteger outstanding) {
         this.config = config;
         this.runtime = runtime;
-        this.tokenizer = tokenizer;
         this.clock = clock;
         this.outputs = outputs;
         this.stepListener = stepListener;
-        this.outstanding = outstanding;
         this.scheduler = new Scheduler(config, runtime.kvLayout());
+        this.executions = new Executions(scheduler, outputs, tokenizer, config.maxModelLen(), outstanding);
         this.scorer = new Sampler(runtime.vocabularySize());
         KvCache cache = scheduler.cache();
         if (cache.blocksFor(config.maxModelLen()) > cache.totalBlocks()) {
@@ -87,92 +79,22 @@ final class EngineLoop {
     }
 
     void submit(GenerationRequest request, GenerationListener listener) {
-        if (!healthy) {
-            outstanding.decrementAndGet();
-            outputs.failure(listener, "MR-ENGINE-009", "The engine is unhealthy after repeated failures.", true);
-            return;
-        }
-        if (groups.containsKey(request.key()) || allEnded(request)) {
-            outstanding.decrementAndGet();
-            outputs.failure(
-                    listener,
-                    "MR-ENGINE-005",
-                    "Execution " + request.key() + " is here already, or all of its choices have ended.",
-                    false);
-            return;
-        }
-        try {
-            SequenceGroup group = new SequenceGroup(
-                    request,
-                    listener,
-                    arrivals++,
-                    tokenizer,
-                    config.maxModelLen(),
-                    scheduler.cache().groups());
-            groups.put(request.key(), group);
-            resume(group);
-        } catch (RuntimeException e) {
-            refuse(request, listener, e);
+        if (healthy) {
+            executions.submit(request, listener);
+        } else {
+            executions.turnAway(listener, "MR-ENGINE-009", "The engine is unhealthy after repeated failures.", true);
         }
         load = snapshot();
     }
 
-    /** A request that cannot even be set up harms nobody else. */
-    private void refuse(GenerationRequest request, GenerationListener listener, RuntimeException e) {
-        String why = "Execution " + request.key() + " cannot be set up: " + e;
-        SequenceGroup group = groups.get(request.key());
-        if (group != null) {
-            fail(group, "MR-ENGINE-010", why, false);
-        } else {
-            outstanding.decrementAndGet();
-            outputs.failure(listener, "MR-ENGINE-010", why, false);
-        }
-    }
-
-    private static boolean allEnded(GenerationRequest request) {
-        for (boolean ended : request.ended()) {
-            if (!ended) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    /** Puts accepted ids into the choices; one that they end already ends now. What is left waits, or forks from the first. */
-    private void resume(SequenceGroup group) {
-        for (Sequence s : List.copyOf(group.live())) {
-            OutputRules.Verdict last = null;
-            for (int id : group.request().accepted().get(s.choice())) {
-                last = s.accept(id);
-            }
-            if (last != null && last.end() != null) {
-                end(s, last.end());
-            }
-        }
-        if (group.live().isEmpty()) {
-            return;
-        }
-        if (group.isFresh()) {
-            Sequence leader = group.leader();
-            leader.setForks(group.live().subList(1, group.live().size()));
-            scheduler.add(leader);
-        } else {
-            group.live().forEach(scheduler::add);
-        }
-    }
-
     void cancel(String key) {
-        SequenceGroup group = groups.get(key);
-        if (group != null) {
-            drop(group);
-            outputs.add(group.listener()::onCancelled);
-            load = snapshot();
-        }
+        executions.cancel(key);
+        load = snapshot();
     }
 
     /** Plans and runs one step. */
     void step() {
-        failExpired();
+        executions.failExpired(clock.wallMs());
         if (!scheduler.hasWork()) {
             return;
         }
@@ -194,21 +116,6 @@ final class EngineLoop {
             book(step, result);
         }
         load = snapshot();
-    }
-
-    private void failExpired() {
-        long now = clock.wallMs();
-        for (SequenceGroup group : List.copyOf(groups.values())) {
-            long deadline = group.request().deadlineMs();
-            if (deadline > 0 && now >= deadline) {
-                fail(
-                        group,
-                        "MR-ENGINE-007",
-                        "The deadline passed " + (now - deadline)
-                                + " ms ago. Allow more time, or ask for fewer tokens.",
-                        false);
-            }
-        }
     }
 
     private void announce(Step step) {
@@ -246,7 +153,7 @@ final class EngineLoop {
         String why = "A step of " + step.rows() + " rows failed: " + e;
         Set<SequenceGroup> hit = new LinkedHashSet<>();
         step.parts().forEach(part -> hit.add(part.sequence().group()));
-        hit.forEach(group -> fail(group, "MR-ENGINE-006", why, true));
+        hit.forEach(group -> executions.fail(group, "MR-ENGINE-006", why, true));
         scheduler.resetCache();
         if (++failuresInARow >= config.maxFailures()) {
             breakDown(failuresInARow + " steps failed one after the other, the last: " + e);
@@ -275,9 +182,9 @@ final class EngineLoop {
                 }
             } catch (MillraceException e) {
                 boolean elsewhere = e.code().equals("MR-SAMPLING-001");
-                fail(s.group(), e.code(), String.valueOf(e.getMessage()), elsewhere);
+                executions.fail(s.group(), e.code(), String.valueOf(e.getMessage()), elsewhere);
             } catch (RuntimeException e) {
-                fail(s.group(), "MR-ENGINE-013", "An id of " + s + " has no text: " + e, false);
+                executions.fail(s.group(), "MR-ENGINE-013", "An id of " + s + " has no text: " + e, false);
             }
         }
     }
@@ -303,52 +210,20 @@ final class EngineLoop {
         generatedTokens++;
         outputs.tokens(s, token, verdict.text());
         if (verdict.end() != null) {
-            end(s, verdict.end());
-        }
-    }
-
-    private void end(Sequence s, OutputRules.End end) {
-        scheduler.remove(s);
-        outputs.end(s, end);
-        s.group().live().remove(s);
-        if (s.group().live().isEmpty()) {
-            forget(s.group());
-        }
-    }
-
-    private void fail(SequenceGroup group, String code, String message, boolean retryable) {
-        outputs.failure(group.listener(), code, message, retryable);
-        drop(group);
-    }
-
-    private void drop(SequenceGroup group) {
-        forget(group);
-        List<Sequence> live = List.copyOf(group.live());
-        group.live().clear();
-        live.forEach(scheduler::remove);
-    }
-
-    private void forget(SequenceGroup group) {
-        if (groups.remove(group.request().key(), group)) {
-            outstanding.decrementAndGet();
+            executions.end(s, verdict.end());
         }
     }
 
     /** Unhealthy from now on: everything is handed back. */
     void breakDown(String why) {
         healthy = false;
-        handEverythingBack("MR-ENGINE-009", "The engine is unhealthy: " + why);
+        executions.handEverythingBack("MR-ENGINE-009", "The engine is unhealthy: " + why);
         load = snapshot();
     }
 
-    void handEverythingBack(String code, String why) {
-        for (SequenceGroup group : new ArrayList<>(groups.values())) {
-            try {
-                fail(group, code, why, true);
-            } catch (IllegalStateException e) {
-                LOG.log(System.Logger.Level.ERROR, "The books of the KV cache are broken.", e);
-            }
-        }
+    /** Everything is handed back; the engine ends. */
+    void shutDown() {
+        executions.handEverythingBack("MR-ENGINE-008", "The engine was closed.");
     }
 
     /** Nothing is left to do: the books must balance. */
