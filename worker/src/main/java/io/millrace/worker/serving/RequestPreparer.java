@@ -21,6 +21,8 @@ final class RequestPreparer {
 
     private static final int MAX_STOPS = 64;
     private static final int MAX_BAD_WORDS = 256;
+    /** By how much a tokenizer may shorten a text before it cuts it into tokens; generous. */
+    private static final int SHORTENING = 4;
 
     private final String model;
     private final Tokenizer tokenizer;
@@ -29,6 +31,7 @@ final class RequestPreparer {
     private final int vocabulary;
     private final int maxModelLen;
     private final int maxChoices;
+    private final int longestToken;
 
     /**
      * @param renderer null: the model has no chat template
@@ -51,6 +54,15 @@ final class RequestPreparer {
         this.vocabulary = vocabulary;
         this.maxModelLen = maxModelLen;
         this.maxChoices = maxChoices;
+        this.longestToken = longestToken(tokenizer);
+    }
+
+    private static int longestToken(Tokenizer tokenizer) {
+        int longest = 1;
+        for (int id = 0; id < tokenizer.vocabularySize(); id++) {
+            longest = Math.max(longest, tokenizer.bytes(id).length);
+        }
+        return longest;
     }
 
     Preparation prepare(String key, Submit submit, List<int[]> accepted, boolean[] ended, boolean solo) {
@@ -119,17 +131,19 @@ final class RequestPreparer {
                             "The model " + model + " has no chat template. Use /v1/completions with a prompt.");
                 }
                 // The template writes the special tokens itself, so none are added.
-                yield known(tokenizer.encode(renderer.render(submit.getChat(), submit.getCreatedMs()), false, true));
+                yield encode(renderer.render(submit.getChat(), submit.getCreatedMs()), false, submit);
             }
-            case PROMPT_TEXT -> known(tokenizer.encode(submit.getPromptText(), true, true));
+            case PROMPT_TEXT -> encode(submit.getPromptText(), true, submit);
             case PROMPT_IDS -> givenIds(submit);
             case INPUT_NOT_SET -> throw Refusal.invalid("prompt", "The request has neither messages nor a prompt.");
         };
     }
 
-    /** A tokenizer may have tokens for which the model has no embedding. */
-    private int[] known(int[] ids) {
+    private int[] encode(String text, boolean addSpecial, Submit submit) {
+        refuseHopeless(text, submit);
+        int[] ids = tokenizer.encode(text, addSpecial, true);
         for (int id : ids) {
+            // A tokenizer may have tokens for which the model has no embedding.
             if (id >= vocabulary) {
                 throw Refusal.invalid(
                         "prompt",
@@ -138,6 +152,14 @@ final class RequestPreparer {
             }
         }
         return ids;
+    }
+
+    /** Megabytes that cannot fit are not worth seconds of tokenising: even in the longest tokens they are too many. */
+    private void refuseHopeless(String text, Submit submit) {
+        long least = (long) text.length() / ((long) longestToken * SHORTENING);
+        if (least >= maxModelLen && !submit.getSampling().hasTruncatePromptTokens()) {
+            throw tooLong(submit, "at least " + least);
+        }
     }
 
     private int[] givenIds(Submit submit) {
@@ -179,15 +201,20 @@ final class RequestPreparer {
             throw Refusal.invalid(param, "The prompt is empty, and the model has no token to begin a text with.");
         }
         if (prompt.length >= maxModelLen) {
-            throw new Refusal(
-                    400,
-                    "context_length_exceeded",
-                    param,
-                    "This model's maximum context length is " + maxModelLen + " tokens. However, your " + param
-                            + " resulted in " + prompt.length
-                            + " tokens, which leaves no room for an answer. Please reduce its length.");
+            throw tooLong(submit, Integer.toString(prompt.length));
         }
         return prompt;
+    }
+
+    private Refusal tooLong(Submit submit, String tokens) {
+        String param = submit.hasChat() ? "messages" : "prompt";
+        return new Refusal(
+                400,
+                "context_length_exceeded",
+                param,
+                "This model's maximum context length is " + maxModelLen + " tokens. However, your " + param
+                        + " resulted in " + tokens
+                        + " tokens, which leaves no room for an answer. Please reduce its length.");
     }
 
     private int maxTokens(Sampling s, int promptLength) {

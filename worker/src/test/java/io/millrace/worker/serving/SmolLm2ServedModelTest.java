@@ -100,6 +100,20 @@ class SmolLm2ServedModelTest {
     }
 
     @Test
+    void megabytes_are_refused_at_once_with_both_numbers() {
+        Submit submit =
+                Submit.newBuilder().setPromptText("a b ".repeat(2 << 20)).build();
+        long start = System.nanoTime();
+        Preparation prepared = model.prepare("k", submit, List.of(new int[0]), new boolean[1], false);
+        long ms = (System.nanoTime() - start) / 1_000_000;
+        assertThat(prepared).isInstanceOfSatisfying(Preparation.Refused.class, r -> {
+            assertThat(r.code()).isEqualTo("context_length_exceeded");
+            assertThat(r.message()).contains("512 tokens").containsPattern("at least \\d+ tokens");
+        });
+        assertThat(ms).isLessThan(500);
+    }
+
+    @Test
     void the_model_says_what_it_is() {
         assertThat(model.name()).isEqualTo("smol");
         assertThat(model.parameters()).isEqualTo(134_515_008L);
