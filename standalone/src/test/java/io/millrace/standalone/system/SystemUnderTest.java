@@ -1,0 +1,126 @@
+package io.millrace.standalone.system;
+
+import com.openai.client.OpenAIClient;
+import com.openai.client.okhttp.OpenAIOkHttpClient;
+import io.millrace.standalone.broker.BrokerSettings;
+import io.millrace.standalone.broker.EmbeddedBroker;
+import io.millrace.standalone.parts.Part;
+import io.millrace.standalone.parts.PartsApplication;
+import io.millrace.standalone.parts.Role;
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.EnumSet;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+
+/** All parts in this JVM over a real broker and real HTTP, as {@code up} runs them. */
+final class SystemUnderTest implements AutoCloseable {
+
+    private static final HttpClient HTTP =
+            HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(5)).build();
+
+    private final EmbeddedBroker broker;
+    private final PartsApplication parts;
+
+    private SystemUnderTest(EmbeddedBroker broker, PartsApplication parts) {
+        this.broker = broker;
+        this.parts = parts;
+    }
+
+    /**
+     * Starts all, and waits until every model named is served.
+     *
+     * @param properties beside ports and Kafka's address
+     */
+    static SystemUnderTest start(Path dir, Map<String, Object> properties, String... models) throws Exception {
+        EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), 0));
+        Map<String, Object> flags = new HashMap<>(Map.of(
+                "server.port", 0,
+                "millrace.kafka.bootstrap-servers", broker.bootstrap(),
+                "millrace.kafka.partitions", 4,
+                "millrace.kafka.slots", 4));
+        flags.putAll(properties);
+        PartsApplication parts = PartsApplication.start(
+                EnumSet.allOf(Role.class), flags, CompletableFuture.completedFuture(null), line -> {});
+        SystemUnderTest system = new SystemUnderTest(broker, parts);
+        try {
+            for (Part part : parts.parts()) {
+                part.started().get(120, TimeUnit.SECONDS);
+            }
+            for (String model : models) {
+                awaitServed(system.url(), model);
+            }
+            return system;
+        } catch (Exception | Error failure) {
+            system.close();
+            throw failure;
+        }
+    }
+
+    String url() {
+        return "http://127.0.0.1:" + parts.port();
+    }
+
+    OpenAIClient client() {
+        return OpenAIOkHttpClient.builder()
+                .baseUrl(url() + "/v1")
+                .apiKey("none")
+                .maxRetries(0)
+                .build();
+    }
+
+    HttpResponse<String> get(String path) throws IOException, InterruptedException {
+        return HTTP.send(
+                HttpRequest.newBuilder(URI.create(url() + path)).build(), HttpResponse.BodyHandlers.ofString());
+    }
+
+    HttpResponse<String> post(String path, String body, String... headers) throws IOException, InterruptedException {
+        return send(url() + path, body, headers);
+    }
+
+    static HttpResponse<String> send(String url, String body, String... headers)
+            throws IOException, InterruptedException {
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url))
+                .timeout(Duration.ofSeconds(120))
+                .header("Content-Type", "application/json")
+                .POST(HttpRequest.BodyPublishers.ofString(body));
+        if (headers.length > 0) {
+            request.headers(headers);
+        }
+        return HTTP.send(request.build(), HttpResponse.BodyHandlers.ofString());
+    }
+
+    static void awaitServed(String url, String model) throws InterruptedException {
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(120);
+        String seen = "";
+        while (System.nanoTime() < end) {
+            try {
+                seen = HTTP.send(
+                                HttpRequest.newBuilder(URI.create(url + "/v1/models"))
+                                        .build(),
+                                HttpResponse.BodyHandlers.ofString())
+                        .body();
+                if (seen.contains("\"" + model + "\"")) {
+                    return;
+                }
+            } catch (IOException notYet) {
+                seen = notYet.toString();
+            }
+            Thread.sleep(20);
+        }
+        throw new AssertionError(model + " is not served after 120 s: " + seen);
+    }
+
+    @Override
+    public void close() {
+        parts.close();
+        broker.close();
+    }
+}
