@@ -1,0 +1,237 @@
+package io.millrace.standalone.system;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.openai.client.OpenAIClient;
+import com.openai.client.okhttp.OpenAIOkHttpClient;
+import com.openai.models.chat.completions.ChatCompletionCreateParams;
+import io.millrace.shared.fold.JournalFold;
+import io.millrace.shared.fold.PartitionFold;
+import io.millrace.shared.log.LogReader;
+import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.log.kafka.KafkaLog;
+import io.millrace.shared.log.kafka.KafkaSettings;
+import io.millrace.shared.proto.End;
+import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.RequestRecord;
+import io.millrace.shared.topic.Topic;
+import io.millrace.standalone.broker.BrokerSettings;
+import io.millrace.standalone.broker.EmbeddedBroker;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentSkipListSet;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Real processes, and kill -9 in the middle of their work. */
+class KilledProcessTest {
+
+    private static final int STREAMS = 16;
+    private static final int TOKENS = 120;
+
+    @TempDir
+    Path dir;
+
+    @Test
+    void aWorkerKilledAmidSixteenStreamsLeavesThemAllWholeAndUnchanged() throws Exception {
+        int port = Processes.freePort();
+        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), 0));
+                Processes processes = new Processes(dir);
+                var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+            String[] small = {"--set", "millrace.kafka.partitions=4", "--set", "millrace.kafka.slots=4"};
+            Process first = processes.start(
+                    "worker-1",
+                    with(
+                            small,
+                            "worker",
+                            "--kafka",
+                            broker.bootstrap(),
+                            "--model",
+                            "mock:alpha",
+                            "--set",
+                            "millrace.worker.mock-step=25ms"));
+            processes.start(
+                    "worker-2",
+                    with(
+                            small,
+                            "worker",
+                            "--kafka",
+                            broker.bootstrap(),
+                            "--model",
+                            "mock:alpha",
+                            "--set",
+                            "millrace.worker.mock-step=25ms"));
+            processes.start(
+                    "rest",
+                    with(small, "up", "--workers", "0", "--kafka", broker.bootstrap(), "--port", String.valueOf(port)));
+            processes.awaitOutput("worker-1", "health and metrics");
+            processes.awaitOutput("worker-2", "health and metrics");
+            processes.awaitOutput("rest", "Ready at");
+            SystemUnderTest.awaitServed("http://127.0.0.1:" + port, "alpha");
+            OpenAIClient client = client(port);
+
+            List<Future<String>> disturbed = new ArrayList<>();
+            Set<Integer> begun = ConcurrentHashMap.newKeySet();
+            for (int i = 0; i < STREAMS; i++) {
+                int number = i;
+                disturbed.add(threads.submit(() -> stream(client, number, begun)));
+            }
+            await(() -> begun.size() == STREAMS);
+            Processes.kill(first);
+
+            for (int i = 0; i < STREAMS; i++) {
+                String text = disturbed.get(i).get(120, TimeUnit.SECONDS);
+                assertThat(text).as("stream %d", i).isEqualTo(stream(client, i, begun));
+            }
+            client.close();
+        }
+    }
+
+    @Test
+    void everythingAcceptedEndsAfterTheWholeOfItIsKilledAndStartedAgain() throws Exception {
+        int port = Processes.freePort();
+        int kafka = Processes.freePort();
+        String[] up = {
+            "up",
+            "--model",
+            "mock:alpha",
+            "--port",
+            String.valueOf(port),
+            "--kafka-port",
+            String.valueOf(kafka),
+            "--data-dir",
+            dir.resolve("data").toString(),
+            "--set",
+            "millrace.worker.mock-step=25ms",
+            "--set",
+            "millrace.kafka.partitions=4",
+            "--set",
+            "millrace.kafka.slots=4",
+            "--set",
+            "millrace.router.detach-grace=60s"
+        };
+        try (Processes processes = new Processes(dir);
+                var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+            Process first = processes.start("first", up);
+            processes.awaitOutput("first", "Ready at");
+            OpenAIClient client = client(port);
+            Set<Integer> begun = ConcurrentHashMap.newKeySet();
+            for (int i = 0; i < STREAMS; i++) {
+                int number = i;
+                threads.submit(() -> stream(client, number, begun));
+            }
+            await(() -> begun.size() == STREAMS);
+            Processes.kill(first);
+
+            processes.start("second", up);
+            processes.awaitOutput("second", "Ready at");
+            assertEverythingEnds("127.0.0.1:" + kafka);
+            client.close();
+            threads.shutdownNow();
+        }
+    }
+
+    /** Reads requests and journals from the beginning, and waits until every request accepted has ended with all its tokens. */
+    private static void assertEverythingEnds(String bootstrap) throws InterruptedException {
+        Set<String> accepted = new ConcurrentSkipListSet<>();
+        Map<String, String> ended = new ConcurrentHashMap<>();
+        Map<Integer, PartitionFold> folds = new ConcurrentHashMap<>();
+        try (KafkaLog log = new KafkaLog(KafkaSettings.of(bootstrap).withClientId("test"))) {
+            LogReader reader = log.reader("test", (LogRecord record) -> {
+                try {
+                    if (record.topic() == Topic.REQUESTS) {
+                        if (RequestRecord.parseFrom(record.value()).hasSubmit()) {
+                            accepted.add(record.key());
+                        }
+                    } else {
+                        PartitionFold fold = folds.computeIfAbsent(
+                                record.partition(), p -> new PartitionFold(JournalFold.Keep.IDS_AND_TEXT, 0, 10_000));
+                        fold.apply(record);
+                        note(
+                                fold.journal(
+                                        JournalRecord.parseFrom(record.value()).getReq()),
+                                ended);
+                    }
+                } catch (InvalidProtocolBufferException e) {
+                    throw new AssertionError(e);
+                }
+            });
+            for (int partition = 0; partition < 4; partition++) {
+                reader.assign(Topic.REQUESTS, partition, LogReader.BEGINNING);
+                reader.assign(Topic.RESPONSES, partition, LogReader.BEGINNING);
+            }
+            await(() -> accepted.size() >= STREAMS && ended.keySet().containsAll(accepted));
+            reader.close();
+        } catch (AssertionError timeout) {
+            Set<String> open = new TreeSet<>(accepted);
+            open.removeAll(ended.keySet());
+            throw new AssertionError(accepted.size() + " accepted, still open: " + open, timeout);
+        }
+        assertThat(ended.values()).allMatch(how -> how.equals("length " + TOKENS), "ended with all its tokens");
+    }
+
+    private static void note(@Nullable JournalFold journal, Map<String, String> ended) {
+        if (journal != null && journal.terminal()) {
+            End end = journal.end(0);
+            ended.put(journal.id(), (end == null ? "without END " : end.getFinishReason() + " ") + journal.accepted(0));
+        }
+    }
+
+    private static OpenAIClient client(int port) {
+        return OpenAIOkHttpClient.builder()
+                .baseUrl("http://127.0.0.1:" + port + "/v1")
+                .apiKey("none")
+                .maxRetries(0)
+                .timeout(Duration.ofSeconds(120))
+                .build();
+    }
+
+    private static String stream(OpenAIClient client, int number, Set<Integer> begun) {
+        ChatCompletionCreateParams params = ChatCompletionCreateParams.builder()
+                .model("alpha")
+                .addUserMessage("stream number " + number)
+                .temperature(0)
+                .maxCompletionTokens(TOKENS)
+                .putAdditionalBodyProperty("ignore_eos", com.openai.core.JsonValue.from(true))
+                .build();
+        try (var chunks = client.chat().completions().createStreaming(params)) {
+            return chunks.stream()
+                    .flatMap(chunk -> chunk.choices().stream())
+                    .flatMap(choice -> choice.delta().content().stream())
+                    .peek(text -> {
+                        if (!text.isEmpty()) {
+                            begun.add(number);
+                        }
+                    })
+                    .collect(Collectors.joining());
+        }
+    }
+
+    private static String[] with(String[] more, String... first) {
+        List<String> all = new ArrayList<>(List.of(first));
+        all.addAll(List.of(more));
+        return all.toArray(String[]::new);
+    }
+
+    private static void await(java.util.function.BooleanSupplier condition) throws InterruptedException {
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(120);
+        while (!condition.getAsBoolean()) {
+            if (System.nanoTime() > end) {
+                throw new AssertionError("not within 120 s");
+            }
+            Thread.sleep(10);
+        }
+    }
+}
