@@ -24,7 +24,8 @@ class DocumentationTest {
     private static final Pattern VARIABLE = Pattern.compile("(?m)^\\| `(MILLRACE_[A-Z_]+)` \\|");
     private static final Pattern ERROR_ROW = Pattern.compile("(?m)^\\| `(MR-[A-Z]+-[0-9]{3})` \\|");
     private static final Pattern ERROR_IN_LITERAL = Pattern.compile("\"\\[?(MR-[A-Z]+-[0-9]{3})[\\]\" ]");
-    private static final List<String> MODULES = List.of("shared-model", "gateway", "router", "worker", "standalone", "bench");
+    private static final List<String> MODULES =
+            List.of("shared-model", "gateway", "router", "worker", "standalone", "bench");
 
     @Test
     void configurationListsExactlyThePropertiesOfTheCode() throws IOException {
@@ -36,7 +37,8 @@ class DocumentationTest {
 
     @Test
     void errorsListsExactlyTheCodesOfTheCode() throws IOException {
-        SortedSet<String> inCode = all(ERROR_IN_LITERAL, Files.readString(ROOT.resolve("millrace")).replace("die \"[", "\"["));
+        SortedSet<String> inCode =
+                all(ERROR_IN_LITERAL, Files.readString(ROOT.resolve("millrace")).replace("die \"[", "\"["));
         for (String module : MODULES) {
             try (Stream<Path> tree = Files.walk(ROOT.resolve(module).resolve("src/main/java"))) {
                 tree.filter(path -> path.toString().endsWith(".java"))
@@ -44,7 +46,8 @@ class DocumentationTest {
             }
         }
 
-        assertThat(all(ERROR_ROW, Files.readString(ROOT.resolve("docs/errors.md")))).isEqualTo(inCode);
+        assertThat(all(ERROR_ROW, Files.readString(ROOT.resolve("docs/errors.md"))))
+                .isEqualTo(inCode);
     }
 
     private static String read(Path path) {

@@ -18,10 +18,16 @@ final class ImportRules {
                 never(root, "router", List.of("gateway", "worker", "standalone", "bench")),
                 never(root, "worker", List.of("gateway", "router", "standalone", "bench")),
                 never(root, "standalone", List.of("bench")),
-                never(root, "worker.sampling", List.of("worker.engine", "worker.journal", "worker.serving", "worker.model", "worker.text")),
+                never(
+                        root,
+                        "worker.sampling",
+                        List.of("worker.engine", "worker.journal", "worker.serving", "worker.model", "worker.text")),
                 never(root, "worker.backend", List.of("worker.engine", "worker.journal", "worker.serving")),
                 never(root, "worker.model", List.of("worker.engine", "worker.journal", "worker.serving")),
-                never(root, "worker.text", List.of("worker.engine", "worker.journal", "worker.serving", "worker.backend")),
+                never(
+                        root,
+                        "worker.text",
+                        List.of("worker.engine", "worker.journal", "worker.serving", "worker.backend")),
                 never(root, "worker.engine", List.of("worker.journal", "worker.serving", "worker.model")),
                 never(root, "router.core", List.of("router.node")),
                 pure(root, "shared.fold"),
