@@ -3,6 +3,7 @@ package io.millrace.router.core;
 import com.google.protobuf.ByteString;
 import io.millrace.router.core.membership.LogProgress;
 import io.millrace.router.core.membership.Members;
+import io.millrace.router.core.membership.Worker;
 import io.millrace.router.core.membership.Workers;
 import io.millrace.router.core.placement.Placement;
 import io.millrace.router.core.queue.FairShare;
@@ -57,6 +58,22 @@ final class Context {
             random.nextBytes(bits);
         }
         return ByteString.copyFrom(bits);
+    }
+
+    /** Counts the binding as load of its worker, if that process is still there. */
+    void hold(Binding binding) {
+        Worker worker = workers.find(binding.worker);
+        if (worker != null && worker.incarnation() == binding.incarnation) {
+            worker.sent(binding);
+        }
+    }
+
+    /** The binding is no load of its worker any more. */
+    void release(Binding binding) {
+        Worker worker = workers.find(binding.worker);
+        if (worker != null) {
+            worker.over(binding);
+        }
     }
 
     /** The request may be able to go on. */

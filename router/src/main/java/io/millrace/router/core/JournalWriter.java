@@ -53,10 +53,7 @@ final class JournalWriter {
         request.pending = null;
         Binding target = pending.target;
         if (target != null && request.binding != target) {
-            var worker = context.workers.find(target.worker);
-            if (worker != null) {
-                worker.over(target);
-            }
+            context.release(target);
         }
     }
 }

@@ -4,11 +4,7 @@ import io.millrace.router.core.failover.Blame;
 import io.millrace.router.core.membership.Worker;
 import io.millrace.router.core.queue.ModelQueue;
 import io.millrace.shared.fold.JournalFold;
-import io.millrace.shared.proto.Cancel;
 import io.millrace.shared.proto.Claim;
-import io.millrace.shared.proto.Fail;
-import io.millrace.shared.proto.JournalRecord;
-import io.millrace.shared.topic.Topic;
 
 /**
  * Takes a request one step further, whatever has changed: {@link #advance} looks at the fold, at the worker, at the clock,
@@ -17,17 +13,19 @@ import io.millrace.shared.topic.Topic;
 final class Lifecycle {
 
     private final Context context;
-    private final JournalWriter writer;
     private final Admission admission;
     private final Slots slots;
     private final Supervisor supervisor;
+    private final Endings endings;
+    private final Finisher finisher;
 
     Lifecycle(Context context, JournalWriter writer, Admission admission, Slots slots) {
         this.context = context;
-        this.writer = writer;
         this.admission = admission;
         this.slots = slots;
         this.supervisor = new Supervisor(context, slots);
+        this.endings = new Endings(context, writer);
+        this.finisher = new Finisher(context, slots);
     }
 
     void advance(Request request) {
@@ -42,10 +40,10 @@ final class Lifecycle {
             return;
         }
         if (journal.terminal()) {
-            finish(request, journal);
+            finisher.finish(request, journal);
             return;
         }
-        if (request.pending != null || context.nowMs < request.retryAtMs || endIfDue(request, journal)) {
+        if (request.pending != null || context.nowMs < request.retryAtMs || endings.endIfDue(request, journal)) {
             return;
         }
         Binding binding = request.binding;
@@ -72,7 +70,7 @@ final class Lifecycle {
                 binding = before;
             } else {
                 slots.cancel(request, before, "fenced");
-                release(before);
+                context.release(before);
             }
         }
         Request.Pending pending = request.pending;
@@ -115,22 +113,8 @@ final class Lifecycle {
                 claim.getSolo(),
                 context.workers.progress().elapsedMs());
         binding.startedMs = context.nowMs;
-        hold(binding);
+        context.hold(binding);
         return binding;
-    }
-
-    private void hold(Binding binding) {
-        Worker worker = context.workers.find(binding.worker);
-        if (worker != null && worker.incarnation() == binding.incarnation) {
-            worker.sent(binding);
-        }
-    }
-
-    private void release(Binding binding) {
-        Worker worker = context.workers.find(binding.worker);
-        if (worker != null) {
-            worker.over(binding);
-        }
     }
 
     /** Nobody is known to run it: finds who does, or lets it wait for a worker. */
@@ -198,7 +182,7 @@ final class Lifecycle {
             request.blame = Blame.NONE;
             request.cause = "";
             lost.missingMs = -1;
-            hold(lost);
+            context.hold(lost);
         }
     }
 
@@ -224,7 +208,7 @@ final class Lifecycle {
         if (loss.crash() && (binding.listed ? binding.early : journal.attemptTokens() < Supervisor.EARLY_TOKENS)) {
             request.blame = request.blame.crash(binding.solo);
         }
-        release(binding);
+        context.release(binding);
         request.binding = null;
         request.lost = binding;
         request.cause = loss.cause();
@@ -238,161 +222,5 @@ final class Lifecycle {
                 binding.startedMs,
                 context.nowMs,
                 request.submit.getTrace()));
-    }
-
-    /** Ends what must end: cancelled, left alone, too late, poisonous, or without a model. */
-    private boolean endIfDue(Request request, JournalFold journal) {
-        RouterCoreConfig.Timing timing = context.config.timing();
-        String cancel = request.cancelCause;
-        if (cancel == null
-                && request.detachedMs >= 0
-                && !request.submit.getBackground()
-                && context.nowMs - request.detachedMs >= timing.detachGraceMs()) {
-            cancel = "disconnected";
-        }
-        if (cancel != null) {
-            Cancel record = Cancel.newBuilder()
-                    .setAttempt(nextAttempt(request, journal))
-                    .setCause(cancel)
-                    .build();
-            writer.append(request, JournalRecord.newBuilder().setCancel(record), null);
-            return true;
-        }
-        long deadlineMs = request.deadlineMs(timing.deadlineMaxMs());
-        long graceMs = request.binding == null ? 0 : timing.deadlineBackstopMs();
-        if (context.nowMs >= deadlineMs + graceMs) {
-            fail(request, journal, 504, "deadline_exceeded", "The deadline passed before the answer was complete.");
-            return true;
-        }
-        Blame blame = request.totalBlame();
-        RouterCoreConfig.PoisonLimits limits = context.config.poison();
-        if (request.binding == null && blame.poison(limits.soloCrashesMax(), limits.crashesMax())) {
-            deadLetter(request, blame);
-            fail(request, journal, 500, "poison", "The request ended %d workers.".formatted(blame.crashes()));
-            return true;
-        }
-        if (request.binding == null && modelGone(request)) {
-            fail(
-                    request,
-                    journal,
-                    503,
-                    "model_replaced",
-                    "No worker has the model any more that admitted the request.");
-            return true;
-        }
-        return false;
-    }
-
-    private boolean modelGone(Request request) {
-        Queues.Key key = Queues.key(request);
-        if (!context.workers.candidates(key.model(), key.weightsHash()).isEmpty()) {
-            request.offeredMs = context.nowMs;
-            return false;
-        }
-        request.offeredMs = request.offeredMs < 0 ? context.nowMs : request.offeredMs;
-        return context.nowMs - request.offeredMs >= context.config.timing().modelGoneAfterMs();
-    }
-
-    private void fail(Request request, JournalFold journal, int status, String code, String message) {
-        Fail record = Fail.newBuilder()
-                .setAttempt(nextAttempt(request, journal))
-                .setStatus(status)
-                .setCode(code)
-                .setMessage(message)
-                .build();
-        writer.append(request, JournalRecord.newBuilder().setFail(record), null);
-    }
-
-    private int nextAttempt(Request request, JournalFold journal) {
-        if (context.rules.numberByFold()) {
-            return journal.attempt() + 1;
-        }
-        request.lastSentAttempt = request.lastSentAttempt + 1;
-        return request.lastSentAttempt;
-    }
-
-    private void deadLetter(Request request, Blame blame) {
-        if (request.deadLettered) {
-            return;
-        }
-        request.deadLettered = true;
-        byte[] value =
-                Results.deadLetter(request, blame, request.cause, context.nowMs).toByteArray();
-        context.outbox.append(Topic.DEAD_LETTERS, 0, request.id, value, Outbox.Outcome.NONE);
-        context.outbox.observe(new RouterEvent.DeadLettered(request.id, request.model(), request.cause));
-    }
-
-    private void finish(Request request, JournalFold journal) {
-        if (!request.ended) {
-            request.ended = true;
-            ended(request, journal);
-        }
-        if (journal.rejected() || !Results.due(request) || request.partition.hasResult(request)) {
-            request.partition.done(request);
-        } else if (!request.resultPending && context.nowMs >= request.retryAtMs) {
-            writeResult(request, journal);
-        }
-    }
-
-    private void writeResult(Request request, JournalFold journal) {
-        request.resultPending = true;
-        byte[] value = Results.of(request, journal).toByteArray();
-        context.outbox.append(Topic.RESULTS, request.partition.number(), request.id, value, new Outbox.Outcome() {
-            @Override
-            public void appended(long offset) {
-                request.partition.done(request);
-            }
-
-            @Override
-            public void failed() {
-                request.resultPending = false;
-                request.retryAtMs = context.nowMs + context.config.timing().retryMs();
-            }
-        });
-    }
-
-    private void ended(Request request, JournalFold journal) {
-        context.queues.remove(request);
-        JournalRecord last = journal.terminalRecord();
-        boolean byWorker = last != null
-                && (last.hasEnd()
-                        || last.hasRefuse()
-                        || (last.hasFail() && !last.getFail().getAid().isEmpty()));
-        for (Binding binding : new Binding[] {request.binding, request.lost}) {
-            if (binding != null) {
-                release(binding);
-                if (!byWorker) {
-                    slots.cancel(request, binding, "ended");
-                }
-            }
-        }
-        request.binding = null;
-        request.lost = null;
-        if (!journal.admitted()) {
-            context.outbox.observe(new RouterEvent.Rejected(
-                    request.id,
-                    request.submit.getModel(),
-                    last == null ? 0 : last.getReject().getStatus(),
-                    last == null ? "" : last.getReject().getCode()));
-            return;
-        }
-        int completion = journal.acceptedTotal();
-        long tokens = journal.promptLength() + (long) completion;
-        if (request.charged > 0) {
-            context.shares.charge(request.submit.getTenant(), tokens - (double) request.charged);
-        }
-        if (last != null && last.hasEnd()) {
-            context.stats.ended(request.model(), tokens, completion / Math.max(1, journal.choices()), context.nowMs);
-        }
-        context.outbox.observe(new RouterEvent.Ended(
-                request.id,
-                request.model(),
-                request.submit.getTenant(),
-                Results.status(journal),
-                journal.attempt(),
-                journal.promptLength(),
-                completion,
-                journal.beginMs(),
-                journal.endMs()));
     }
 }

@@ -101,9 +101,8 @@ final class Partition {
             context.queues.remove(request);
             for (Binding binding :
                     new Binding[] {request.binding, request.pending == null ? null : request.pending.target}) {
-                var worker = binding == null ? null : context.workers.find(binding.worker);
-                if (binding != null && worker != null) {
-                    worker.over(binding);
+                if (binding != null) {
+                    context.release(binding);
                 }
             }
         }

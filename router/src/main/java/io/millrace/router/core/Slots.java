@@ -1,7 +1,6 @@
 package io.millrace.router.core;
 
 import com.google.protobuf.ByteString;
-import io.millrace.router.core.membership.Worker;
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.Accepted;
 import io.millrace.shared.proto.Assignment;
@@ -47,10 +46,7 @@ final class Slots {
         }
         binding.sent = true;
         binding.sendFailed = false;
-        Worker worker = context.workers.find(binding.worker);
-        if (worker != null && worker.incarnation() == binding.incarnation) {
-            worker.sent(binding);
-        }
+        context.hold(binding);
         append(
                 request,
                 binding.slot,

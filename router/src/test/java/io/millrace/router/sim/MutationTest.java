@@ -22,7 +22,7 @@ class MutationTest {
         LongStream.range(0, SEEDS_MAX).takeWhile(seed -> found.get() < ENOUGH).forEach(seed -> {
             SimWorld.Outcome outcome = SimWorld.run(seed, mutation, false);
             tried.incrementAndGet();
-            if (!outcome.violations().isEmpty()) {
+            if (outcome.violations().stream().anyMatch(each -> each.contains(sign(mutation)))) {
                 found.incrementAndGet();
                 if (first.isEmpty()) {
                     first.append("seed ")
@@ -34,5 +34,15 @@ class MutationTest {
         });
         System.out.printf("%s: %d of %d seeds; %s%n", mutation, found.get(), tried.get(), first);
         assertThat(found.get()).as("violations without %s", mutation).isGreaterThanOrEqualTo(ENOUGH);
+    }
+
+    /** What the oracle says of the harm that the rule prevents. */
+    private static String sign(Mutation mutation) {
+        return switch (mutation) {
+            case NO_FENCE, DERIVED_AIDS, DEDUP_BY_POSITION, NO_READ_BACK -> "does not belong to its prefix";
+            case NO_REQ -> " sees ";
+            case NUMBER_BY_SENT -> "not ended";
+            case NONE -> throw new IllegalArgumentException("no mutation");
+        };
     }
 }

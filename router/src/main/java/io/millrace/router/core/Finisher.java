@@ -1,0 +1,91 @@
+package io.millrace.router.core;
+
+import io.millrace.shared.fold.JournalFold;
+import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.topic.Topic;
+
+/** Closes requests whose journal has ended: stops what still runs, settles the accounts, writes the result. */
+final class Finisher {
+
+    private final Context context;
+    private final Slots slots;
+
+    Finisher(Context context, Slots slots) {
+        this.context = context;
+        this.slots = slots;
+    }
+
+    void finish(Request request, JournalFold journal) {
+        if (!request.ended) {
+            request.ended = true;
+            ended(request, journal);
+        }
+        if (journal.rejected() || !Results.due(request) || request.partition.hasResult(request)) {
+            request.partition.done(request);
+        } else if (!request.resultPending && context.nowMs >= request.retryAtMs) {
+            writeResult(request, journal);
+        }
+    }
+
+    private void writeResult(Request request, JournalFold journal) {
+        request.resultPending = true;
+        byte[] value = Results.of(request, journal).toByteArray();
+        context.outbox.append(Topic.RESULTS, request.partition.number(), request.id, value, new Outbox.Outcome() {
+            @Override
+            public void appended(long offset) {
+                request.partition.done(request);
+            }
+
+            @Override
+            public void failed() {
+                request.resultPending = false;
+                request.retryAtMs = context.nowMs + context.config.timing().retryMs();
+            }
+        });
+    }
+
+    private void ended(Request request, JournalFold journal) {
+        context.queues.remove(request);
+        JournalRecord last = journal.terminalRecord();
+        boolean byWorker = last != null
+                && (last.hasEnd()
+                        || last.hasRefuse()
+                        || (last.hasFail() && !last.getFail().getAid().isEmpty()));
+        for (Binding binding : new Binding[] {request.binding, request.lost}) {
+            if (binding != null) {
+                context.release(binding);
+                if (!byWorker) {
+                    slots.cancel(request, binding, "ended");
+                }
+            }
+        }
+        request.binding = null;
+        request.lost = null;
+        if (!journal.admitted()) {
+            context.outbox.observe(new RouterEvent.Rejected(
+                    request.id,
+                    request.submit.getModel(),
+                    last == null ? 0 : last.getReject().getStatus(),
+                    last == null ? "" : last.getReject().getCode()));
+            return;
+        }
+        int completion = journal.acceptedTotal();
+        long tokens = journal.promptLength() + (long) completion;
+        if (request.charged > 0) {
+            context.shares.charge(request.submit.getTenant(), tokens - (double) request.charged);
+        }
+        if (last != null && last.hasEnd()) {
+            context.stats.ended(request.model(), tokens, completion / Math.max(1, journal.choices()), context.nowMs);
+        }
+        context.outbox.observe(new RouterEvent.Ended(
+                request.id,
+                request.model(),
+                request.submit.getTenant(),
+                Results.status(journal),
+                journal.attempt(),
+                journal.promptLength(),
+                completion,
+                journal.beginMs(),
+                journal.endMs()));
+    }
+}
