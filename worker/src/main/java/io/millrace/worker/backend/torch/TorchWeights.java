@@ -31,6 +31,14 @@ final class TorchWeights {
 
     private TorchWeights() {}
 
+    /** Weights that are there already, by handle. */
+    static TorchWeights of(Map<Integer, Matrix> matrices, Map<Integer, PtNDArray> arrays) {
+        TorchWeights weights = new TorchWeights();
+        weights.matrices.putAll(matrices);
+        weights.arrays.putAll(arrays);
+        return weights;
+    }
+
     Matrix matrix(int handle) {
         return Objects.requireNonNull(matrices.get(handle));
     }
