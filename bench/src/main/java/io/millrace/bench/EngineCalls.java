@@ -64,7 +64,10 @@ final class EngineCalls {
 
         @Override
         public void onTokens(int choice, int start, List<SampledToken> tokens, String text) {
-            at.add(System.nanoTime());
+            // As a client sees it: a token whose character is not whole yet gives no text.
+            if (!text.isEmpty()) {
+                at.add(System.nanoTime());
+            }
         }
 
         @Override
