@@ -6,6 +6,8 @@ import io.millrace.gateway.stream.ApiException;
 import io.millrace.gateway.stream.DocumentFrames;
 import io.millrace.gateway.stream.SseFrames;
 import io.millrace.shared.telemetry.Telemetry;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.function.Function;
 import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.core.io.buffer.DefaultDataBufferFactory;
@@ -22,6 +24,8 @@ final class HttpEndpoints {
 
     /** From this size on, a body is parsed away from the event loop. */
     private static final int LARGE_BYTES = 64 * 1024;
+
+    private static final int PIECE_BYTES_MAX = 16 * 1024;
 
     private static final MediaType EVENTS =
             new MediaType("text", "event-stream", java.nio.charset.StandardCharsets.UTF_8);
@@ -75,9 +79,8 @@ final class HttpEndpoints {
                             .header("X-Accel-Buffering", "no")
                             .header("X-Request-Id", exchange.call().id().text())
                             .build((http, context) -> http.getResponse()
-                                    .writeAndFlushWith(exchange.body()
-                                            .map(HttpEndpoints::buffer)
-                                            .map(Mono::just))));
+                                    .writeAndFlushWith(exchange.writes()
+                                            .map(write -> write.flatMapIterable(HttpEndpoints::pieces)))));
         }
         Exchange<byte[]> exchange = generation.begin(draft, tenant, telemetry, call -> new DocumentFrames());
         return exchange.opening()
@@ -87,6 +90,17 @@ final class HttpEndpoints {
                         .header("X-Request-Id", exchange.call().id().text())
                         .build((http, context) -> http.getResponse()
                                 .writeWith(Flux.from(exchange.body()).map(HttpEndpoints::buffer))));
+    }
+
+    /** The transport takes up to 128 buffers in advance, whatever their size: small ones bound what a slow client holds. */
+    private static List<DataBuffer> pieces(byte[] bytes) {
+        List<DataBuffer> pieces = new ArrayList<>();
+        DataBuffer all = buffer(bytes);
+        while (all.readableByteCount() > PIECE_BYTES_MAX) {
+            pieces.add(all.split(all.readPosition() + PIECE_BYTES_MAX));
+        }
+        pieces.add(all);
+        return pieces;
     }
 
     private static DataBuffer buffer(byte[] bytes) {

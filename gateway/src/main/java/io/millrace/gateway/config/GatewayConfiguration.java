@@ -20,6 +20,7 @@ import org.springframework.boot.context.properties.EnableConfigurationProperties
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.PropertySource;
+import org.springframework.http.client.ReactorResourceFactory;
 import org.springframework.web.reactive.function.server.RouterFunction;
 import org.springframework.web.reactive.function.server.ServerResponse;
 
@@ -33,6 +34,14 @@ import org.springframework.web.reactive.function.server.ServerResponse;
 public class GatewayConfiguration {
 
     private static final String SCOPE = "io.millrace.gateway";
+
+    /** Event loops of this gateway's own: the global ones end for all gateways of a JVM when the first one stops. */
+    @Bean
+    ReactorResourceFactory gatewayReactorResources() {
+        var resources = new ReactorResourceFactory();
+        resources.setUseGlobalResources(false);
+        return resources;
+    }
 
     @Bean
     NodeSettings gatewayNodeSettings(GatewayProperties properties) {

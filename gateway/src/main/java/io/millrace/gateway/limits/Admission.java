@@ -73,24 +73,22 @@ public final class Admission {
             throw new ApiException(GatewayErrors.logUnavailable(age));
         }
         ModelState model = view.model(name);
-        if (model == null) {
-            throw new ApiException(
-                    view.routers() == 0
-                            ? GatewayErrors.noRouter()
-                            : ApiError.of(
-                                    404,
-                                    "model_not_found",
-                                    "model",
-                                    "The model '" + name
-                                            + "' is not served here. GET /v1/models lists those that are."));
+        if (model == null && view.routers() == 0) {
+            throw new ApiException(GatewayErrors.noRouter());
         }
-        if (model.workers() == 0) {
+        if (model == null && !view.known(name)) {
+            throw new ApiException(ApiError.of(
+                    404,
+                    "model_not_found",
+                    "model",
+                    "The model '" + name + "' is not served here. GET /v1/models lists those that are."));
+        }
+        if (model == null || model.workers() == 0) {
             throw new ApiException(ApiError.of(
                             503,
                             "no_worker",
                             null,
-                            "[MR-GW-010] No worker is alive that serves '" + model.name()
-                                    + "'. Try again, or start one.")
+                            "[MR-GW-010] No worker is alive that serves '" + name + "'. Try again, or start one.")
                     .retryAfterMs(5_000));
         }
         return model;

@@ -26,6 +26,8 @@ public final class ClusterView implements LogReader.Listener {
 
     private static final Logger LOG = LoggerFactory.getLogger(ClusterView.class);
 
+    private static final int KNOWN_MAX = 10_000;
+
     private record Seen(MemberBeat beat, long nanos) {}
 
     private record Snapshot(
@@ -35,6 +37,7 @@ public final class ClusterView implements LogReader.Listener {
     private final Clock clock;
     private final Map<String, Seen> members = new HashMap<>();
     private final Map<String, AtomicInteger> spent = new ConcurrentHashMap<>();
+    private final Set<String> known = ConcurrentHashMap.newKeySet();
     private volatile Snapshot now = new Snapshot(Map.of(), Map.of(), Set.of(), 0);
     private volatile long ownNanos;
     private volatile boolean ownSeen;
@@ -97,6 +100,9 @@ public final class ClusterView implements LogReader.Listener {
         }
         models.values().forEach(model -> model.aliases().forEach(alias -> names.put(alias, model.name())));
         models.keySet().forEach(name -> names.put(name, name));
+        if (known.size() < KNOWN_MAX) {
+            known.addAll(names.keySet());
+        }
         now = new Snapshot(models, names, gateways, routers);
     }
 
@@ -105,6 +111,11 @@ public final class ClusterView implements LogReader.Listener {
         Snapshot seen = now;
         String real = seen.names().get(name);
         return real == null ? null : seen.models().get(real);
+    }
+
+    /** Whether a router has named it, now or earlier: then its workers are gone, not its name wrong. */
+    public boolean known(String name) {
+        return known.contains(name);
     }
 
     /** All models, by name. */

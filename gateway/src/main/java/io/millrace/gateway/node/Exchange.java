@@ -113,7 +113,20 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         return opening.asMono().doOnCancel(this::clientGone);
     }
 
-    /** The frames, in order; for one subscriber. Cancelling it is a disconnect. */
+    /**
+     * The frames, in order, each to be subscribed when it is written: what the transport only takes in advance still counts as
+     * the client's lag. For one subscriber; cancelling it is a disconnect.
+     */
+    public Flux<Mono<T>> writes() {
+        return out.asFlux()
+                .map(sent -> Mono.fromSupplier(() -> {
+                    lagBytes.addAndGet(-sent.size());
+                    return sent.frames();
+                }))
+                .doOnCancel(this::clientGone);
+    }
+
+    /** The frames, in order; for one subscriber, instead of {@link #writes}. Cancelling it is a disconnect. */
     public Flux<T> body() {
         return out.asFlux()
                 .map(sent -> {

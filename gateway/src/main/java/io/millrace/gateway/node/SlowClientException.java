@@ -10,7 +10,7 @@ public final class SlowClientException extends MillraceException {
     SlowClientException(long lagBytes) {
         super(
                 "MR-GW-006",
-                "The client is %,d bytes behind and was cut; raise millrace.gateway.lag-bytes-max or read faster."
+                "The client is %,d bytes behind and was cut; raise millrace.gateway.lag-max or read faster."
                         .formatted(lagBytes));
     }
 }

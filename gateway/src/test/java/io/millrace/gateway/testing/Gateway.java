@@ -8,6 +8,13 @@ import io.millrace.shared.log.kafka.TopicAdmin;
 import io.millrace.shared.log.kafka.TopicPlan;
 import io.millrace.shared.proto.ModelCredit;
 import io.millrace.shared.testing.TestBroker;
+import io.opentelemetry.api.OpenTelemetry;
+import io.opentelemetry.sdk.OpenTelemetrySdk;
+import io.opentelemetry.sdk.common.CompletableResultCode;
+import io.opentelemetry.sdk.trace.SdkTracerProvider;
+import io.opentelemetry.sdk.trace.data.SpanData;
+import io.opentelemetry.sdk.trace.export.SimpleSpanProcessor;
+import io.opentelemetry.sdk.trace.export.SpanExporter;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -15,13 +22,16 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.springframework.boot.SpringBootConfiguration;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.boot.builder.SpringApplicationBuilder;
 import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Import;
 import org.springframework.context.support.GenericApplicationContext;
 
@@ -31,7 +41,48 @@ public final class Gateway implements AutoCloseable {
     @SpringBootConfiguration
     @EnableAutoConfiguration
     @Import(GatewayConfiguration.class)
-    static class Application {}
+    static class Application {
+
+        @Bean
+        Spans spans() {
+            return new Spans();
+        }
+
+        @Bean
+        OpenTelemetry openTelemetry(Spans spans) {
+            return OpenTelemetrySdk.builder()
+                    .setTracerProvider(SdkTracerProvider.builder()
+                            .addSpanProcessor(SimpleSpanProcessor.create(spans))
+                            .build())
+                    .build();
+        }
+    }
+
+    /** Keeps spans in memory. */
+    static final class Spans implements SpanExporter {
+
+        private final List<SpanData> ended = new CopyOnWriteArrayList<>();
+
+        List<SpanData> ended() {
+            return ended;
+        }
+
+        @Override
+        public CompletableResultCode export(Collection<SpanData> spans) {
+            ended.addAll(spans);
+            return CompletableResultCode.ofSuccess();
+        }
+
+        @Override
+        public CompletableResultCode flush() {
+            return CompletableResultCode.ofSuccess();
+        }
+
+        @Override
+        public CompletableResultCode shutdown() {
+            return CompletableResultCode.ofSuccess();
+        }
+    }
 
     private final TestBroker broker;
     private final KafkaSettings kafka;
@@ -56,6 +107,11 @@ public final class Gateway implements AutoCloseable {
         var gateway = new Gateway(TestBroker.start(), properties);
         gateway.awaitReady("echo");
         return gateway;
+    }
+
+    /** Another gateway on the same cluster; the caller closes it. */
+    public ConfigurableApplicationContext another(String... properties) {
+        return start(kafka, properties);
     }
 
     private static ConfigurableApplicationContext start(KafkaSettings kafka, String... properties) {
@@ -135,6 +191,11 @@ public final class Gateway implements AutoCloseable {
 
     public HttpClient http() {
         return http;
+    }
+
+    /** Spans that this gateway has ended. */
+    public List<SpanData> spans() {
+        return context.getBean(Spans.class).ended();
     }
 
     @Override
