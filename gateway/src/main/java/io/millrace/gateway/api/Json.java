@@ -147,7 +147,10 @@ final class Json {
     private static String firstLine(JacksonException e) {
         String message = e.getOriginalMessage();
         int end = message.indexOf('\n');
-        return end < 0 ? message : message.substring(0, end);
+        String line = end < 0 ? message : message.substring(0, end);
+        // The parser's own note of where its input came from says nothing to a client.
+        int source = line.indexOf(" (start marker at ");
+        return source < 0 ? line : line.substring(0, source);
     }
 
     private static ApiException bad(String code, String message) {

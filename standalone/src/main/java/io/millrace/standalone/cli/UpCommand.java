@@ -149,7 +149,10 @@ final class UpCommand implements Callable<Integer> {
         parts.put("gateway", List.of("--host", host, "--port", String.valueOf(port)));
         parts.put("router", List.of());
         for (int i = 1; i <= workers; i++) {
-            parts.put("worker-" + i, worker.arguments());
+            List<String> arguments = new ArrayList<>(worker.arguments());
+            // Before the user's own settings, which win.
+            arguments.addAll(List.of("--set", "millrace.worker.threads=" + threadsEach()));
+            parts.put("worker-" + i, arguments);
         }
         for (Map.Entry<String, List<String>> part : parts.entrySet()) {
             List<String> arguments =
@@ -178,6 +181,17 @@ final class UpCommand implements Callable<Integer> {
         String address = children.await(name, CHILD_READY_MS);
         console.ready(name, address + ", process " + children.pid(name));
         return address;
+    }
+
+    /** The processors divided among the worker processes and their models, at least one each. */
+    private int threadsEach() {
+        int models = Math.max(
+                1,
+                worker.properties().keySet().stream()
+                        .filter(name -> name.startsWith("millrace.worker.models["))
+                        .toList()
+                        .size());
+        return Math.max(1, Runtime.getRuntime().availableProcessors() / (workers * models));
     }
 
     private void announce(Console console, int actual) {

@@ -18,7 +18,7 @@ import org.springframework.util.unit.DataSize;
  * @param kvMemory memory of each model's KV cache; 0: chosen by the machine's memory
  * @param maxRunning most sequences in a step; 0: chosen by the engine
  * @param stepTokens most token rows of a step; 0: chosen by the engine
- * @param threads that compute; 0: one per processor
+ * @param threads that compute, of each model of each worker; 0: the processors divided among them
  * @param mockStep what a step of the mock engine takes
  * @param id name of the worker; empty: {@code worker-} and random digits. With several workers a number is added
  * @param slot partition of assignments that it reads; -1: one that no live worker reads
@@ -46,6 +46,12 @@ public record WorkerProperties(
         @DefaultValue("200ms") Duration beatInterval,
         @DefaultValue("15s") Duration lease,
         @DefaultValue("5s") Duration drainGrace) {
+
+    /** Threads of one model of one worker: the processors are divided among all that compute in this process, at least one each. */
+    public int threadsEach() {
+        int share = Runtime.getRuntime().availableProcessors() / (Math.max(1, count) * Math.max(1, models.size()));
+        return threads > 0 ? threads : Math.max(1, share);
+    }
 
     /** How the worker of that number (from 0) takes part in the cluster. */
     public WorkerConfig node(int number) {

@@ -22,7 +22,7 @@ final class HostedModelOpener implements ModelOpener {
                 properties.kvMemory().toBytes(),
                 properties.maxRunning(),
                 properties.stepTokens(),
-                properties.threads(),
+                properties.threadsEach(),
                 properties.mockStep().toNanos());
         List<ServedModel> models = new ArrayList<>();
         Runnable close = () -> models.forEach(ServedModel::close);

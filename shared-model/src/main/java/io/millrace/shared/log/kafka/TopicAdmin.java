@@ -4,7 +4,9 @@ import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.topic.Topic;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumSet;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -14,9 +16,11 @@ import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
 import org.apache.kafka.common.errors.AuthenticationException;
@@ -143,6 +147,22 @@ public final class TopicAdmin {
             }
             checkPartitions(there);
             checkSettings();
+            awaitLeaders(there);
+        }
+
+        /**
+         * Every partition answers from its leader. Without it, a producer whose first batch meets a partition that has no leader
+         * yet can see a later batch of its pipeline accepted before that one, which then is out of sequence for ever.
+         */
+        private void awaitLeaders(Map<Topic, TopicDescription> there) throws ExecutionException, InterruptedException {
+            Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+            for (TopicDescription description : there.values()) {
+                description
+                        .partitions()
+                        .forEach(each -> ends.put(
+                                new TopicPartition(description.name(), each.partition()), OffsetSpec.latest()));
+            }
+            admin.listOffsets(ends).all().get();
         }
 
         Map<Topic, TopicDescription> describe() throws ExecutionException, InterruptedException {
@@ -218,9 +238,8 @@ public final class TopicAdmin {
         }
 
         private void checkSettings() throws ExecutionException, InterruptedException {
-            Map<ConfigResource, Config> configs = admin.describeConfigs(java.util.Arrays.stream(Topic.values())
-                            .map(this::resource)
-                            .toList())
+            Map<ConfigResource, Config> configs = admin.describeConfigs(
+                            Arrays.stream(Topic.values()).map(this::resource).toList())
                     .all()
                     .get();
             for (Topic topic : Topic.values()) {
