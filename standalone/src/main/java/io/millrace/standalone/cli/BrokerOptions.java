@@ -2,9 +2,7 @@ package io.millrace.standalone.cli;
 
 import io.millrace.standalone.config.AllProperties;
 import io.millrace.standalone.config.BrokerProperties;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.springframework.boot.context.properties.bind.Binder;
@@ -42,24 +40,9 @@ final class BrokerOptions {
         return Binder.get(environment).bindOrCreate("millrace.broker", BrokerProperties.class);
     }
 
-    /** The same as arguments for a child. */
-    List<String> arguments() {
-        List<String> arguments = new ArrayList<>();
-        add(arguments, "--kafka-port", port);
-        add(arguments, "--kafka-host", host);
-        add(arguments, "--advertised-host", advertised);
-        return arguments;
-    }
-
     private static void put(Map<String, Object> flags, String name, @Nullable Object value) {
         if (value != null) {
             flags.put(name, value);
-        }
-    }
-
-    private static void add(List<String> arguments, String flag, @Nullable Object value) {
-        if (value != null) {
-            arguments.addAll(List.of(flag, value.toString()));
         }
     }
 }

@@ -140,8 +140,8 @@ final class UpCommand implements Callable<Integer> {
         if (bootstrap == null) {
             List<String> arguments = new ArrayList<>(List.of("broker"));
             BrokerProperties fixed = fixPort(broker.properties(common.properties()));
-            arguments.addAll(broker.arguments());
-            arguments.addAll(List.of("--kafka-port", String.valueOf(fixed.port())));
+            arguments.addAll(List.of("--kafka-port", String.valueOf(fixed.port()), "--kafka-host", fixed.host()));
+            arguments.addAll(List.of("--advertised-host", fixed.advertisedHost()));
             arguments.addAll(common.arguments());
             bootstrap = child(children, console, "broker", arguments, true);
         }

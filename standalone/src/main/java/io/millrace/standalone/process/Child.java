@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
+import java.util.function.IntPredicate;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -30,17 +31,24 @@ final class Child implements AutoCloseable {
     private final List<String> command;
     private final Path log;
     private final BiConsumer<String, String> onLine;
+    private final IntPredicate onEnd;
     private final Thread thread;
 
     private volatile boolean closing;
     private volatile @Nullable Process process;
 
-    /** Starts it; the listener hears (name, line) on the child's thread. */
-    Child(String name, List<String> command, Path log, BiConsumer<String, String> onLine) {
+    /**
+     * Starts it.
+     *
+     * @param onLine hears (name, line) on the child's thread
+     * @param onEnd hears the exit status, and says whether it is to start again
+     */
+    Child(String name, List<String> command, Path log, BiConsumer<String, String> onLine, IntPredicate onEnd) {
         this.name = name;
         this.command = command;
         this.log = log;
         this.onLine = onLine;
+        this.onEnd = onEnd;
         this.thread = Thread.ofVirtual().name("child-" + name).start(this::keepAlive);
     }
 
@@ -54,7 +62,7 @@ final class Child implements AutoCloseable {
         while (!closing) {
             long began = System.nanoTime();
             int status = runOnce();
-            if (closing) {
+            if (closing || !onEnd.test(status)) {
                 return;
             }
             long lived = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began);

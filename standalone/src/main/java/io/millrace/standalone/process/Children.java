@@ -3,6 +3,7 @@ package io.millrace.standalone.process;
 import io.millrace.shared.error.MillraceException;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -28,6 +29,7 @@ public final class Children implements AutoCloseable {
     private final BiConsumer<String, String> progress;
     private final Map<String, Child> children = new LinkedHashMap<>();
     private final Map<String, String> ready = new ConcurrentHashMap<>();
+    private final Map<String, String> failed = new ConcurrentHashMap<>();
 
     /**
      * No children yet.
@@ -61,7 +63,28 @@ public final class Children implements AutoCloseable {
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), mainClass));
         command.addAll(arguments);
         command.add(CHILD_FLAG);
-        children.put(name, new Child(name, command, logs.resolve(name + ".log"), this::onLine));
+        children.put(name, new Child(name, command, logs.resolve(name + ".log"), this::onLine, status -> onEnd(name, status)));
+    }
+
+    /** One that ends with a coded error or wrong usage before it was ever ready would do so again. */
+    private boolean onEnd(String name, int status) {
+        synchronized (ready) {
+            if (ready.containsKey(name) || (status != 1 && status != 2)) {
+                return true;
+            }
+            failed.put(name, lastLine(logs.resolve(name + ".log")));
+            ready.notifyAll();
+            return false;
+        }
+    }
+
+    private static String lastLine(Path file) {
+        try {
+            List<String> lines = Files.readAllLines(file, StandardCharsets.UTF_8);
+            return lines.stream().filter(l -> l.startsWith("[MR-")).reduce((a, b) -> b).orElse("");
+        } catch (IOException e) {
+            return "";
+        }
     }
 
     private void onLine(String name, String line) {
@@ -81,6 +104,13 @@ public final class Children implements AutoCloseable {
         synchronized (ready) {
             String address = ready.get(name);
             while (address == null) {
+                String why = failed.get(name);
+                if (why != null) {
+                    throw new MillraceException(
+                            "MR-PROC-002",
+                            name + " did not start" + (why.isEmpty() ? "" : ": " + why) + " (its log: "
+                                    + logs.resolve(name + ".log") + ")");
+                }
                 long left = TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime());
                 if (left <= 0) {
                     throw new TimeoutException(

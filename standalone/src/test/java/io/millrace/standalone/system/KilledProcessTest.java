@@ -143,6 +143,30 @@ class KilledProcessTest {
         }
     }
 
+    @Test
+    void processesAreStartedAgainAndEndWithTheirParentEvenWhenThatIsKilled() throws Exception {
+        int port = Processes.freePort();
+        try (Processes processes = new Processes(dir)) {
+            Process parent = processes.start(
+                    "parent", "up", "--processes", "--workers", "2", "--model", "mock:alpha", "--kafka-port", "0", "--port",
+                    String.valueOf(port), "--data-dir", dir.resolve("data").toString(),
+                    "--set", "millrace.kafka.partitions=4", "--set", "millrace.kafka.slots=4");
+            processes.awaitOutput("parent", "Ready at");
+            List<ProcessHandle> children = parent.children().toList();
+            assertThat(children).as("broker, gateway, router, two workers").hasSize(5);
+
+            children.getLast().destroyForcibly();
+            await(() -> !children.getLast().isAlive() && parent.children().count() == 5);
+            OpenAIClient client = client(port);
+            assertThat(stream(client, 0, ConcurrentHashMap.newKeySet())).isNotBlank();
+            client.close();
+
+            List<ProcessHandle> last = parent.children().toList();
+            Processes.kill(parent);
+            await(() -> last.stream().noneMatch(ProcessHandle::isAlive));
+        }
+    }
+
     /** Reads requests and journals from the beginning, and waits until every request accepted has ended with all its tokens. */
     private static void assertEverythingEnds(String bootstrap) throws InterruptedException {
         Set<String> accepted = new ConcurrentSkipListSet<>();
