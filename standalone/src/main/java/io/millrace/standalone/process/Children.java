@@ -63,7 +63,9 @@ public final class Children implements AutoCloseable {
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), mainClass));
         command.addAll(arguments);
         command.add(CHILD_FLAG);
-        children.put(name, new Child(name, command, logs.resolve(name + ".log"), this::onLine, status -> onEnd(name, status)));
+        children.put(
+                name,
+                new Child(name, command, logs.resolve(name + ".log"), this::onLine, status -> onEnd(name, status)));
     }
 
     /** One that ends with a coded error or wrong usage before it was ever ready would do so again. */
@@ -81,7 +83,10 @@ public final class Children implements AutoCloseable {
     private static String lastLine(Path file) {
         try {
             List<String> lines = Files.readAllLines(file, StandardCharsets.UTF_8);
-            return lines.stream().filter(l -> l.startsWith("[MR-")).reduce((a, b) -> b).orElse("");
+            return lines.stream()
+                    .filter(l -> l.startsWith("[MR-"))
+                    .reduce((a, b) -> b)
+                    .orElse("");
         } catch (IOException e) {
             return "";
         }
