@@ -1,5 +1,6 @@
 package io.millrace.gateway.api;
 
+import io.millrace.gateway.node.GatewayErrors;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
 import java.nio.charset.StandardCharsets;
@@ -53,11 +54,7 @@ public final class ErrorAnswers implements WebExceptionHandler {
                         exchange.getRequest().getMethod(),
                         exchange.getRequest().getPath(),
                         failure);
-                yield ApiError.of(
-                        500,
-                        "internal_error",
-                        null,
-                        "[MR-GW-099] The gateway failed on this request; its log says why.");
+                yield GatewayErrors.internal();
             }
         };
     }

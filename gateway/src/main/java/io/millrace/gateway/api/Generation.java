@@ -49,13 +49,18 @@ final class Generation {
             CallFactory.check(draft, model);
             return admission.admit(tenant, model, draft.prompts().size(), CallFactory.estimate(draft));
         });
-        int partition = node.nextPartition();
-        if (partition < 0) {
+        try {
+            int partition = node.nextPartition();
+            if (partition < 0) {
+                throw new ApiException(GatewayErrors.logUnavailable(0));
+            }
+            Call call = calls.create(draft, tenant, admitted.model(), partition, telemetry.sending());
+            telemetry.began(call, admitted::settle);
+            return dispatcher.begin(call, frames.apply(call), telemetry);
+        } catch (RuntimeException e) {
+            // Whatever it was: the tenant's share of concurrent calls is given back.
             admitted.settle(0);
-            throw new ApiException(GatewayErrors.logUnavailable(0));
+            throw e;
         }
-        Call call = calls.create(draft, tenant, admitted.model(), partition, telemetry.sending());
-        telemetry.began(call, admitted::settle);
-        return dispatcher.begin(call, frames.apply(call), telemetry);
     }
 }

@@ -13,11 +13,13 @@ import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.core.io.buffer.DefaultDataBufferFactory;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.MediaType;
+import org.springframework.http.server.reactive.ServerHttpRequestDecorator;
 import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.reactive.function.server.ServerResponse;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Schedulers;
+import reactor.netty.http.server.HttpServerRequest;
 
 /** The generating endpoints over HTTP: a document, or server-sent events. Thread-safe. */
 final class HttpEndpoints {
@@ -58,19 +60,20 @@ final class HttpEndpoints {
                                     .publishOn(
                                             bytes.length < LARGE_BYTES ? Schedulers.immediate() : Schedulers.parallel())
                                     .map(body -> read.apply(json.object(body))))
-                            .flatMap(draft -> answer(draft, tenant, telemetry));
+                            .flatMap(draft -> answer(request, draft, tenant, telemetry));
                 })
                 .doOnError(error -> telemetry.refused(error instanceof ApiException api ? api.error() : null))
                 .doOnCancel(() -> telemetry.refused(null));
     }
 
-    private Mono<ServerResponse> answer(Draft draft, String tenant, CallTelemetry telemetry) {
+    private Mono<ServerResponse> answer(ServerRequest request, Draft draft, String tenant, CallTelemetry telemetry) {
         if (draft.stream()) {
             Exchange<byte[]> exchange = generation.begin(
                     draft,
                     tenant,
                     telemetry,
                     call -> new SseFrames(sseIds ? call.id().text() : null));
+            exchange.cut().subscribe(nothing -> {}, error -> {}, () -> closeConnection(request));
             return exchange.opening()
                     .publishOn(Schedulers.parallel())
                     .flatMap(opened -> ServerResponse.ok()
@@ -90,6 +93,13 @@ final class HttpEndpoints {
                         .header("X-Request-Id", exchange.call().id().text())
                         .build((http, context) -> http.getResponse()
                                 .writeWith(Flux.from(exchange.body()).map(HttpEndpoints::buffer))));
+    }
+
+    /** Ends the connection with whatever is still to be written: what waits for a client that does not read is freed. */
+    private static void closeConnection(ServerRequest request) {
+        HttpServerRequest netty =
+                ServerHttpRequestDecorator.getNativeRequest(request.exchange().getRequest());
+        netty.withConnection(connection -> connection.channel().close());
     }
 
     /** The transport takes up to 128 buffers in advance, whatever their size: small ones bound what a slow client holds. */

@@ -1,6 +1,7 @@
 package io.millrace.gateway.api;
 
 import io.millrace.gateway.node.Exchange;
+import io.millrace.gateway.node.GatewayErrors;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
 import io.millrace.gateway.stream.JsonText;
@@ -110,8 +111,7 @@ final class ResponsesSocket implements WebSocketHandler {
 
     private static ApiError internal(Throwable failure) {
         LOG.error("a response over WebSocket failed", failure);
-        return ApiError.of(
-                500, "internal_error", null, "[MR-GW-099] The gateway failed on this request; its log says why.");
+        return GatewayErrors.internal();
     }
 
     static String event(ApiError error) {

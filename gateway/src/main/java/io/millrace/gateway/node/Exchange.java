@@ -68,6 +68,7 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     private final Sinks.Many<Sent<T>> out = Sinks.many()
             .unicast()
             .onBackpressureBuffer(Queues.<Sent<T>>unbounded().get());
+    private final Sinks.Empty<Void> cut = Sinks.empty();
     private final AtomicLong lagBytes = new AtomicLong();
     private State state = State.WAITING;
     private boolean acknowledged;
@@ -134,6 +135,14 @@ public final class Exchange<T> implements JournalHub.Subscriber {
                     return sent.frames();
                 })
                 .doOnCancel(this::clientGone);
+    }
+
+    /**
+     * Completes when the client was too slow: its connection is to be closed at once. The error in {@link #writes} says the same, but
+     * only after all that waits before it, which a client that has stopped reading never takes.
+     */
+    public Mono<Void> cut() {
+        return cut.asMono();
     }
 
     /** The client's connection has ended. */
@@ -241,7 +250,7 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         if (size > 0) {
             if (lagBytes.addAndGet(size) > settings.lagBytesMax()
                     && call.shape().getStream()) {
-                cut();
+                cutOff();
                 return;
             }
             lastSentNanos = clock.nanos();
@@ -254,13 +263,14 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     }
 
     /** The client reads too slowly: ends the connection, not the request; it may come back for the rest. */
-    private void cut() {
+    private void cutOff() {
         if (state == State.OPEN) {
             leave();
             observer.ended(Outcome.DETACHED, renderer.progress(), null);
         }
         close();
         out.tryEmitError(new SlowClientException(lagBytes.get()));
+        cut.tryEmitEmpty();
     }
 
     @Override
@@ -299,6 +309,20 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         if (partition == call.partition()) {
             fail(GatewayErrors.journalLost());
         }
+    }
+
+    /** Ends the connection without another event: after a record that could not be rendered, the rest would have a gap. */
+    @Override
+    public void onFault() {
+        if (state == State.CLOSED) {
+            return;
+        }
+        ApiError error = GatewayErrors.internal();
+        leave();
+        close();
+        opening.tryEmitError(new ApiException(error));
+        out.tryEmitError(new ApiException(error));
+        observer.ended(Outcome.ERROR, renderer.progress(), error);
     }
 
     /** The reader's thread has stopped, so that this one may take its place. */

@@ -44,6 +44,11 @@ public final class GatewayErrors {
                 "[MR-GW-004] The log dropped records of this answer before they were read; raise its retention.");
     }
 
+    public static ApiError internal() {
+        return ApiError.of(
+                500, "internal_error", null, "[MR-GW-099] The gateway failed on this request; its log says why.");
+    }
+
     static ApiError shuttingDown() {
         return ApiError.of(503, "shutting_down", null, "[MR-GW-005] This gateway is stopping; try again.")
                 .retryAfterMs(1_000);

@@ -13,7 +13,10 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The one reader of journals of this gateway: reads each partition that somebody needs once, and hands each record to the
@@ -37,14 +40,21 @@ public final class JournalHub implements AutoCloseable {
         /** Records of the partition were lost to retention before they were read. */
         void onLost(int partition);
 
+        /** It threw: what it has sent may lack something, so nothing more may follow. Must not throw. */
+        void onFault();
+
         /** The hub closes: nothing comes any more. */
         void onClosed();
     }
 
+    private static final Logger LOG = LoggerFactory.getLogger(JournalHub.class);
     private static final long TICK_NANOS = 20_000_000;
 
     private static final class Partition {
         final CompletableFuture<Void> ready = new CompletableFuture<>();
+        /** The reader has begun with it: before, what it reports is of an earlier use of the partition. Reader's thread only. */
+        boolean assigned;
+
         int users;
         boolean own;
     }
@@ -99,8 +109,10 @@ public final class JournalHub implements AutoCloseable {
 
     private Partition assigned(int partition) {
         return partitions.computeIfAbsent(partition, number -> {
+            Partition state = new Partition();
             reader.assign(Topic.RESPONSES, number, LogReader.END);
-            return new Partition();
+            execute(() -> state.assigned = true);
+            return state;
         });
     }
 
@@ -149,8 +161,8 @@ public final class JournalHub implements AutoCloseable {
         public void onRecord(LogRecord record) {
             Subscriber subscriber = subscribers.get(record.key());
             if (subscriber != null) {
-                subscriber.onRecord(record.key(), record);
                 dirty.add(subscriber);
+                guard(subscriber, each -> each.onRecord(record.key(), record));
             }
         }
 
@@ -160,7 +172,7 @@ public final class JournalHub implements AutoCloseable {
             synchronized (partitions) {
                 state = partitions.get(partition);
             }
-            if (state != null && !state.ready.isDone()) {
+            if (state != null && state.assigned && !state.ready.isDone()) {
                 state.ready.complete(null);
             }
         }
@@ -168,21 +180,31 @@ public final class JournalHub implements AutoCloseable {
         @Override
         public void onTruncated(Topic topic, int partition, long wantedOffset, long restartOffset) {
             for (Subscriber each : Set.copyOf(subscribers.values())) {
-                each.onLost(partition);
+                guard(each, subscriber -> subscriber.onLost(partition));
+            }
+        }
+
+        /** One subscriber's fault is its own: it hears of it and ends, the others go on. */
+        private static void guard(Subscriber subscriber, Consumer<Subscriber> call) {
+            try {
+                call.accept(subscriber);
+            } catch (RuntimeException e) {
+                LOG.error("a call failed on a record of its journal", e);
+                subscriber.onFault();
             }
         }
 
         @Override
         public void onTick() {
             for (Subscriber each : dirty) {
-                each.onFlush();
+                guard(each, Subscriber::onFlush);
             }
             dirty.clear();
             long now = System.nanoTime();
             if (now - lastTickNanos >= TICK_NANOS) {
                 lastTickNanos = now;
                 for (Subscriber each : new ArrayList<>(subscribers.values())) {
-                    each.onTick(now);
+                    guard(each, subscriber -> subscriber.onTick(now));
                 }
             }
         }

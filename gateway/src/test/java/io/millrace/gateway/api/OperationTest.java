@@ -150,9 +150,26 @@ class OperationTest {
                     .getId();
             gateway.cluster().await(request -> request.getId().equals(id) && request.hasDetach());
             assertThat(gateway.post("/v1/completions", ECHO).statusCode()).isEqualTo(200);
+            assertThat(isClosedByServer(slow))
+                    .as("closed although nothing is read")
+                    .isTrue();
             long read = drain(slow.getInputStream());
             assertThat(read).isLessThan(400L * 64 * 1024);
         }
+    }
+
+    /** Whether the server closes the connection within 10 s: then it answers what we write with a reset. */
+    private static boolean isClosedByServer(Socket socket) throws InterruptedException {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
+        while (System.nanoTime() < deadline) {
+            try {
+                socket.getOutputStream().write('x');
+            } catch (java.io.IOException reset) {
+                return true;
+            }
+            TimeUnit.MILLISECONDS.sleep(20);
+        }
+        return false;
     }
 
     private static long drain(InputStream in) {

@@ -214,7 +214,8 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
                 case Preparation.Refused refusal -> execution.refuse(refusal);
                 case Preparation.Ready ready -> run(execution, submit, ready.request());
             }
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | StackOverflowError e) {
+            // Deeply nested input overflows the stack of whatever walks it: that is this request's fault alone.
             LOG.error("{} could not be prepared", execution.describe(), e);
             execution.refuse(new Preparation.Refused(500, "internal_error", "the request could not be prepared", ""));
         }

@@ -31,7 +31,7 @@ import org.springframework.kafka.core.DefaultKafkaConsumerFactory;
  * One consumer, one thread, any set of partitions by {@code assign}: no group, no commits.
  *
  * <p>{@link LogReader#END} is found a moment after {@link #assign} returns: whoever must not miss a record waits for the
- * partition's first {@code onCaughtUp}. An exception of the listener is logged and the next record delivered.
+ * partition's first {@code onCaughtUp}. An exception or error of the listener is logged and the next record delivered.
  */
 final class KafkaLogReader implements LogReader {
 
@@ -321,6 +321,7 @@ final class KafkaLogReader implements LogReader {
         }
     }
 
+    @SuppressWarnings("CatchingUnchecked")
     private void guard(Runnable call) {
         if (closed) {
             return;
@@ -329,7 +330,8 @@ final class KafkaLogReader implements LogReader {
             call.run();
         } catch (WakeupException | InterruptException e) {
             throw e;
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
+            // An error that ended this thread would leave everybody who waits for it waiting for ever.
             LOG.error("reader {}: its listener failed; going on with the next record", name, e);
         }
     }
