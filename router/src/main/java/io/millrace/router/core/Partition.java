@@ -13,6 +13,7 @@ import io.millrace.shared.proto.Result;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.topic.Topic;
 import java.util.Collection;
+import java.util.List;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -142,9 +143,11 @@ final class Partition {
         }
         phase = Phase.ACTIVE;
         for (Request request : open.values()) {
-            request.gateways.removeIf(
-                    gateway -> context.members.known(gateway) && !context.members.gatewayLive(gateway));
-            detachIfAlone(request, context.nowMs);
+            for (String gateway : List.copyOf(request.gateways)) {
+                if (context.members.known(gateway) && !context.members.gatewayLive(gateway)) {
+                    lose(request, gateway, context.members.gatewaySilent(gateway));
+                }
+            }
             request.lastSentAttempt = request.journal == null ? 0 : request.journal.attempt();
             context.touch(request);
         }
@@ -191,6 +194,7 @@ final class Partition {
             }
             case DETACH -> {
                 request.gateways.remove(parsed.getDetach().getGateway());
+                request.silentGateways.remove(parsed.getDetach().getGateway());
                 detachIfAlone(request, Math.min(context.nowMs, record.timestampMs()));
             }
             case ATTACH -> {
@@ -222,10 +226,40 @@ final class Partition {
     /** The gateway's clients are gone, of requests submitted up to then. */
     void gatewayGone(String gateway, long beforeMs) {
         for (Request request : open.values()) {
-            if (request.submittedMs <= beforeMs && request.gateways.remove(gateway)) {
-                detachIfAlone(request, context.nowMs);
+            if (request.submittedMs <= beforeMs) {
+                lose(request, gateway, false);
+            }
+        }
+    }
+
+    /** The gateway is silent: its clients are gone unless it is heard again. */
+    void gatewaySilent(String gateway) {
+        for (Request request : open.values()) {
+            lose(request, gateway, true);
+        }
+    }
+
+    /** The suspicion was wrong: its clients read on. */
+    void gatewayBack(String gateway) {
+        for (Request request : open.values()) {
+            if (request.silentGateways.remove(gateway)) {
+                request.gateways.add(gateway);
+                request.detachedMs = -1;
                 context.touch(request);
             }
+        }
+    }
+
+    private void lose(Request request, String gateway, boolean mayReturn) {
+        boolean read = request.gateways.remove(gateway);
+        if (!mayReturn) {
+            request.silentGateways.remove(gateway);
+        } else if (read) {
+            request.silentGateways.add(gateway);
+        }
+        if (read) {
+            detachIfAlone(request, context.nowMs);
+            context.touch(request);
         }
     }
 

@@ -46,6 +46,8 @@ final class Request {
     int lastSentAttempt;
 
     final Set<String> gateways = new HashSet<>();
+    /** Those that fell silent while they read it: one that is heard again has its clients still. */
+    final Set<String> silentGateways = new HashSet<>();
     /** Since when no gateway reads it; -1 while one does. */
     long detachedMs = -1;
 

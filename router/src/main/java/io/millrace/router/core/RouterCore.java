@@ -110,14 +110,15 @@ public final class RouterCore {
     }
 
     private void member(MemberBeat beat, long timestampMs) {
+        boolean back = context.members.isReturn(beat);
         Members.GatewayGone gone = context.members.apply(beat, timestampMs);
-        if (gone != null) {
-            gatewayGone(gone.node(), gone.connectionsBeforeMs());
+        for (Partition partition : partitions.values()) {
+            if (gone != null) {
+                partition.gatewayGone(gone.node(), gone.connectionsBeforeMs());
+            } else if (back) {
+                partition.gatewayBack(beat.getNode());
+            }
         }
-    }
-
-    private void gatewayGone(String node, long beforeMs) {
-        partitions.values().forEach(partition -> partition.gatewayGone(node, beforeMs));
     }
 
     private void worker(WorkerBeat beat, LogRecord record) {
@@ -216,7 +217,10 @@ public final class RouterCore {
             context.outbox.observe(new RouterEvent.NodeSuspected(
                     member.beat().getNode(), gateway ? "gateway" : "router", true, context.nowMs));
             if (gateway) {
-                gatewayGone(member.beat().getNode(), Long.MAX_VALUE);
+                partitions
+                        .values()
+                        .forEach(partition ->
+                                partition.gatewaySilent(member.beat().getNode()));
             }
         }
         for (Worker gone : context.workers.forgetSilentFor(FORGET_AFTER_MS)) {

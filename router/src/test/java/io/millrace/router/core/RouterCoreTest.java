@@ -314,6 +314,30 @@ class RouterCoreTest {
     }
 
     @Test
+    void aGatewayThatWasOnlySilentForAWhileKeepsItsRequests() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config().with(Rig.config().timing().withDetachGraceMs(5_000)), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        MemberBeat.Builder beat = MemberBeat.newBuilder().setNode("g").setIncarnation(3);
+        rig.member(beat);
+        worker.lists(rig.submit("a", rig.submit().setGateway("g")), ByteString.EMPTY, true);
+        worker.lists(rig.submit("b", rig.submit().setGateway("g")), ByteString.EMPTY, true);
+        rig.advance(2_000);
+        rig.request("b", detach("g"));
+        for (int i = 0; i < 40; i++) {
+            rig.member(beat);
+            rig.advance(200);
+        }
+        assertThat(rig.journal(RecordCase.CANCEL))
+                .as("b, whose client has left, not a")
+                .extracting(JournalRecord::getId)
+                .containsExactly("b");
+        rig.advance(7_000);
+        assertThat(rig.journal(RecordCase.CANCEL))
+                .extracting(JournalRecord::getId)
+                .containsExactly("b", "a");
+    }
+
+    @Test
     void aRequestThatEndsItsWorkersRunsAloneThenFailsAsADeadLetter() throws Exception {
         Rig rig = Rig.withWorkers(Rig.config(), 1);
         Rig.FakeWorker worker = rig.workers.getFirst();

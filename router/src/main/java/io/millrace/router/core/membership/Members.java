@@ -103,6 +103,22 @@ public final class Members {
         return silent;
     }
 
+    /** Whether the beat is of a gateway that was taken for gone because it was silent, and is there after all, the same process. */
+    public boolean isReturn(MemberBeat beat) {
+        Member member = members.get(beat.getNode());
+        return member != null
+                && member.suspected
+                && beat.getRole() == MemberBeat.Role.GATEWAY
+                && !beat.getLeaving()
+                && member.beat.getIncarnation() == beat.getIncarnation();
+    }
+
+    /** Whether a gateway of that name is silent, so that it may come back. */
+    public boolean gatewaySilent(String name) {
+        Member member = members.get(name);
+        return member != null && member.suspected && !member.beat.getLeaving();
+    }
+
     /** Whether a gateway of that name is there now. */
     public boolean gatewayLive(String name) {
         Member member = members.get(name);
