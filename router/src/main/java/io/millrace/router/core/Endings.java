@@ -5,10 +5,12 @@ import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.Cancel;
 import io.millrace.shared.proto.Fail;
 import io.millrace.shared.proto.JournalRecord;
-import io.millrace.shared.topic.Topic;
 
 /** Writes the ends that are the router's to write: CANCEL and FAIL, each a fence that is repeated until one is accepted. */
 final class Endings {
+
+    /** Code of the FAIL of a request that ended its workers. */
+    static final String POISON = "poison";
 
     private final Context context;
     private final JournalWriter writer;
@@ -45,8 +47,7 @@ final class Endings {
         Blame blame = request.totalBlame();
         RouterCoreConfig.PoisonLimits limits = context.config.poison();
         if (request.binding == null && blame.poison(limits.soloCrashesMax(), limits.crashesMax())) {
-            deadLetter(request, blame);
-            fail(request, journal, 500, "poison", "The request ended %d workers.".formatted(blame.crashes()));
+            fail(request, journal, 500, POISON, "The request ended %d workers.".formatted(blame.crashes()));
             return true;
         }
         if (request.binding == null && modelGone(request)) {
@@ -87,16 +88,5 @@ final class Endings {
         }
         request.lastSentAttempt = request.lastSentAttempt + 1;
         return request.lastSentAttempt;
-    }
-
-    private void deadLetter(Request request, Blame blame) {
-        if (request.deadLettered) {
-            return;
-        }
-        request.deadLettered = true;
-        byte[] value =
-                Results.deadLetter(request, blame, request.cause, context.nowMs).toByteArray();
-        context.outbox.append(Topic.DEAD_LETTERS, 0, request.id, value, Outbox.Outcome.NONE);
-        context.outbox.observe(new RouterEvent.DeadLettered(request.id, request.model(), request.cause));
     }
 }

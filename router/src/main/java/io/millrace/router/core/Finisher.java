@@ -44,6 +44,20 @@ final class Finisher {
         });
     }
 
+    /**
+     * A poisonous request leaves a dead letter once its FAIL stands, so one whose worker was quicker leaves none. A new owner
+     * writes it again when it cannot know that it is written: readers see it at least once.
+     */
+    private void deadLetter(Request request) {
+        if (request.partition.hasResult(request)) {
+            return;
+        }
+        byte[] value = Results.deadLetter(request, request.totalBlame(), request.cause, context.nowMs)
+                .toByteArray();
+        context.outbox.append(Topic.DEAD_LETTERS, 0, request.id, value, Outbox.Outcome.NONE);
+        context.outbox.observe(new RouterEvent.DeadLettered(request.id, request.model(), request.cause));
+    }
+
     private void ended(Request request, JournalFold journal) {
         context.queues.remove(request);
         JournalRecord last = journal.terminalRecord();
@@ -61,6 +75,12 @@ final class Finisher {
         }
         request.binding = null;
         request.lost = null;
+        if (last != null
+                && last.hasFail()
+                && last.getFail().getAid().isEmpty()
+                && last.getFail().getCode().equals(Endings.POISON)) {
+            deadLetter(request);
+        }
         if (!journal.admitted()) {
             context.outbox.observe(new RouterEvent.Rejected(
                     request.id,

@@ -5,6 +5,7 @@ import io.millrace.router.core.membership.Worker;
 import io.millrace.router.core.queue.ModelQueue;
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.Claim;
+import java.util.List;
 
 /**
  * Takes a request one step further, whatever has changed: {@link #advance} looks at the fold, at the worker, at the clock,
@@ -43,7 +44,11 @@ final class Lifecycle {
             finisher.finish(request, journal);
             return;
         }
-        if (request.pending != null || context.nowMs < request.retryAtMs || endings.endIfDue(request, journal)) {
+        if (request.pending != null) {
+            return;
+        }
+        forgive(request, journal);
+        if (context.nowMs < request.retryAtMs || endings.endIfDue(request, journal)) {
             return;
         }
         Binding binding = request.binding;
@@ -86,6 +91,10 @@ final class Lifecycle {
         request.binding = binding;
         request.lost = null;
         request.blame = Blame.NONE;
+        request.forgiven = Blame.NONE;
+        if (!request.ownAids.contains(claim.getAid())) {
+            request.suspicions.clear();
+        }
         request.cause = "";
         JournalFold journal = request.journal;
         if (journal != null && claim.getFence() && !binding.sent && request.ownAids.contains(claim.getAid())) {
@@ -204,9 +213,35 @@ final class Lifecycle {
                 request.id, request.model(), request.submit.getTenant(), request.cause, context.nowMs));
     }
 
+    /** Takes back what a silence was counted for, once that very process is heard again: it did not die. */
+    private void forgive(Request request, JournalFold journal) {
+        for (Request.Suspicion each : List.copyOf(request.suspicions)) {
+            Worker worker = context.workers.find(each.worker());
+            if (worker == null
+                    || worker.incarnation() != each.incarnation()
+                    || worker.lastMs() <= each.lastMs()
+                    || !context.workers.live(worker)) {
+                continue;
+            }
+            request.suspicions.remove(each);
+            Blame one = Blame.NONE.crash(each.solo());
+            if (each.attempt() == journal.attempt()) {
+                request.blame = request.blame.minus(one);
+            } else {
+                request.forgiven = request.forgiven.plus(one);
+            }
+        }
+    }
+
     private void drop(Request request, JournalFold journal, Binding binding, Supervisor.Loss loss) {
         if (loss.crash() && (binding.listed ? binding.early : journal.attemptTokens() < Supervisor.EARLY_TOKENS)) {
             request.blame = request.blame.crash(binding.solo);
+            if (loss.cause().equals(Supervisor.WORKER_LOST)) {
+                Worker worker = context.workers.find(binding.worker);
+                long lastMs = worker == null || worker.incarnation() != binding.incarnation ? -1 : worker.lastMs();
+                request.suspicions.add(new Request.Suspicion(
+                        binding.worker, binding.incarnation, binding.solo, journal.attempt(), lastMs));
+            }
         }
         context.release(binding);
         request.binding = null;

@@ -120,6 +120,9 @@ final class Partition {
             context.outbox.add(new Effect.StopReading(Topic.RESULTS, number));
             boolean none = checkpoint.getTimeMs() == 0;
             fold = context.rules.folds().create(checkpoint.getRequestsOffset());
+            // Requests are read beside the journals: one that comes late must still find its journal, to write its
+            // result.
+            fold.keepUntilReleased();
             requestsPosition = checkpoint.getRequestsOffset();
             context.outbox.add(new Effect.StartReading(
                     Topic.RESPONSES, number, none ? LogReader.BEGINNING : checkpoint.getResponsesOffset()));
@@ -339,6 +342,7 @@ final class Partition {
             request.done = true;
             duplicates.done(request);
             open.remove(request.req);
+            fold.release(request.req);
         }
     }
 

@@ -15,8 +15,8 @@ import io.millrace.shared.fold.PartitionFold;
  */
 record ProtocolRules(boolean fences, boolean readBack, boolean numberByFold, boolean derivedAids, FoldFactory folds) {
 
-    /** Ended journals that a partition's fold keeps. */
-    static final int ENDED_MAX = 4_096;
+    /** Journals that a partition's fold keeps, as counts, after their requests are done with. */
+    static final int ENDED_MAX = 64;
 
     static final ProtocolRules PROTOCOL =
             new ProtocolRules(true, true, true, false, floor -> new PartitionFold(Keep.IDS_AND_TEXT, floor, ENDED_MAX));

@@ -4,7 +4,9 @@ import com.google.protobuf.ByteString;
 import io.millrace.router.core.failover.Blame;
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.Submit;
+import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -38,6 +40,11 @@ final class Request {
     /** Crashes since the journal's current claim. */
     Blame blame = Blame.NONE;
 
+    /** Crashes counted because a worker was silent; each is taken back when that process is heard again. */
+    final List<Suspicion> suspicions = new ArrayList<>();
+    /** Crashes that the journal's current claim counts, and that were none. */
+    Blame forgiven = Blame.NONE;
+
     String cause = "";
     boolean queued;
     long queuedMs;
@@ -60,7 +67,6 @@ final class Request {
     /** When a worker with its weights was last there, while it waits; -1 before it did. */
     long offeredMs = -1;
 
-    boolean deadLettered;
     boolean ended;
 
     Request(Partition partition, long req, String id, Submit submit, long submittedMs) {
@@ -84,10 +90,18 @@ final class Request {
         }
     }
 
-    /** Crashes that the journal tells of, and those since. */
+    /**
+     * A silence that was counted as a crash.
+     *
+     * @param attempt the journal's at that time: a later claim of this router's has it in its count
+     * @param lastMs time of append of the worker's last beat then; -1 when it was not known
+     */
+    record Suspicion(String worker, long incarnation, boolean solo, int attempt, long lastMs) {}
+
+    /** Crashes that the journal tells of, and those since, without those that were none. */
     Blame totalBlame() {
         JournalFold now = journal;
-        return Blame.of(now == null ? null : now.claim()).plus(blame);
+        return Blame.of(now == null ? null : now.claim()).minus(forgiven).plus(blame);
     }
 
     /** The time at which it must have ended. */

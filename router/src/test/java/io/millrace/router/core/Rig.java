@@ -118,6 +118,8 @@ final class Rig {
     Topic failing;
     /** Nothing lands or is read while it stands still. */
     boolean stalled;
+    /** Journals are read before requests, as may be when both are read independently. */
+    boolean journalsFirst;
 
     private final List<Effect> held = new ArrayList<>();
     private int claims;
@@ -191,7 +193,8 @@ final class Rig {
         boolean moved = !stalled;
         while (moved) {
             moved = false;
-            for (int key : List.copyOf(positions.keySet())) {
+            List<Integer> keys = new ArrayList<>(positions.keySet());
+            for (int key : journalsFirst ? keys.reversed() : keys) {
                 moved |= read(key);
             }
         }

@@ -1,12 +1,15 @@
 package io.millrace.router.core;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
+import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.Assignment;
 import io.millrace.shared.proto.Attach;
 import io.millrace.shared.proto.CancelRequest;
 import io.millrace.shared.proto.Checkpoint;
+import io.millrace.shared.proto.Claim;
 import io.millrace.shared.proto.Detach;
 import io.millrace.shared.proto.Dup;
 import io.millrace.shared.proto.JournalRecord;
@@ -352,6 +355,113 @@ class RouterCoreTest {
         assertThat(claims).extracting(c -> c.getClaim().getSolo()).containsExactly(false, true, true);
         assertThat(rig.journal(RecordCase.FAIL).getFirst().getFail().getCode()).isEqualTo("poison");
         assertThat(rig.part(Topic.DEAD_LETTERS, 0)).hasSize(1);
+    }
+
+    @Test
+    void aFailThatALateClaimOvertookLeavesNoDeadLetter() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        rig.claim("a", req, worker);
+        for (int crash = 1; crash <= 2; crash++) {
+            worker.incarnation += 1_000;
+            rig.advance(600);
+        }
+        worker.incarnation += 1_000;
+        worker.beat();
+        rig.stalled = true;
+        rig.run(rig.core.onRecord(rig.part(Topic.WORKERS, 0).getLast(), rig.now));
+        rig.advance(100);
+        rig.stalled = false;
+        rig.journal(
+                "a",
+                req,
+                JournalRecord.newBuilder()
+                        .setClaim(rig.journal(RecordCase.CLAIM).getLast().getClaim().toBuilder()
+                                .setAttempt(4)
+                                .setAid(ByteString.copyFrom(new byte[16]))
+                                .setIncarnation(worker.incarnation)
+                                .setBlamed(0)
+                                .setBlamedSolo(0)
+                                .setFence(false)));
+        rig.flow();
+        assertThat(rig.journal(RecordCase.FAIL)).as("overtaken").hasSize(1);
+        assertThat(rig.part(Topic.DEAD_LETTERS, 0)).isEmpty();
+        assertThat(rig.core.openRequests()).isEqualTo(1);
+    }
+
+    @Test
+    void aRequestWhoseWorkersWereOnlyCutOffForAWhileIsNotPoison() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 2);
+        long req = rig.submit("a", rig.submit());
+        Rig.FakeWorker first = rig.workers.get(0).dispatches().isEmpty() ? rig.workers.get(1) : rig.workers.get(0);
+        rig.claim("a", req, first);
+        for (int round = 1; round <= 6; round++) {
+            Claim claim = rig.journal(RecordCase.CLAIM).getLast().getClaim();
+            assertThat(claim.getAttempt()).as("round %d", round).isEqualTo(round);
+            assertThat(claim.getBlamed()).isEqualTo(round == 1 ? 0 : 1);
+            Rig.FakeWorker cutOff = rig.workers.stream()
+                    .filter(each -> each.id.equals(claim.getWorker()))
+                    .findFirst()
+                    .orElseThrow();
+            cutOff.lists(req, claim.getAid(), true);
+            rig.advance(600);
+            cutOff.alive = false;
+            rig.advance(2_000);
+            cutOff.attempts.clear();
+            cutOff.alive = true;
+        }
+        assertThat(rig.journal(RecordCase.FAIL)).isEmpty();
+        assertThat(rig.part(Topic.DEAD_LETTERS, 0)).isEmpty();
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(7);
+    }
+
+    @Test
+    void everyStoredRequestGetsItsResultAfterARebuildHoweverManyEnded() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        int count = 2 * ProtocolRules.ENDED_MAX;
+        rig.failing = Topic.RESULTS;
+        endMany(rig, count);
+        assertThat(rig.part(Topic.RESULTS, 0)).isEmpty();
+        rig.failing = null;
+        rig.journalsFirst = true;
+        rig.rebuild(RouterCoreConfig.defaults("r0", 2, 1));
+        rig.advance(1_000);
+        assertThat(rig.part(Topic.RESULTS, 0)).hasSize(count);
+        assertThat(Result.parseFrom(rig.part(Topic.RESULTS, 0).getFirst().value())
+                        .getChoices(0)
+                        .getIdsList())
+                .containsExactly(5, 6);
+        assertThat(rig.core.openRequests()).isZero();
+    }
+
+    @Test
+    void aJournalIsReducedToItsCountsOnceItsRequestIsDoneWith() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        long open = rig.submit("open", rig.submit());
+        worker.lists(open, ByteString.EMPTY, true);
+        endMany(rig, 2 * ProtocolRules.ENDED_MAX);
+        var journals = MutantCores.folds(rig.core, 0).getFirst().journals();
+        assertThat(journals).hasSize(1 + ProtocolRules.ENDED_MAX);
+        for (JournalFold journal : journals) {
+            if (journal.req() != open) {
+                assertThat(journal.accepted(0)).isEqualTo(2);
+                assertThatThrownBy(() -> journal.ids(0)).isInstanceOf(IllegalStateException.class);
+                assertThatThrownBy(() -> journal.text(0)).isInstanceOf(IllegalStateException.class);
+            }
+        }
+        assertThat(rig.part(Topic.RESULTS, 0)).hasSize(2 * ProtocolRules.ENDED_MAX);
+    }
+
+    private static void endMany(Rig rig, int count) {
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        for (int i = 0; i < count; i++) {
+            long req = rig.submit("e" + i, rig.submit());
+            ByteString aid = rig.claim("e" + i, req, worker);
+            rig.tokens("e" + i, req, aid, 0, 5, 6);
+            rig.end("e" + i, req, aid, 2);
+        }
     }
 
     @Test

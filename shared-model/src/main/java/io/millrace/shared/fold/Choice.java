@@ -7,8 +7,8 @@ import org.jspecify.annotations.Nullable;
 /** The accepted output of one choice. */
 final class Choice {
 
-    private final @Nullable IdList ids;
-    private final @Nullable StringBuilder text;
+    private @Nullable IdList ids;
+    private @Nullable StringBuilder text;
     private int accepted;
     private @Nullable End end;
 
@@ -19,13 +19,15 @@ final class Choice {
 
     void accept(Tokens tokens) {
         accepted += tokens.getIdsCount();
-        if (ids != null) {
+        IdList keptIds = ids;
+        if (keptIds != null) {
             for (int i = 0; i < tokens.getIdsCount(); i++) {
-                ids.add(tokens.getIds(i));
+                keptIds.add(tokens.getIds(i));
             }
         }
-        if (text != null) {
-            text.append(tokens.getText());
+        StringBuilder keptText = text;
+        if (keptText != null) {
+            keptText.append(tokens.getText());
         }
     }
 
@@ -34,6 +36,12 @@ final class Choice {
         if (text != null) {
             text.append(record.getText());
         }
+    }
+
+    /** Keeps its count, and drops ids and text. */
+    void reduce() {
+        ids = null;
+        text = null;
     }
 
     int accepted() {
@@ -47,14 +55,14 @@ final class Choice {
 
     int[] ids() {
         if (ids == null) {
-            throw new IllegalStateException("this fold keeps counts only");
+            throw new IllegalStateException("this fold keeps counts only, or no longer more");
         }
         return ids.toArray();
     }
 
     String text() {
         if (text == null) {
-            throw new IllegalStateException("this fold keeps no text");
+            throw new IllegalStateException("this fold keeps no text, or no longer");
         }
         return text.toString();
     }

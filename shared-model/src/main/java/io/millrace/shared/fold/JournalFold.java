@@ -325,6 +325,14 @@ public final class JournalFold {
         return now;
     }
 
+    /** Drops the accepted ids and texts; what is left is what a fold with {@link Keep#COUNTS} has. */
+    void reduce() {
+        for (Choice choice : choices) {
+            choice.reduce();
+        }
+        aids.clear();
+    }
+
     public String id() {
         return id;
     }

@@ -16,7 +16,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A journal is one (id, {@code req}); it begins with its first ADMIT or REJECT. A reader that starts at a checkpoint gives
  * its request offset as floor: what is below has ended, whatever still arrives for it. Journals that ended are kept up to a
- * bound, then forgotten except that they never begin again. Not thread-safe.
+ * bound, then forgotten except that they never begin again; with {@link #keepUntilReleased} only those that their reader has
+ * released count for that. Not thread-safe.
  */
 public final class PartitionFold {
 
@@ -37,6 +38,7 @@ public final class PartitionFold {
     private final ReqSet forgotten = new ReqSet();
     private long floor;
     private long position;
+    private boolean untilReleased;
 
     /**
      * @param reqFloor requests below it are ignored: a checkpoint's {@code requests_offset}, or 0
@@ -94,17 +96,37 @@ public final class PartitionFold {
         }
         boolean was = journal.terminal();
         Verdict verdict = journal.apply(offset, timestampMs, record);
-        if (journal.terminal() && !was) {
-            ended.addLast(req);
-            while (ended.size() > endedMax) {
-                forget(ended.removeFirst());
-            }
+        if (journal.terminal() && !was && !untilReleased) {
+            over(req);
         }
         return new Folded(journal, record, verdict);
     }
 
     private long key(JournalRecord record) {
         return rules.checkReq() ? record.getReq() : record.getId().hashCode();
+    }
+
+    /** From now on no journal is forgotten before {@link #release}, so that its reader finds it whole however late it comes. */
+    public void keepUntilReleased() {
+        untilReleased = true;
+    }
+
+    /** The reader is done with that journal: when it has ended, its ids and texts are dropped, and it may be forgotten. */
+    public void release(long req) {
+        JournalFold journal = journal(req);
+        if (journal != null && journal.terminal()) {
+            journal.reduce();
+            if (untilReleased) {
+                over(rules.checkReq() ? req : journal.id().hashCode());
+            }
+        }
+    }
+
+    private void over(long key) {
+        ended.addLast(key);
+        while (ended.size() > endedMax) {
+            forget(ended.removeFirst());
+        }
     }
 
     private void forget(long req) {

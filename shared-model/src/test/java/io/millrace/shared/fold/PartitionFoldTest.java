@@ -1,6 +1,7 @@
 package io.millrace.shared.fold;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.shared.fold.JournalFold.Keep;
 import io.millrace.shared.fold.Verdict.Reason;
@@ -32,6 +33,40 @@ class PartitionFoldTest {
         assertThat(fold.forgotten(5)).isTrue();
         assertThat(apply(fold, 5, Records.admit(1))).isEqualTo(Verdict.ignored(Reason.TERMINAL));
         assertThat(fold.journal(6)).isNotNull();
+    }
+
+    @Test
+    void aReaderThatReleasesItsJournalsFindsEachWholeUntilThen() {
+        var fold = new PartitionFold(Keep.IDS_AND_TEXT, 0, 1);
+        fold.keepUntilReleased();
+        for (long req = 5; req < 8; req++) {
+            apply(fold, req, Records.admit(1));
+            apply(fold, req, Records.claim(1, 1));
+            apply(fold, req, Records.tokens(1, 0, 0, 3, 4));
+            apply(fold, req, Records.end(1, 0, 2));
+        }
+        assertThat(fold.journals()).hasSize(3).allMatch(journal -> journal.ids(0).length == 2);
+        fold.release(5);
+        JournalFold released = fold.journals().iterator().next();
+        assertThat(released.req()).isEqualTo(5);
+        assertThat(released.accepted(0)).isEqualTo(2);
+        assertThat(released.terminal()).isTrue();
+        assertThatThrownBy(() -> released.ids(0)).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> released.text(0)).isInstanceOf(IllegalStateException.class);
+        fold.release(7);
+        assertThat(fold.journals()).extracting(JournalFold::req).containsExactly(6L, 7L);
+        assertThat(fold.forgotten(5)).isTrue();
+        assertThat(apply(fold, 5, Records.admit(1))).isEqualTo(Verdict.ignored(Reason.TERMINAL));
+    }
+
+    @Test
+    void aJournalThatHasNotEndedIsNotReleased() {
+        var fold = new PartitionFold(Keep.IDS_AND_TEXT, 0, 0);
+        fold.keepUntilReleased();
+        apply(fold, 5, Records.admit(1));
+        fold.release(5);
+        fold.release(6);
+        assertThat(fold.journals()).hasSize(1).allMatch(journal -> journal.ids(0).length == 0);
     }
 
     @Test

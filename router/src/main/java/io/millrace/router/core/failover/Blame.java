@@ -27,6 +27,11 @@ public record Blame(int crashes, int solo) {
         return new Blame(crashes + 1, solo + (alone ? 1 : 0));
     }
 
+    /** Without those: never below none. */
+    public Blame minus(Blame other) {
+        return new Blame(Math.max(0, crashes - other.crashes), Math.max(0, solo - other.solo));
+    }
+
     /** Whether its next attempt runs alone. */
     public boolean suspect() {
         return crashes > 0;
