@@ -95,30 +95,30 @@ public final class Admission {
     }
 
     /**
-     * Lets the call in, or throws 429.
+     * Lets the call in, or throws 429; a call that is refused costs nothing.
      *
      * @param requests prompts of the call
      * @param estimatedTokens of all of them, prompt and output
      */
     public Admitted admit(String tenant, ModelState model, int requests, long estimatedTokens) {
         Account account = accounts.computeIfAbsent(tenant, name -> account());
-        take(account.requests(), requests, limits.requestsPerMinute(), "requests per minute");
-        take(account.tokens(), estimatedTokens, limits.tokensPerMinute(), "tokens per minute");
         int running = account.running().incrementAndGet();
-        if (limits.concurrent() > 0 && running > limits.concurrent()) {
+        long spentRequests = 0;
+        long spentTokens = 0;
+        try {
+            if (limits.concurrent() > 0 && running > limits.concurrent()) {
+                throw tooMany("concurrent requests", limits.concurrent(), 1_000);
+            }
+            spentRequests = take(account.requests(), requests, limits.requestsPerMinute(), "requests per minute");
+            spentTokens = take(account.tokens(), estimatedTokens, limits.tokensPerMinute(), "tokens per minute");
+            if (!view.take(model, requests)) {
+                throw queueFull(model);
+            }
+        } catch (ApiException refused) {
             account.running().decrementAndGet();
-            throw tooMany("concurrent requests", limits.concurrent(), 1_000);
-        }
-        if (!view.take(model, requests)) {
-            account.running().decrementAndGet();
-            throw new ApiException(ApiError.of(
-                            429,
-                            "queue_full",
-                            null,
-                            "[MR-GW-012] The queue of '%s' is full: %,d requests with %,d tokens wait. Try again in %,d s."
-                                    .formatted(
-                                            model.name(), model.queued(), model.queuedTokens(), model.drainMs() / 1000))
-                    .retryAfterMs(model.drainMs()));
+            giveBack(account.requests(), spentRequests);
+            giveBack(account.tokens(), spentTokens);
+            throw refused;
         }
         return new Admitted(model, account, estimatedTokens);
     }
@@ -135,13 +135,33 @@ public final class Admission {
                         .build();
     }
 
-    private static void take(@Nullable Bucket bucket, long wanted, int perMinute, String what) {
-        if (bucket != null) {
-            ConsumptionProbe probe = bucket.tryConsumeAndReturnRemaining(Math.clamp(wanted, 1, perMinute));
-            if (!probe.isConsumed()) {
-                throw tooMany(what, perMinute, probe.getNanosToWaitForRefill() / 1_000_000);
-            }
+    /** Takes that much, or all that a minute holds when it is more, and says how much it took; throws 429. */
+    private static long take(@Nullable Bucket bucket, long wanted, int perMinute, String what) {
+        if (bucket == null) {
+            return 0;
         }
+        long taken = Math.clamp(wanted, 1, perMinute);
+        ConsumptionProbe probe = bucket.tryConsumeAndReturnRemaining(taken);
+        if (!probe.isConsumed()) {
+            throw tooMany(what, perMinute, probe.getNanosToWaitForRefill() / 1_000_000);
+        }
+        return taken;
+    }
+
+    private static void giveBack(@Nullable Bucket bucket, long taken) {
+        if (bucket != null && taken > 0) {
+            bucket.addTokens(taken);
+        }
+    }
+
+    private static ApiException queueFull(ModelState model) {
+        return new ApiException(ApiError.of(
+                        429,
+                        "queue_full",
+                        null,
+                        "[MR-GW-012] The queue of '%s' is full: %,d requests with %,d tokens wait. Try again in %,d s."
+                                .formatted(model.name(), model.queued(), model.queuedTokens(), model.drainMs() / 1000))
+                .retryAfterMs(model.drainMs()));
     }
 
     private static ApiException tooMany(String what, int limit, long waitMs) {

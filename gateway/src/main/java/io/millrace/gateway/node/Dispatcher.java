@@ -9,7 +9,6 @@ import io.millrace.shared.proto.Detach;
 import io.millrace.shared.proto.RequestRecord;
 import io.millrace.shared.topic.Topic;
 import java.util.concurrent.CompletableFuture;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -25,12 +24,14 @@ public final class Dispatcher implements Exchange.Port {
     private final JournalHub hub;
     private final NodeSettings settings;
     private final Clock clock;
+    private final Leaves leaves;
 
     public Dispatcher(Log log, JournalHub hub, NodeSettings settings, Clock clock) {
         this.log = log;
         this.hub = hub;
         this.settings = settings;
         this.clock = clock;
+        this.leaves = new Leaves(log, hub, clock);
     }
 
     /** Begins the call: its exchange gets an opening or an error, at the latest after the append timeout and the deadline. */
@@ -79,34 +80,26 @@ public final class Dispatcher implements Exchange.Port {
     @Override
     public void detach(Call call) {
         for (Call.Part part : call.parts()) {
-            append(
-                            part,
-                            RequestRecord.newBuilder()
-                                    .setId(part.id().text())
-                                    .setDetach(Detach.newBuilder().setGateway(settings.node()))
-                                    .build())
-                    .whenComplete((offset, failure) -> report("DETACH", part, failure));
+            leaves.send(
+                    part,
+                    RequestRecord.newBuilder()
+                            .setId(part.id().text())
+                            .setDetach(Detach.newBuilder().setGateway(settings.node()))
+                            .build());
         }
     }
 
     @Override
     public void cancel(Call call, String cause) {
         for (Call.Part part : call.parts()) {
-            append(
-                            part,
-                            RequestRecord.newBuilder()
-                                    .setId(part.id().text())
-                                    .setCancel(CancelRequest.newBuilder()
-                                            .setTenant(part.submit().getTenant())
-                                            .setCause(cause))
-                                    .build())
-                    .whenComplete((offset, failure) -> report("CANCEL", part, failure));
-        }
-    }
-
-    private static void report(String what, Call.Part part, @Nullable Throwable failure) {
-        if (failure != null) {
-            LOG.warn("{} of request {} was not confirmed by Kafka: {}", what, part.id(), failure.toString());
+            leaves.send(
+                    part,
+                    RequestRecord.newBuilder()
+                            .setId(part.id().text())
+                            .setCancel(CancelRequest.newBuilder()
+                                    .setTenant(part.submit().getTenant())
+                                    .setCause(cause))
+                            .build());
         }
     }
 

@@ -12,8 +12,10 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Consumer;
+import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -62,6 +64,11 @@ public final class JournalHub implements AutoCloseable {
     private final Map<String, Subscriber> subscribers = new ConcurrentHashMap<>();
     private final Map<Integer, Partition> partitions = new HashMap<>();
     private final Set<Subscriber> dirty = new LinkedHashSet<>();
+    private final List<LongConsumer> tickers = new CopyOnWriteArrayList<>();
+    /** Guards the last word to each subscriber: {@link Subscriber#onClosed} comes from one thread at a time. */
+    private final Object closing = new Object();
+
+    private volatile boolean closed;
     private final LogReader reader;
     private long lastTickNanos = System.nanoTime();
 
@@ -71,7 +78,7 @@ public final class JournalHub implements AutoCloseable {
 
     /**
      * Begins to read the partition, unless it is read already. The future completes once every record appended from then on
-     * will be handed out. Each call wants one {@link #release}.
+     * will be handed out; never once the hub is closed. Each call wants one {@link #release}.
      */
     public CompletableFuture<Void> use(int partition) {
         synchronized (partitions) {
@@ -110,6 +117,9 @@ public final class JournalHub implements AutoCloseable {
     private Partition assigned(int partition) {
         return partitions.computeIfAbsent(partition, number -> {
             Partition state = new Partition();
+            if (closed) {
+                return state;
+            }
             reader.assign(Topic.RESPONSES, number, LogReader.END);
             execute(() -> state.assigned = true);
             return state;
@@ -123,9 +133,17 @@ public final class JournalHub implements AutoCloseable {
         }
     }
 
-    /** Hands records with that key to the subscriber, from the next one read. */
+    /** Hands records with that key to the subscriber, from the next one read. Once closed, it hears so before this returns. */
     public void subscribe(String key, Subscriber subscriber) {
         subscribers.put(key, subscriber);
+        if (closed) {
+            tellClosed(key, subscriber);
+        }
+    }
+
+    /** Runs the task on the hub's thread, about every 20 ms, with the time in nanoseconds; it must not block. */
+    void onEveryTick(LongConsumer task) {
+        tickers.add(task);
     }
 
     public void unsubscribe(String key) {
@@ -149,10 +167,16 @@ public final class JournalHub implements AutoCloseable {
     @Override
     public void close() {
         reader.close();
-        for (Subscriber each : Set.copyOf(subscribers.values())) {
-            each.onClosed();
+        closed = true;
+        subscribers.forEach(this::tellClosed);
+    }
+
+    private void tellClosed(String key, Subscriber subscriber) {
+        synchronized (closing) {
+            if (subscribers.remove(key, subscriber)) {
+                subscriber.onClosed();
+            }
         }
-        subscribers.clear();
     }
 
     private final class Listener implements LogReader.Listener {
@@ -194,6 +218,14 @@ public final class JournalHub implements AutoCloseable {
             }
         }
 
+        private static void tick(LongConsumer ticker, long now) {
+            try {
+                ticker.accept(now);
+            } catch (RuntimeException e) {
+                LOG.error("a periodic task of the hub failed; going on", e);
+            }
+        }
+
         @Override
         public void onTick() {
             for (Subscriber each : dirty) {
@@ -203,6 +235,9 @@ public final class JournalHub implements AutoCloseable {
             long now = System.nanoTime();
             if (now - lastTickNanos >= TICK_NANOS) {
                 lastTickNanos = now;
+                for (LongConsumer ticker : tickers) {
+                    tick(ticker, now);
+                }
                 for (Subscriber each : new ArrayList<>(subscribers.values())) {
                     guard(each, subscriber -> subscriber.onTick(now));
                 }

@@ -3,7 +3,10 @@ package io.millrace.gateway.api;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.millrace.gateway.testing.Gateway;
+import io.millrace.gateway.testing.Logged;
+import java.io.InputStream;
 import java.net.http.HttpResponse;
+import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -35,6 +38,30 @@ class OutageTest {
             gateway.broker().resume();
             await(() -> gateway.post("/v1/chat/completions", BODY).statusCode() == 200);
             assertThat(gateway.get("/actuator/health/readiness").statusCode()).isEqualTo(200);
+        }
+    }
+
+    @Test
+    void aClientThatLeavesDuringAnOutageIsDetachedAfterIt() throws Exception {
+        try (Gateway gateway = Gateway.startImpatient(Duration.ofSeconds(2));
+                Logged leaves = Logged.of("io.millrace.gateway.node.Leaves")) {
+            gateway.serve("endless", journal -> journal.admit().claim().token(0, "first"));
+            HttpResponse<InputStream> response = gateway.http()
+                    .send(
+                            gateway.request(
+                                            "/v1/completions",
+                                            "{\"model\":\"endless\",\"prompt\":\"x\",\"stream\":true}")
+                                    .build(),
+                            HttpResponse.BodyHandlers.ofInputStream());
+            String id = response.headers().firstValue("x-request-id").orElseThrow();
+            assertThat(response.body().read()).isPositive();
+            gateway.broker().stop();
+            response.body().close();
+            await(() -> leaves.lines().stream()
+                    .anyMatch(line -> line.contains("DETACH of request " + id) && line.contains("repeated")));
+            gateway.broker().resume();
+            await(() -> gateway.cluster().requests().stream()
+                    .anyMatch(request -> request.getId().equals(id) && request.hasDetach()));
         }
     }
 

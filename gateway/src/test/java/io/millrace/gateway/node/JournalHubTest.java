@@ -68,6 +68,21 @@ class JournalHubTest {
         assertThat(good.events).containsExactly("record", "flush");
     }
 
+    @Test
+    void whoeverComesAfterTheEndHearsSoAtOnce() {
+        Probe early = new Probe(false);
+        hub.subscribe("early", early);
+        hub.close();
+        assertThat(early.events).containsExactly("closed");
+        Probe late = new Probe(false);
+        hub.subscribe("late", late);
+        assertThat(late.events).containsExactly("closed");
+        assertThat(hub.size()).isZero();
+        hub.close();
+        assertThat(early.events).containsExactly("closed");
+        assertThat(hub.use(2)).isNotDone();
+    }
+
     private static final class Probe implements JournalHub.Subscriber {
 
         private final boolean throwing;
@@ -107,7 +122,9 @@ class JournalHubTest {
         }
 
         @Override
-        public void onClosed() {}
+        public void onClosed() {
+            happens("closed");
+        }
     }
 
     /** A log with one reader, which does what it was told only when the test says so, as a reader's thread may. */

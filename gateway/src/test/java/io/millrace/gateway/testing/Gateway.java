@@ -92,9 +92,9 @@ public final class Gateway implements AutoCloseable {
     private final HttpClient http =
             HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
-    private Gateway(TestBroker broker, String... properties) {
+    private Gateway(TestBroker broker, KafkaSettings kafka, String... properties) {
         this.broker = broker;
-        this.kafka = broker.settings();
+        this.kafka = kafka;
         TopicAdmin.ensure(kafka, TopicPlan.defaults(), Duration.ofSeconds(30));
         this.clusterLog = new KafkaLog(kafka.withClientId("cluster"));
         this.cluster = new FakeCluster(clusterLog)
@@ -104,7 +104,18 @@ public final class Gateway implements AutoCloseable {
 
     /** Starts a broker and a gateway, and waits until it is ready. */
     public static Gateway start(String... properties) {
-        var gateway = new Gateway(TestBroker.start(), properties);
+        TestBroker broker = TestBroker.start();
+        return start(broker, broker.settings(), properties);
+    }
+
+    /** The same, with appends that fail after that time without Kafka. */
+    public static Gateway startImpatient(Duration deliveryTimeout, String... properties) {
+        TestBroker broker = TestBroker.start();
+        return start(broker, broker.settings().withDeliveryTimeout(deliveryTimeout), properties);
+    }
+
+    private static Gateway start(TestBroker broker, KafkaSettings kafka, String... properties) {
+        var gateway = new Gateway(broker, kafka, properties);
         gateway.awaitReady("echo");
         return gateway;
     }

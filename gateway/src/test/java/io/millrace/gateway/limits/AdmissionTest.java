@@ -1,0 +1,77 @@
+package io.millrace.gateway.limits;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.millrace.gateway.node.ClusterView;
+import io.millrace.gateway.node.ModelState;
+import io.millrace.gateway.node.NodeSettings;
+import io.millrace.gateway.stream.ApiException;
+import io.millrace.shared.log.Clock;
+import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.proto.MemberBeat;
+import io.millrace.shared.proto.ModelCredit;
+import io.millrace.shared.topic.Topic;
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
+
+/** What a refusal costs: nothing. */
+class AdmissionTest {
+
+    private static final Duration LONG = Duration.ofHours(1);
+    private final ClusterView view =
+            new ClusterView(new NodeSettings("g", LONG, LONG, LONG, LONG, LONG, LONG, 1024), Clock.SYSTEM);
+
+    private ModelState credits(int credits) {
+        MemberBeat beat = MemberBeat.newBuilder()
+                .setNode("r")
+                .setRole(MemberBeat.Role.ROUTER)
+                .addCredits(ModelCredit.newBuilder()
+                        .setModel("m")
+                        .setCredits(credits)
+                        .setWorkers(1))
+                .build();
+        view.onRecord(new LogRecord(Topic.MEMBERS, 0, 0, 0, "r", beat.toByteArray()));
+        ModelState model = view.model("m");
+        if (model == null) {
+            throw new IllegalStateException("the view has not heard the router");
+        }
+        return model;
+    }
+
+    private static void refused(Admission admission, ModelState model, long tokens, String said) {
+        assertThatThrownBy(() -> admission.admit("t", model, 1, tokens))
+                .isInstanceOf(ApiException.class)
+                .hasMessageContaining(said);
+    }
+
+    @Test
+    void aFullQueueLeavesTheTenantsQuotaAlone() {
+        var admission = new Admission(view, new TenantLimits(2, 100, 0), 1000);
+        ModelState full = credits(0);
+        for (int i = 0; i < 20; i++) {
+            refused(admission, full, 50, "MR-GW-012");
+        }
+        ModelState free = credits(10);
+        assertThat(admission.admit("t", free, 1, 50)).isNotNull();
+        assertThat(admission.admit("t", free, 1, 50)).isNotNull();
+        refused(admission, free, 1, "requests per minute");
+    }
+
+    @Test
+    void tooManyTokensOrTooManyAtOnceTakeNoRequestOfTheMinute() {
+        var admission = new Admission(view, new TenantLimits(3, 100, 1), 1000);
+        ModelState model = credits(10);
+        Admission.Admitted first = admission.admit("t", model, 1, 80);
+        for (int i = 0; i < 20; i++) {
+            refused(admission, model, 1, "concurrent requests");
+        }
+        first.settle(80);
+        for (int i = 0; i < 20; i++) {
+            refused(admission, model, 90, "tokens per minute");
+        }
+        admission.admit("t", model, 1, 5).settle(5);
+        admission.admit("t", model, 1, 5).settle(5);
+        refused(admission, model, 1, "requests per minute");
+    }
+}
