@@ -208,14 +208,24 @@ public final class RouterCore {
 
     private void judge() {
         for (Worker worker : context.workers.judge()) {
-            context.outbox.observe(
-                    new RouterEvent.NodeSuspected(worker.id(), "worker", !context.workers.live(worker), context.nowMs));
+            context.outbox.observe(new RouterEvent.NodeSuspected(
+                    worker.id(),
+                    "worker",
+                    !context.workers.live(worker),
+                    worker.cause(),
+                    worker.expected(),
+                    context.nowMs));
             touchAll();
         }
         for (Members.Member member : context.members.newlySilent()) {
             boolean gateway = member.beat().getRole() == MemberBeat.Role.GATEWAY;
             context.outbox.observe(new RouterEvent.NodeSuspected(
-                    member.beat().getNode(), gateway ? "gateway" : "router", true, context.nowMs));
+                    member.beat().getNode(),
+                    gateway ? "gateway" : "router",
+                    true,
+                    "its heartbeats stay away",
+                    member.beat().getLeaving() || context.members.progress().before(member.lastMs()),
+                    context.nowMs));
             if (gateway) {
                 partitions
                         .values()

@@ -59,8 +59,14 @@ public sealed interface RouterEvent {
 
     record DeadLettered(String id, String model, String cause) implements RouterEvent {}
 
-    /** A node is suspected, or heard again; {@code id} is the node. */
-    record NodeSuspected(String id, String kind, boolean suspected, long atMs) implements RouterEvent {}
+    /**
+     * A node is suspected, or heard again; {@code id} is the node.
+     *
+     * @param cause why it is suspected, for a person
+     * @param expected it said that it goes, or was gone before this router came: no news to anybody
+     */
+    record NodeSuspected(String id, String kind, boolean suspected, String cause, boolean expected, long atMs)
+            implements RouterEvent {}
 
     /** This router owns the partition now, or no longer; {@code id} is its own node. */
     record Ownership(String id, int partition, boolean owned, long atMs) implements RouterEvent {}

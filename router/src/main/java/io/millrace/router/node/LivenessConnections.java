@@ -85,7 +85,7 @@ final class LivenessConnections implements AutoCloseable {
                 reached = listen();
             }
             if (!unwanted && holders.remove(process, this)) {
-                LOG.info("worker {}: its liveness connection to {}:{} is gone", process.worker(), host, port);
+                LOG.debug("worker {}: its liveness connection to {}:{} is gone", process.worker(), host, port);
                 listener.onLost(process.worker(), process.incarnation());
             }
         }

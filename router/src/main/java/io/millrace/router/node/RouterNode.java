@@ -21,6 +21,7 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.event.Level;
 
 /**
  * One router: a reader's thread on which {@link RouterCore} takes every input, and whose effects go to the log.
@@ -171,17 +172,13 @@ public final class RouterNode implements AutoCloseable {
         metrics.observe(event);
         spans.observe(event);
         switch (event) {
-            case RouterEvent.NodeSuspected e ->
-                LOG.info(
-                        "router {}: {} {} {}",
-                        config.node(),
-                        e.kind(),
-                        e.id(),
-                        e.suspected() ? "is suspected" : "is heard again");
+            case RouterEvent.NodeSuspected e -> suspected(e);
             case RouterEvent.Ownership e ->
                 LOG.debug("router {} {} partition {}", config.node(), e.owned() ? "owns" : "gives up", e.partition());
             case RouterEvent.AttemptLost e ->
-                LOG.info("request {}: attempt {} on {} is lost: {}", e.id(), e.attempt(), e.worker(), e.cause());
+                // A yield is a worker that drains.
+                LOG.atLevel(e.cause().equals("yield") ? Level.DEBUG : Level.INFO)
+                        .log("request {}: attempt {} on {} is lost: {}", e.id(), e.attempt(), e.worker(), e.cause());
             case RouterEvent.DeadLettered e -> LOG.warn("request {} is a dead letter: {}", e.id(), e.cause());
             case RouterEvent.Rejected e -> LOG.info("request {} is rejected: {} {}", e.id(), e.status(), e.code());
             case RouterEvent.Admitted e -> LOG.trace("request {} is admitted", e.id());
@@ -189,6 +186,16 @@ public final class RouterNode implements AutoCloseable {
             case RouterEvent.Routed e -> LOG.trace("request {} goes to {}", e.id(), e.worker());
             case RouterEvent.Fenced e -> LOG.debug("request {}: fence {}, {}", e.id(), e.attempt(), e.cause());
             case RouterEvent.Ended e -> LOG.trace("request {} has ended: {}", e.id(), e.status());
+        }
+    }
+
+    private void suspected(RouterEvent.NodeSuspected e) {
+        if (e.expected()) {
+            LOG.debug("router {}: {} {} is {}", config.node(), e.kind(), e.id(), e.suspected() ? "gone" : "back");
+        } else if (e.suspected()) {
+            LOG.warn("router {}: {} {} is taken for lost: {}", config.node(), e.kind(), e.id(), e.cause());
+        } else {
+            LOG.info("router {}: {} {} is heard again", config.node(), e.kind(), e.id());
         }
     }
 

@@ -7,10 +7,10 @@ import org.springframework.context.SmartLifecycle;
 final class PartGroup implements SmartLifecycle {
 
     static final int GATEWAYS = 300;
-    /** The gateway's web server stops before these. */
-    static final int WORKERS = 200;
+    /** Leave before the workers go, so that what stops together is not taken for lost. */
+    static final int ROUTERS = 200;
 
-    static final int ROUTERS = 100;
+    static final int WORKERS = 100;
 
     private final int phase;
     private final List<? extends StartingPart> parts;

@@ -2,36 +2,21 @@ package io.millrace.standalone.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import com.google.protobuf.InvalidProtocolBufferException;
 import com.openai.client.OpenAIClient;
 import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.models.chat.completions.ChatCompletionCreateParams;
-import io.millrace.shared.fold.JournalFold;
-import io.millrace.shared.fold.PartitionFold;
-import io.millrace.shared.log.LogReader;
-import io.millrace.shared.log.LogRecord;
-import io.millrace.shared.log.kafka.KafkaLog;
-import io.millrace.shared.log.kafka.KafkaSettings;
-import io.millrace.shared.proto.End;
-import io.millrace.shared.proto.JournalRecord;
-import io.millrace.shared.proto.RequestRecord;
-import io.millrace.shared.topic.Topic;
 import io.millrace.standalone.broker.BrokerSettings;
 import io.millrace.standalone.broker.EmbeddedBroker;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
-import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ConcurrentSkipListSet;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -88,7 +73,7 @@ class KilledProcessTest {
                 int number = i;
                 disturbed.add(threads.submit(() -> stream(client, number, begun)));
             }
-            await(() -> begun.size() == STREAMS);
+            Processes.await("the first text of all streams", () -> begun.size() == STREAMS);
             Processes.kill(first);
 
             List<Future<String>> undisturbed = new ArrayList<>();
@@ -142,12 +127,15 @@ class KilledProcessTest {
                 int number = i;
                 threads.submit(() -> stream(client, number, begun));
             }
-            await(() -> begun.size() == STREAMS);
+            Processes.await("the first text of all streams", () -> begun.size() == STREAMS);
             Processes.kill(first);
 
             processes.start("second", up);
             processes.awaitOutput("second", "Ready at");
-            assertEverythingEnds("127.0.0.1:" + kafka);
+            assertThat(Journals.awaitAllEnded("127.0.0.1:" + kafka, 4, STREAMS))
+                    .allMatch(
+                            each -> each.finish().equals("length") && each.tokens() == TOKENS,
+                            "ended with all its tokens");
             client.close();
             threads.shutdownNow();
         }
@@ -180,60 +168,16 @@ class KilledProcessTest {
             assertThat(children).as("broker, gateway, router, two workers").hasSize(5);
 
             children.getLast().destroyForcibly();
-            await(() -> !children.getLast().isAlive() && parent.children().count() == 5);
+            Processes.await(
+                    "a new child",
+                    () -> !children.getLast().isAlive() && parent.children().count() == 5);
             OpenAIClient client = client(port);
             assertThat(stream(client, 0, ConcurrentHashMap.newKeySet())).isNotBlank();
             client.close();
 
             List<ProcessHandle> last = parent.children().toList();
             Processes.kill(parent);
-            await(() -> last.stream().noneMatch(ProcessHandle::isAlive));
-        }
-    }
-
-    /** Reads requests and journals from the beginning, and waits until every request accepted has ended with all its tokens. */
-    private static void assertEverythingEnds(String bootstrap) throws InterruptedException {
-        Set<String> accepted = new ConcurrentSkipListSet<>();
-        Map<String, String> ended = new ConcurrentHashMap<>();
-        Map<Integer, PartitionFold> folds = new ConcurrentHashMap<>();
-        try (KafkaLog log = new KafkaLog(KafkaSettings.of(bootstrap).withClientId("test"))) {
-            LogReader reader = log.reader("test", (LogRecord record) -> {
-                try {
-                    if (record.topic() == Topic.REQUESTS) {
-                        if (RequestRecord.parseFrom(record.value()).hasSubmit()) {
-                            accepted.add(record.key());
-                        }
-                    } else {
-                        PartitionFold fold = folds.computeIfAbsent(
-                                record.partition(), p -> new PartitionFold(JournalFold.Keep.IDS_AND_TEXT, 0, 10_000));
-                        fold.apply(record);
-                        note(
-                                fold.journal(
-                                        JournalRecord.parseFrom(record.value()).getReq()),
-                                ended);
-                    }
-                } catch (InvalidProtocolBufferException e) {
-                    throw new AssertionError(e);
-                }
-            });
-            for (int partition = 0; partition < 4; partition++) {
-                reader.assign(Topic.REQUESTS, partition, LogReader.BEGINNING);
-                reader.assign(Topic.RESPONSES, partition, LogReader.BEGINNING);
-            }
-            await(() -> accepted.size() >= STREAMS && ended.keySet().containsAll(accepted));
-            reader.close();
-        } catch (AssertionError timeout) {
-            Set<String> open = new TreeSet<>(accepted);
-            open.removeAll(ended.keySet());
-            throw new AssertionError(accepted.size() + " accepted, still open: " + open, timeout);
-        }
-        assertThat(ended.values()).allMatch(how -> how.equals("length " + TOKENS), "ended with all its tokens");
-    }
-
-    private static void note(@Nullable JournalFold journal, Map<String, String> ended) {
-        if (journal != null && journal.terminal()) {
-            End end = journal.end(0);
-            ended.put(journal.id(), (end == null ? "without END " : end.getFinishReason() + " ") + journal.accepted(0));
+            Processes.await("the children's end", () -> last.stream().noneMatch(ProcessHandle::isAlive));
         }
     }
 
@@ -271,15 +215,5 @@ class KilledProcessTest {
         List<String> all = new ArrayList<>(List.of(first));
         all.addAll(List.of(more));
         return all.toArray(String[]::new);
-    }
-
-    private static void await(java.util.function.BooleanSupplier condition) throws InterruptedException {
-        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(120);
-        while (!condition.getAsBoolean()) {
-            if (System.nanoTime() > end) {
-                throw new AssertionError("not within 120 s");
-            }
-            Thread.sleep(10);
-        }
     }
 }

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 
 /** Commands of the program in processes of their own, on the tests' class path. */
 final class Processes implements AutoCloseable {
@@ -58,6 +59,17 @@ final class Processes implements AutoCloseable {
             Thread.sleep(20);
         }
         throw new AssertionError(name + " did not say '" + text + "' in 180 s, but: " + seen);
+    }
+
+    /** Waits, 120 s at most. */
+    static void await(String what, BooleanSupplier condition) throws InterruptedException {
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(120);
+        while (!condition.getAsBoolean()) {
+            if (System.nanoTime() > end) {
+                throw new AssertionError(what + ": not within 120 s");
+            }
+            Thread.sleep(10);
+        }
     }
 
     static int freePort() throws IOException {

@@ -77,8 +77,11 @@ final class SystemUnderTest implements AutoCloseable {
     }
 
     HttpResponse<String> get(String path) throws IOException, InterruptedException {
-        return HTTP.send(
-                HttpRequest.newBuilder(URI.create(url() + path)).build(), HttpResponse.BodyHandlers.ofString());
+        return fetch(url() + path);
+    }
+
+    static HttpResponse<String> fetch(String url) throws IOException, InterruptedException {
+        return HTTP.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.ofString());
     }
 
     HttpResponse<String> post(String path, String body, String... headers) throws IOException, InterruptedException {
@@ -102,11 +105,7 @@ final class SystemUnderTest implements AutoCloseable {
         String seen = "";
         while (System.nanoTime() < end) {
             try {
-                seen = HTTP.send(
-                                HttpRequest.newBuilder(URI.create(url + "/v1/models"))
-                                        .build(),
-                                HttpResponse.BodyHandlers.ofString())
-                        .body();
+                seen = fetch(url + "/v1/models").body();
                 if (seen.contains("\"" + model + "\"")) {
                     return;
                 }

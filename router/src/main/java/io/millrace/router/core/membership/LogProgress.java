@@ -9,6 +9,7 @@ public final class LogProgress {
 
     private final long stallMs;
     private final long silenceMs;
+    private long firstMs = Long.MIN_VALUE;
     private long ownMs = Long.MIN_VALUE;
     private long freshMs = Long.MIN_VALUE;
     private long elapsedMs;
@@ -26,6 +27,7 @@ public final class LogProgress {
     public void own(long timestampMs) {
         if (ownMs == Long.MIN_VALUE) {
             freshMs = timestampMs;
+            firstMs = timestampMs;
         } else if (timestampMs - ownMs > stallMs) {
             freshMs = timestampMs + silenceMs;
         }
@@ -38,6 +40,11 @@ public final class LogProgress {
     /** Whether an own beat has been read at all. */
     public boolean started() {
         return ownMs != Long.MIN_VALUE;
+    }
+
+    /** Whether a beat appended then is older than this observer. */
+    public boolean before(long beatMs) {
+        return beatMs < firstMs;
     }
 
     /** Time of append of the last own beat read. */

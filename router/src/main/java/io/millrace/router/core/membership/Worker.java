@@ -35,6 +35,8 @@ public final class Worker {
     private long lastMs;
     private long firstMs;
     private boolean suspected;
+    private boolean expected;
+    private String cause = "";
     private long lostMs = Long.MIN_VALUE;
     private final Set<Long> retired = new HashSet<>();
     private final Map<Key, RunningAttempt> listed = new HashMap<>();
@@ -162,10 +164,25 @@ public final class Worker {
 
     /** Judges anew; true when the verdict changed. */
     boolean judge(LogProgress progress, long graceMs) {
-        boolean now = left() || progress.silent(lastMs) || lastMs < lostMs + graceMs && lostMs != Long.MIN_VALUE;
+        boolean broken = lastMs < lostMs + graceMs && lostMs != Long.MIN_VALUE;
+        boolean now = left() || broken || progress.silent(lastMs);
         boolean changed = now != suspected;
         suspected = now;
+        if (changed && now) {
+            expected = left() || progress.before(lastMs);
+            cause = left() ? "it left" : broken ? "its connection broke" : "its heartbeats stay away";
+        }
         return changed;
+    }
+
+    /** Why it was suspected last, for a person. */
+    public String cause() {
+        return cause;
+    }
+
+    /** Whether the last suspicion was no news: it said that it leaves, or was gone before this router came. */
+    public boolean expected() {
+        return expected;
     }
 
     /** So many tokens of one choice took that long, by the journal's own timestamps. */
