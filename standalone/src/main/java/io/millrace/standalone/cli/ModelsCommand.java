@@ -1,13 +1,17 @@
 package io.millrace.standalone.cli;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.model.hub.HubSettings;
 import io.millrace.worker.model.hub.ModelLocator;
 import io.millrace.worker.model.hub.ResolvedModel;
+import io.millrace.worker.serving.ModelInfo;
+import io.millrace.worker.serving.ModelOptions;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
@@ -46,24 +50,41 @@ final class ModelsCommand implements Callable<Integer> {
         ServedModels.lines(url).forEach(line -> out.println("  " + line));
         Path cache = HubSettings.fromEnvironment(System.getenv()).cache();
         out.println("On this machine (" + cache + "):");
-        local(cache).forEach(line -> out.println("  " + line));
-        ResolvedModel standard = ModelLocator.fromEnvironment().locateCached("default");
-        out.println("The default model is "
-                + (standard == null ? "not here yet: './millrace up' fetches it." : "here: " + standard.path()));
+        List<Path> found = local(cache);
+        if (found.isEmpty()) {
+            out.println("  none");
+        }
+        for (Path path : found) {
+            out.println("  " + describe(path));
+            out.println("    --model " + path);
+        }
+        if (ModelLocator.fromEnvironment().locateCached("default") == null) {
+            out.println("The default model is not here yet: './millrace up' fetches it.");
+        }
         return 0;
     }
 
-    private static List<String> local(Path cache) {
+    /** Architecture, size and memory, or what is wrong with the file. */
+    private static String describe(Path path) {
+        try {
+            ResolvedModel model = ModelLocator.fromEnvironment().locateCached(path.toString());
+            return model == null
+                    ? path.getFileName() + ": gone"
+                    : ModelInfo.describe(model, ModelOptions.DEFAULT).line();
+        } catch (MillraceException unreadable) {
+            return path.getFileName() + ": " + unreadable;
+        }
+    }
+
+    private static List<Path> local(Path cache) {
         try (Stream<Path> tree = Files.walk(cache, 6)) {
-            List<String> found = tree.filter(p -> p.toString().endsWith(".gguf") || p.endsWith("config.json"))
-                    .map(p -> p.endsWith("config.json") ? p.resolveSibling("") : p)
-                    .map(Path::toString)
+            return tree.filter(path -> path.toString().endsWith(".gguf") || path.endsWith("config.json"))
+                    .map(path -> path.endsWith("config.json") ? Objects.requireNonNull(path.getParent()) : path)
                     .distinct()
                     .sorted()
                     .toList();
-            return found.isEmpty() ? List.of("none") : found;
-        } catch (IOException e) {
-            return List.of("none");
+        } catch (IOException noCache) {
+            return List.of();
         }
     }
 }
