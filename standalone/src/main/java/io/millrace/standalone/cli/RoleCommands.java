@@ -3,6 +3,7 @@ package io.millrace.standalone.cli;
 import io.millrace.standalone.broker.EmbeddedBroker;
 import io.millrace.standalone.config.BrokerProperties;
 import io.millrace.standalone.parts.Role;
+import io.millrace.standalone.process.Children;
 import java.time.Duration;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
@@ -116,7 +117,7 @@ final class RoleCommands {
             flags.putAll(common.properties());
             // A worker drains: what runs may end, or is handed over.
             return part(
-                    spec, common, Role.WORKER, flags, management.host, Duration.ofSeconds(common.isChild() ? 2 : 15));
+                    spec, common, Role.WORKER, flags, management.host, Duration.ofSeconds(common.isChild() ? 9 : 15));
         }
     }
 
@@ -140,9 +141,19 @@ final class RoleCommands {
             BrokerProperties properties = broker.properties(common.properties());
             EmbeddedBroker running = EmbeddedBroker.start(properties.settings(common.dataDir()));
             RunningProcess process = new RunningProcess();
-            process.onEnd(running::close, Duration.ofSeconds(5));
             if (common.isChild()) {
+                // Ctrl-C reaches every process of a terminal at once, and the others still need the broker to hand
+                // over.
+                Duration patience = Children.CLOSE_MAX;
+                process.onEnd(
+                        () -> {
+                            process.awaitParent(patience);
+                            running.close();
+                        },
+                        patience.plusSeconds(5));
                 process.watchParent(System.in);
+            } else {
+                process.onEnd(running::close, Duration.ofSeconds(5));
             }
             if (!common.isChild()) {
                 console.ready("broker", running.bootstrap());

@@ -4,11 +4,17 @@ import io.millrace.standalone.process.ParentWatch;
 import java.io.InputStream;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** This process from its start to the signal that ends it. */
 final class RunningProcess {
 
+    private static final Logger LOG = LoggerFactory.getLogger(RunningProcess.class);
+
     private final CountDownLatch ended = new CountDownLatch(1);
+    private final CountDownLatch parentGone = new CountDownLatch(1);
     private volatile boolean ending;
 
     /**
@@ -34,7 +40,24 @@ final class RunningProcess {
 
     /** In a child process: ends with the parent. */
     void watchParent(InputStream pipe) {
-        ParentWatch.start(pipe, () -> System.exit(143));
+        ParentWatch.start(pipe, () -> {
+            parentGone.countDown();
+            System.exit(143);
+        });
+    }
+
+    /**
+     * In a child that hears Ctrl-C together with its parent and siblings: waits until the parent ends it, which it does by ending
+     * the pipe, or is gone. Requires {@link #watchParent}.
+     */
+    void awaitParent(Duration patience) {
+        try {
+            if (!parentGone.await(patience.toMillis(), TimeUnit.MILLISECONDS)) {
+                LOG.warn("told to end, but not by the parent, for {}: ending", patience);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     /** It has been told to end: failures from now on are of its own making. */

@@ -90,17 +90,18 @@ final class UpCommand implements Callable<Integer> {
         Map<String, Object> flags = RoleCommands.web(host, port);
         flags.putAll(worker.properties());
         flags.put("millrace.worker.count", workers);
-        flags.putAll(common.properties());
         AtomicReference<@Nullable EmbeddedBroker> started = new AtomicReference<>();
         CompletableFuture<?> brokerReady = CompletableFuture.completedFuture(null);
         String given = kafka;
         if (given == null) {
             BrokerProperties properties = fixPort(broker.properties(common.properties()));
             flags.put("millrace.kafka.bootstrap-servers", "127.0.0.1:" + properties.port());
+            flags.putAll(local(properties));
             brokerReady = start(properties, started, console);
         } else {
             flags.put("millrace.kafka.bootstrap-servers", given);
         }
+        flags.putAll(common.properties());
         EnumSet<Role> roles = workers == 0 ? EnumSet.of(Role.GATEWAY, Role.ROUTER) : EnumSet.allOf(Role.class);
         Runnable stopBroker = () -> {
             EmbeddedBroker running = started.get();
@@ -135,23 +136,28 @@ final class UpCommand implements Callable<Integer> {
                 Main.class.getName(),
                 common.dataDir().resolve("logs"),
                 (name, line) -> console.progress(name + ": " + line));
-        process.onEnd(children::close, Duration.ofMillis(2_800));
+        process.onEnd(children::close, Children.CLOSE_MAX.plusSeconds(1));
+        List<String> local = new ArrayList<>();
         String bootstrap = kafka;
         if (bootstrap == null) {
-            List<String> arguments = new ArrayList<>(List.of("broker"));
+            List<String> arguments = new ArrayList<>(List.of(Children.BROKER));
             BrokerProperties fixed = fixPort(broker.properties(common.properties()));
+            local(fixed).forEach((name, value) -> local.addAll(List.of("--set", name + "=" + value)));
             arguments.addAll(List.of("--kafka-port", String.valueOf(fixed.port()), "--kafka-host", fixed.host()));
             arguments.addAll(List.of("--advertised-host", fixed.advertisedHost()));
             arguments.addAll(common.arguments());
-            bootstrap = child(children, console, "broker", arguments, true);
+            bootstrap = child(children, console, Children.BROKER, arguments, true);
         }
         Map<String, List<String>> parts = new LinkedHashMap<>();
-        parts.put("gateway", List.of("--host", host, "--port", String.valueOf(port)));
+        // Fixed here, so that a gateway that starts again is where it was.
+        int gatewayPort = port == 0 ? freePort(host) : port;
+        parts.put("gateway", List.of("--host", host, "--port", String.valueOf(gatewayPort)));
         parts.put("router", List.of());
         for (int i = 1; i <= workers; i++) {
             List<String> arguments = new ArrayList<>(worker.arguments());
             // Before the user's own settings, which win.
             arguments.addAll(List.of("--set", "millrace.worker.threads=" + threadsEach()));
+            arguments.addAll(local);
             parts.put("worker-" + i, arguments);
         }
         for (Map.Entry<String, List<String>> part : parts.entrySet()) {
@@ -211,12 +217,26 @@ final class UpCommand implements Callable<Integer> {
         if (properties.port() != 0) {
             return properties;
         }
-        try (ServerSocket probe = new ServerSocket(0)) {
-            return new BrokerProperties(
-                    properties.host(), probe.getLocalPort(), properties.advertisedHost(), properties.minFreeDisk());
+        return new BrokerProperties(
+                properties.host(), freePort(null), properties.advertisedHost(), properties.minFreeDisk());
+    }
+
+    /** A port that is free on that host; null: on every address of this machine. */
+    static int freePort(@Nullable String host) {
+        try (ServerSocket probe = new ServerSocket()) {
+            probe.bind(host == null ? new InetSocketAddress(0) : new InetSocketAddress(host, 0));
+            return probe.getLocalPort();
         } catch (IOException e) {
             throw new MillraceException("MR-BROKER-001", "There is no free port (" + e.getMessage() + ").", e);
         }
+    }
+
+    /** What the workers need not show to other machines when the broker does not show itself either. */
+    static Map<String, String> local(BrokerProperties broker) {
+        String told = broker.advertisedHost().isEmpty() ? broker.host() : broker.advertisedHost();
+        return List.of("127.0.0.1", "localhost", "0.0.0.0").contains(told)
+                ? Map.of("millrace.worker.liveness-host", "127.0.0.1")
+                : Map.of();
     }
 
     private static void requireFree(String host, int port) {

@@ -9,7 +9,8 @@ import java.util.concurrent.ExecutionException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Where the parts of this process wait until Kafka is there with its topics; the first one makes them. Thread-safe.
+ * Where the parts of this process wait until Kafka is there with its topics; the first one makes them, and after a
+ * failure the next one tries again. Thread-safe.
  */
 public final class KafkaGate {
 
@@ -42,7 +43,8 @@ public final class KafkaGate {
 
     private synchronized CompletableFuture<Void> ready() {
         CompletableFuture<Void> current = topics;
-        if (current == null) {
+        boolean failed = current != null && current.isCompletedExceptionally() && !broker.isCompletedExceptionally();
+        if (current == null || failed) {
             current = broker.thenRunAsync(
                     () -> TopicAdmin.ensure(properties.settings("millrace"), properties.plan(), properties.patience()));
             topics = current;

@@ -20,7 +20,7 @@ import org.slf4j.LoggerFactory;
  * child ends too ({@link ParentWatch}). What it says on standard output goes to the listener line by line; standard error goes
  * to its log file.
  */
-final class Child implements AutoCloseable {
+final class Child {
 
     private static final Logger LOG = LoggerFactory.getLogger(Child.class);
     private static final long BACKOFF_MS_MIN = 200;
@@ -99,7 +99,9 @@ final class Child implements AutoCloseable {
             }
             return started.waitFor();
         } catch (IOException e) {
-            LOG.error("{} did not start: {}", name, e.getMessage());
+            if (!closing) {
+                LOG.error("{} did not start: {}", name, e.getMessage());
+            }
             return -1;
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
@@ -116,9 +118,8 @@ final class Child implements AutoCloseable {
         }
     }
 
-    /** Asks it to end, and ends it when it has not within that time. */
-    void stop(long patienceMs) {
-        stop();
+    /** Waits until it has ended after {@link #stop}, and ends it when it has not within that time. */
+    void awaitEnd(long patienceMs) {
         Process now = process;
         try {
             if (now != null && !now.waitFor(patienceMs, TimeUnit.MILLISECONDS)) {
@@ -129,10 +130,5 @@ final class Child implements AutoCloseable {
             Thread.currentThread().interrupt();
         }
         thread.interrupt();
-    }
-
-    @Override
-    public void close() {
-        stop(2_000);
     }
 }

@@ -6,6 +6,7 @@ import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -23,6 +24,17 @@ public final class Children implements AutoCloseable {
 
     /** A child's line that says it is ready; what follows is its address. */
     public static final String READY = "millrace:ready ";
+
+    /** Name of the child that ends last, since the others need it for that. */
+    public static final String BROKER = "broker";
+
+    /** Longest that {@link #close} takes. */
+    public static final Duration CLOSE_MAX = Duration.ofMillis(13_000);
+
+    /** What all but the broker have together, from when they are asked to end. */
+    private static final long HAND_OVER_MS = 10_000;
+
+    private static final long BROKER_MS = 3_000;
 
     private final String mainClass;
     private final Path logs;
@@ -134,15 +146,20 @@ public final class Children implements AutoCloseable {
         return child == null ? -1 : child.pid();
     }
 
-    /** Ends them in the order of their start reversed, broker last: workers may still hand over what they run. */
+    /** Ends all of them at once, and after them the broker: workers may still hand over what they run. */
     @Override
     public void close() {
-        List<Child> reversed = new ArrayList<>(children.values()).reversed();
-        for (Child child : reversed.subList(0, Math.max(0, reversed.size() - 1))) {
-            child.stop();
+        Child broker = children.get(BROKER);
+        List<Child> others =
+                children.values().stream().filter(child -> child != broker).toList();
+        others.forEach(Child::stop);
+        long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(HAND_OVER_MS);
+        for (Child child : others) {
+            child.awaitEnd(Math.max(0, TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime())));
         }
-        for (Child child : reversed) {
-            child.stop(2_000);
+        if (broker != null) {
+            broker.stop();
+            broker.awaitEnd(BROKER_MS);
         }
     }
 }

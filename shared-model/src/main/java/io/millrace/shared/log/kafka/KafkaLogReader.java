@@ -13,8 +13,10 @@ import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
@@ -46,6 +48,11 @@ final class KafkaLogReader implements LogReader {
     private final Listener listener;
     private final Consumer<KafkaLogReader> onClose;
     private final ConcurrentLinkedQueue<Runnable> tasks = new ConcurrentLinkedQueue<>();
+    /** What needs a consumer and was asked for before there was one; reader's thread only. */
+    private final List<Consumer<org.apache.kafka.clients.consumer.Consumer<String, byte[]>>> untilConnected =
+            new ArrayList<>();
+
+    private final Supplier<org.apache.kafka.clients.consumer.Consumer<String, byte[]>> consumers;
     private final Thread thread;
     private final OutageLog outage;
     /** Partitions read, by Kafka's name for them; reader's thread only. */
@@ -61,7 +68,23 @@ final class KafkaLogReader implements LogReader {
     private long tickNanos;
 
     KafkaLogReader(KafkaSettings settings, String name, Listener listener, Consumer<KafkaLogReader> onClose) {
+        this(
+                settings,
+                name,
+                listener,
+                onClose,
+                () -> new DefaultKafkaConsumerFactory<String, byte[]>(settings.consumer(name)).createConsumer());
+    }
+
+    /** @param consumers makes the consumer, or throws KafkaException while it cannot */
+    KafkaLogReader(
+            KafkaSettings settings,
+            String name,
+            Listener listener,
+            Consumer<KafkaLogReader> onClose,
+            Supplier<org.apache.kafka.clients.consumer.Consumer<String, byte[]>> consumers) {
         this.settings = settings;
+        this.consumers = consumers;
         this.name = name;
         this.listener = listener;
         this.onClose = onClose;
@@ -78,11 +101,7 @@ final class KafkaLogReader implements LogReader {
 
     @Override
     public void assign(Topic topic, int partition, long fromOffset) {
-        execute(() -> {
-            var reading = consumer;
-            if (reading == null) {
-                return;
-            }
+        execute(() -> withConsumer(reading -> {
             var key = new TopicPartition(settings.name(topic), partition);
             places.put(key, new Place(topic, partition));
             behind.add(key);
@@ -94,19 +113,28 @@ final class KafkaLogReader implements LogReader {
             } else {
                 reading.seek(key, fromOffset);
             }
-        });
+        }));
     }
 
     @Override
     public void unassign(Topic topic, int partition) {
-        execute(() -> {
-            var reading = consumer;
+        execute(() -> withConsumer(reading -> {
             var key = new TopicPartition(settings.name(topic), partition);
-            if (reading != null && places.remove(key) != null) {
+            if (places.remove(key) != null) {
                 behind.remove(key);
                 reading.assign(places.keySet());
             }
-        });
+        }));
+    }
+
+    /** Now, or as soon as there is a consumer. */
+    private void withConsumer(Consumer<org.apache.kafka.clients.consumer.Consumer<String, byte[]>> task) {
+        var reading = consumer;
+        if (reading == null) {
+            untilConnected.add(task);
+        } else {
+            task.accept(reading);
+        }
     }
 
     @Override
@@ -179,15 +207,25 @@ final class KafkaLogReader implements LogReader {
         }
     }
 
-    /** Makes the consumer; an address that does not resolve yet is tried again. */
+    /** Makes the consumer; an address that does not resolve yet is tried again, while tasks and ticks go on. */
     private void connect() throws InterruptedException {
         while (consumer == null && !closed) {
             try {
-                consumer = new DefaultKafkaConsumerFactory<String, byte[]>(settings.consumer(name)).createConsumer();
+                consumer = consumers.get();
             } catch (KafkaException e) {
                 outage.failed(e);
-                Thread.sleep(RETRY_MS);
+                long retryNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(RETRY_MS);
+                while (System.nanoTime() < retryNanos && !closed) {
+                    runTasks();
+                    guard(listener::onTick);
+                    TimeUnit.NANOSECONDS.sleep(TICK_NANOS);
+                }
             }
+        }
+        var reading = consumer;
+        if (reading != null) {
+            untilConnected.forEach(task -> guard(() -> task.accept(reading)));
+            untilConnected.clear();
         }
     }
 
