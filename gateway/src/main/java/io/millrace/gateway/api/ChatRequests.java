@@ -28,6 +28,7 @@ final class ChatRequests {
         List<Draft.Text> texts = Messages.read(body, "messages");
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_completion_tokens", "max_tokens"));
         logprobs(body, sampling);
+        SamplingFields.promptLogprobs(body, sampling);
         Map<String, String> slices = json.slices(parsed.text(), VERBATIM);
         ChatInput chat = chat(body, slices);
         Submit.Builder submit = Submit.newBuilder()

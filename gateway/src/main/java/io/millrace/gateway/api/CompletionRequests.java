@@ -26,12 +26,18 @@ final class CompletionRequests {
         Fields body = new Fields(parsed.object(), "");
         String model = Common.model(body);
         List<Draft.Prompt> prompts = prompts(body);
+        boolean echo = body.bool("echo", false);
+        refuseScoringOnly(body, echo);
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_tokens"));
         if (!sampling.hasMaxTokens()) {
             sampling.setMaxTokens(DEFAULT_MAX_TOKENS);
         }
-        sampling.setEcho(body.bool("echo", false));
+        sampling.setEcho(echo);
         body.integer("logprobs", 0, SamplingFields.LOGPROBS_MAX).ifPresent(sampling::setLogprobs);
+        SamplingFields.promptLogprobs(body, sampling);
+        if (echo && sampling.hasLogprobs() && !sampling.hasPromptLogprobs()) {
+            sampling.setPromptLogprobs(sampling.getLogprobs());
+        }
         String suffix = body.string("suffix");
         if (suffix != null && !suffix.isEmpty()) {
             throw body.unsupported("suffix", "'suffix' is not supported by this server.");
@@ -44,6 +50,17 @@ final class CompletionRequests {
         OptionalLong seed = Common.seed(body);
         seed.ifPresent(submit::setSeed);
         return new Draft(model, submit.build(), prompts, seed.isPresent());
+    }
+
+    /** OpenAI's way to score a prompt alone; here every answer has at least one token. */
+    private static void refuseScoringOnly(Fields body, boolean echo) {
+        JsonNode wanted = body.get("max_tokens");
+        if (echo && wanted != null && wanted.isIntegralNumber() && wanted.asLong(-1) == 0) {
+            throw body.unsupported(
+                    "max_tokens",
+                    "'max_tokens' is 0 with 'echo': this server generates at least 1 token. Set 'max_tokens' to 1; with"
+                            + " 'echo' and 'logprobs', or with 'prompt_logprobs', the prompt is scored too.");
+        }
     }
 
     private List<Draft.Prompt> prompts(Fields body) {

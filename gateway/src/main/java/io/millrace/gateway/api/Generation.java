@@ -12,6 +12,7 @@ import io.millrace.gateway.stream.Frames;
 import io.opentelemetry.api.trace.Tracer;
 import io.opentelemetry.context.Context;
 import java.util.function.Function;
+import reactor.core.publisher.Mono;
 
 /** From a draft to a running exchange: admission, ids, append. Shared by HTTP and WebSocket. Thread-safe. */
 final class Generation {
@@ -40,6 +41,11 @@ final class Generation {
 
     CallTelemetry observe(String route, Context parent) {
         return new CallTelemetry(metrics, tracer, route, parent);
+    }
+
+    /** Completes once it can be said whether somebody serves the draft's model: at once, but for a gateway that has just started. */
+    Mono<Void> ready(Draft draft) {
+        return node.view().awaitDecided(draft.model());
     }
 
     /** Begins the draft's call; throws what admission refuses. */

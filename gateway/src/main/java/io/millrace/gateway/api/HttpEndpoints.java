@@ -60,7 +60,9 @@ final class HttpEndpoints {
                                     .publishOn(
                                             bytes.length < LARGE_BYTES ? Schedulers.immediate() : Schedulers.parallel())
                                     .map(body -> read.apply(json.object(body))))
-                            .flatMap(draft -> answer(request, draft, tenant, telemetry));
+                            .flatMap(draft -> generation
+                                    .ready(draft)
+                                    .then(Mono.defer(() -> answer(request, draft, tenant, telemetry))));
                 })
                 .doOnError(error -> telemetry.refused(error instanceof ApiException api ? api.error() : null))
                 .doOnCancel(() -> telemetry.refused(null));

@@ -54,6 +54,11 @@ final class ResponseRequests {
             throw body.unsupported(
                     "tools", "'tools' are not supported on this endpoint yet; use /v1/chat/completions.");
         }
+        if (body.has("prompt_logprobs")) {
+            throw body.unsupported(
+                    "prompt_logprobs",
+                    "'prompt_logprobs' are not given on this endpoint; use /v1/completions or /v1/chat/completions.");
+        }
         if (body.bool("background", false)) {
             throw body.unsupported("background", "Background responses are not supported by this server yet.");
         }

@@ -82,17 +82,19 @@ final class ResponsesSocket implements WebSocketHandler {
     private Flux<String> respond(String text, Context parent) {
         CallTelemetry telemetry = generation.observe("/v1/responses", parent);
         return Flux.defer(() -> {
-                    Exchange<List<String>> exchange = generation.begin(
-                            requests.read(create(text), true), tenant, telemetry, call -> new MessageFrames());
-                    return exchange.opening()
-                            .flatMapMany(opened -> exchange.body())
-                            .concatMapIterable(messages -> messages);
+                    Draft draft = requests.read(create(text), true);
+                    return generation.ready(draft).thenMany(Flux.defer(() -> answer(draft, telemetry)));
                 })
                 .onErrorResume(failure -> {
                     ApiError error = failure instanceof ApiException known ? known.error() : internal(failure);
                     telemetry.refused(error);
                     return Flux.just(event(error));
                 });
+    }
+
+    private Flux<String> answer(Draft draft, CallTelemetry telemetry) {
+        Exchange<List<String>> exchange = generation.begin(draft, tenant, telemetry, call -> new MessageFrames());
+        return exchange.opening().flatMapMany(opened -> exchange.body()).concatMapIterable(messages -> messages);
     }
 
     private Json.Body create(String text) {

@@ -52,6 +52,11 @@ final class SamplingFields {
         return out;
     }
 
+    /** {@code prompt_logprobs}: how many of the best at each place of the prompt, beside the token that stands there. */
+    static void promptLogprobs(Fields body, Sampling.Builder out) {
+        body.integer("prompt_logprobs", 0, LOGPROBS_MAX).ifPresent(out::setPromptLogprobs);
+    }
+
     static int n(Fields body) {
         int n = body.integer("n", 1, N_MAX).orElse(1);
         int bestOf = body.integer("best_of", 1, N_MAX).orElse(n);

@@ -5,6 +5,7 @@ import io.millrace.shared.log.LogReader;
 import io.millrace.shared.log.LogRecord;
 import io.millrace.shared.proto.MemberBeat;
 import io.millrace.shared.proto.ModelCredit;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
@@ -15,6 +16,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
 
 /**
  * Routers and gateways as their beats in {@code members} show them.
@@ -27,6 +30,7 @@ public final class ClusterView implements LogReader.Listener {
     private static final Logger LOG = LoggerFactory.getLogger(ClusterView.class);
 
     private static final int KNOWN_MAX = 10_000;
+    private static final Duration DECIDED_POLL = Duration.ofMillis(10);
 
     private record Seen(MemberBeat beat, long nanos) {}
 
@@ -41,6 +45,7 @@ public final class ClusterView implements LogReader.Listener {
     private volatile Snapshot now = new Snapshot(Map.of(), Map.of(), Set.of(), 0);
     private volatile long ownNanos;
     private volatile boolean ownSeen;
+    private volatile long firstOwnNanos;
 
     public ClusterView(NodeSettings settings, Clock clock) {
         this.settings = settings;
@@ -63,7 +68,10 @@ public final class ClusterView implements LogReader.Listener {
         long nanos = clock.nanos();
         if (beat.getNode().equals(settings.node())) {
             ownNanos = nanos;
-            ownSeen = true;
+            if (!ownSeen) {
+                firstOwnNanos = nanos;
+                ownSeen = true;
+            }
         }
         if (beat.getLeaving()) {
             members.remove(beat.getNode());
@@ -111,6 +119,29 @@ public final class ClusterView implements LogReader.Listener {
         Snapshot seen = now;
         String real = seen.names().get(name);
         return real == null ? null : seen.models().get(real);
+    }
+
+    /**
+     * Whether it can be said who serves that name: somebody does and this gateway's own beat has come back, or every live member
+     * has been heard, as each beats within the member timeout.
+     */
+    public boolean decided(String name) {
+        return ownSeen
+                && (known(name)
+                        || clock.nanos() - firstOwnNanos
+                                >= settings.memberTimeout().toNanos());
+    }
+
+    /** Completes once {@link #decided} holds, after the member timeout at the latest; at once where it holds already. */
+    public Mono<Void> awaitDecided(String name) {
+        if (decided(name)) {
+            return Mono.empty();
+        }
+        return Flux.interval(DECIDED_POLL)
+                .onBackpressureDrop()
+                .takeUntil(turn -> decided(name))
+                .take(settings.memberTimeout())
+                .then();
     }
 
     /** Whether a router has named it, now or earlier: then its workers are gone, not its name wrong. */

@@ -55,8 +55,14 @@ public final class GatewayNode implements AutoCloseable {
         beats.scheduleWithFixedDelay(this::guardedBeat, 0, period, TimeUnit.MILLISECONDS);
     }
 
-    /** The partition for the next call: one of this gateway's own, in turn; -1 while Kafka has not told how many there are. */
+    /**
+     * The partition for the next call: one of this gateway's own, in turn; -1 while Kafka has not told how many there are, or
+     * has not given a beat of this gateway back: routers take a request of a gateway that they never heard for one without a client.
+     */
     public int nextPartition() {
+        if (view.ownBeatAgeMs() < 0) {
+            return -1;
+        }
         List<Integer> mine = own;
         return mine.isEmpty() ? -1 : mine.get(Math.floorMod(turn.getAndIncrement(), mine.size()));
     }

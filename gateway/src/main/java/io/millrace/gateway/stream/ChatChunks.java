@@ -10,20 +10,21 @@ import org.jspecify.annotations.Nullable;
 /** {@code chat.completion.chunk} events. */
 final class ChatChunks implements Renderer {
 
-    private static final String DONE = "[DONE]";
-
-    private final Call call;
     private final Progress progress;
+    private final ChunkFrame frame;
+    private final PromptLogprobs promptLogprobs;
     private final BitSet begun = new BitSet();
 
     ChatChunks(Call call) {
-        this.call = call;
         this.progress = new Progress(call);
+        this.frame = new ChunkFrame(call, progress, "chat.completion.chunk");
+        this.promptLogprobs = new PromptLogprobs(call);
     }
 
     @Override
     public void accept(Accepted accepted, Frames<?> out) {
         progress.observe(accepted);
+        promptLogprobs.observe(accepted);
         switch (accepted.record().getRecordCase()) {
             case TOKENS -> tokens(accepted, accepted.record().getTokens(), out);
             case END -> end(accepted, accepted.record().getEnd(), out);
@@ -46,34 +47,34 @@ final class ChatChunks implements Renderer {
         if (!end.getText().isEmpty()) {
             text(index, end.getText(), List.of(), offset, out);
         }
-        JsonText json = head().object().field("index", index).name("delta").object();
+        JsonText json =
+                frame.head().object().field("index", index).name("delta").object();
         json.endObject().nothing("logprobs").field("finish_reason", end.getFinishReason());
         json.field("stop_reason", end.getStopReason().isEmpty() ? null : end.getStopReason());
-        close(json.endObject(), out, offset);
-        if (progress.complete()) {
-            if (call.shape().getIncludeUsage()) {
-                JsonText last = progress.head("chat.completion.chunk");
-                last.name("choices").array().endArray().name("usage").raw(progress.usage());
-                out.event(offset, null, last.endObject().toString());
-            }
-            out.event(offset, null, DONE);
-        }
+        frame.send(json.endObject().endArray(), out, offset);
+        frame.ended(out, offset);
     }
 
     private void begin(int index, long offset, Frames<?> out) {
         if (!begun.get(index)) {
+            boolean first = begun.isEmpty();
             begun.set(index);
-            JsonText json = head().object().field("index", index).name("delta").object();
+            JsonText json =
+                    frame.head().object().field("index", index).name("delta").object();
             json.field("role", "assistant").field("content", "").endObject();
-            close(json.nothing("logprobs").nothing("finish_reason").endObject(), out, offset);
+            json.nothing("logprobs").nothing("finish_reason").endObject().endArray();
+            if (first) {
+                promptLogprobs.write(json, 0);
+            }
+            frame.send(json, out, offset);
         }
     }
 
     private void text(int index, String text, List<TokenLogprob> logprobs, long offset, Frames<?> out) {
-        JsonText json = head().object().field("index", index);
+        JsonText json = frame.head().object().field("index", index);
         json.name("delta").object().field("content", text).endObject();
         logprobs(json, logprobs.isEmpty() ? null : logprobs);
-        close(json.nothing("finish_reason").endObject(), out, offset);
+        frame.send(json.nothing("finish_reason").endObject().endArray(), out, offset);
     }
 
     static void logprobs(JsonText json, @Nullable List<TokenLogprob> logprobs) {
@@ -86,24 +87,9 @@ final class ChatChunks implements Renderer {
         }
     }
 
-    private JsonText head() {
-        return progress.head("chat.completion.chunk").name("choices").array();
-    }
-
-    private void close(JsonText json, Frames<?> out, long offset) {
-        json.endArray();
-        if (call.shape().getContinuousUsage()) {
-            json.name("usage").raw(progress.usage());
-        } else if (call.shape().getIncludeUsage()) {
-            json.nothing("usage");
-        }
-        out.event(offset, null, json.endObject().toString());
-    }
-
     @Override
     public void fail(ApiError error, long offset, Frames<?> out) {
-        out.event(offset, null, error.json());
-        out.event(offset, null, DONE);
+        ChunkFrame.fail(error, out, offset);
     }
 
     @Override

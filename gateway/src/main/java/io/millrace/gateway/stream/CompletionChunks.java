@@ -10,17 +10,17 @@ import java.util.List;
 /** {@code text_completion} events of a stream. */
 final class CompletionChunks implements Renderer {
 
-    private static final String DONE = "[DONE]";
-
-    private final Call call;
     private final Progress progress;
+    private final ChunkFrame frame;
+    private final PromptLogprobs promptLogprobs;
     private final Echo echo;
     private final BitSet begun = new BitSet();
     private final int[] textOffsets;
 
     CompletionChunks(Call call) {
-        this.call = call;
         this.progress = new Progress(call);
+        this.frame = new ChunkFrame(call, progress, "text_completion");
+        this.promptLogprobs = new PromptLogprobs(call);
         this.echo = new Echo(call);
         this.textOffsets = new int[progress.choices()];
     }
@@ -29,6 +29,7 @@ final class CompletionChunks implements Renderer {
     public void accept(Accepted accepted, Frames<?> out) {
         progress.observe(accepted);
         echo.observe(accepted);
+        promptLogprobs.observe(accepted);
         switch (accepted.record().getRecordCase()) {
             case TOKENS -> tokens(accepted, accepted.record().getTokens(), out);
             case END -> end(accepted, accepted.record().getEnd(), out);
@@ -48,33 +49,38 @@ final class CompletionChunks implements Renderer {
         int index = progress.index(accepted.prompt(), end.getChoice());
         long offset = accepted.offset();
         begin(index, accepted, out);
-        JsonText json = head().object().field("index", index).field("text", end.getText());
+        JsonText json = frame.head().object().field("index", index).field("text", end.getText());
         json.nothing("logprobs").field("finish_reason", end.getFinishReason());
         json.field("stop_reason", end.getStopReason().isEmpty() ? null : end.getStopReason());
-        close(json.endObject(), out, offset);
-        if (progress.complete()) {
-            if (call.shape().getIncludeUsage()) {
-                JsonText last = progress.head("text_completion");
-                last.name("choices").array().endArray().name("usage").raw(progress.usage());
-                out.event(offset, null, last.endObject().toString());
-            }
-            out.event(offset, null, DONE);
-        }
+        frame.send(json.endObject().endArray(), out, offset);
+        frame.ended(out, offset);
     }
 
+    /** The prompt, before the first of the choice: its text and its log probabilities, as far as they are wanted. */
     private void begin(int index, Accepted accepted, Frames<?> out) {
-        if (!begun.get(index)) {
-            begun.set(index);
-            String prompt = echo.of(accepted.prompt());
-            if (!prompt.isEmpty()) {
-                textOffsets[index] = prompt.codePointCount(0, prompt.length());
-                text(index, prompt, List.of(), accepted.offset(), out);
-            }
+        if (begun.get(index)) {
+            return;
         }
+        begun.set(index);
+        String prompt = echo.of(accepted.prompt());
+        List<TokenLogprob> scored = promptLogprobs.of(accepted.prompt());
+        if (prompt.isEmpty() && scored.isEmpty()) {
+            return;
+        }
+        textOffsets[index] = prompt.codePointCount(0, prompt.length());
+        JsonText json = frame.head().object().field("index", index).field("text", prompt);
+        if (scored.isEmpty() || !echo.withLogprobs()) {
+            json.nothing("logprobs");
+        } else {
+            json.name("logprobs").raw(Logprobs.completion(scored, PromptLogprobs.offsets(scored, prompt)));
+        }
+        json.nothing("finish_reason");
+        promptLogprobs.write(json, accepted.prompt()).endObject().endArray();
+        frame.send(json, out, accepted.offset());
     }
 
     private void text(int index, String text, List<TokenLogprob> logprobs, long offset, Frames<?> out) {
-        JsonText json = head().object().field("index", index).field("text", text);
+        JsonText json = frame.head().object().field("index", index).field("text", text);
         if (logprobs.isEmpty()) {
             json.nothing("logprobs");
         } else {
@@ -85,27 +91,12 @@ final class CompletionChunks implements Renderer {
             }
             json.name("logprobs").raw(Logprobs.completion(logprobs, offsets));
         }
-        close(json.nothing("finish_reason").endObject(), out, offset);
-    }
-
-    private JsonText head() {
-        return progress.head("text_completion").name("choices").array();
-    }
-
-    private void close(JsonText json, Frames<?> out, long offset) {
-        json.endArray();
-        if (call.shape().getContinuousUsage()) {
-            json.name("usage").raw(progress.usage());
-        } else if (call.shape().getIncludeUsage()) {
-            json.nothing("usage");
-        }
-        out.event(offset, null, json.endObject().toString());
+        frame.send(json.nothing("finish_reason").endObject().endArray(), out, offset);
     }
 
     @Override
     public void fail(ApiError error, long offset, Frames<?> out) {
-        out.event(offset, null, error.json());
-        out.event(offset, null, DONE);
+        ChunkFrame.fail(error, out, offset);
     }
 
     @Override

@@ -1,6 +1,5 @@
 package io.millrace.gateway.stream;
 
-import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.TokenLogprob;
 import java.util.ArrayList;
 import java.util.List;
@@ -11,66 +10,55 @@ final class CompletionDocument implements Renderer {
     private final Call call;
     private final Progress progress;
     private final Echo echo;
-    private final List<ChoiceOutput> choices = new ArrayList<>();
+    private final ChoiceOutputs choices;
+    private final PromptLogprobs promptLogprobs;
 
     CompletionDocument(Call call) {
         this.call = call;
         this.progress = new Progress(call);
         this.echo = new Echo(call);
-        for (int i = 0; i < progress.choices(); i++) {
-            choices.add(new ChoiceOutput());
-        }
+        this.choices = new ChoiceOutputs(progress);
+        this.promptLogprobs = new PromptLogprobs(call);
     }
 
     @Override
     public void accept(Accepted accepted, Frames<?> out) {
         progress.observe(accepted);
         echo.observe(accepted);
-        JournalRecord record = accepted.record();
-        switch (record.getRecordCase()) {
-            case TOKENS ->
-                choices.get(progress.index(accepted.prompt(), record.getTokens().getChoice()))
-                        .add(record.getTokens());
-            case END -> {
-                choices.get(progress.index(accepted.prompt(), record.getEnd().getChoice()))
-                        .end(record.getEnd());
-                if (progress.complete()) {
-                    out.event(accepted.offset(), null, document());
-                }
-            }
-            default -> {}
+        promptLogprobs.observe(accepted);
+        if (choices.add(accepted)) {
+            out.event(accepted.offset(), null, document());
         }
     }
 
     private String document() {
         JsonText json = progress.head("text_completion").name("choices").array();
-        for (int i = 0; i < choices.size(); i++) {
+        for (int i = 0; i < choices.count(); i++) {
             ChoiceOutput choice = choices.get(i);
-            String prompt = echo.of(i / call.n());
+            int part = i / call.n();
+            String prompt = echo.of(part);
+            List<TokenLogprob> echoed = echo.withLogprobs() ? promptLogprobs.of(part) : List.of();
             json.object().field("index", i).field("text", prompt + choice.text());
-            if (choice.logprobs().isEmpty()) {
+            if (choice.logprobs().isEmpty() && echoed.isEmpty()) {
                 json.nothing("logprobs");
             } else {
-                json.name("logprobs").raw(logprobs(choice, prompt.codePointCount(0, prompt.length())));
+                json.name("logprobs").raw(logprobs(echoed, prompt, choice));
             }
-            json.field("finish_reason", progress.finishReason(i)).field("stop_reason", choice.stopReason());
-            json.endObject();
+            promptLogprobs.write(choices.reasons(json, i), part).endObject();
         }
-        json.endArray().name("usage").raw(progress.usage());
-        if (progress.inexact()) {
-            json.field("exact", false);
-        }
-        return json.endObject().toString();
+        return choices.close(json).endObject().toString();
     }
 
-    private static String logprobs(ChoiceOutput choice, int start) {
-        List<Integer> offsets = new ArrayList<>();
-        int offset = start;
+    private static String logprobs(List<TokenLogprob> echoed, String prompt, ChoiceOutput choice) {
+        List<TokenLogprob> tokens = new ArrayList<>(echoed);
+        List<Integer> offsets = new ArrayList<>(PromptLogprobs.offsets(echoed, prompt));
+        int offset = prompt.codePointCount(0, prompt.length());
         for (TokenLogprob token : choice.logprobs()) {
+            tokens.add(token);
             offsets.add(offset);
             offset += Logprobs.length(token);
         }
-        return Logprobs.completion(choice.logprobs(), offsets);
+        return Logprobs.completion(tokens, offsets);
     }
 
     @Override

@@ -28,6 +28,11 @@ final class Echo {
         }
     }
 
+    /** Whether the log probabilities of the prompt's tokens come back before those of the completion, as OpenAI has it. */
+    boolean withLogprobs() {
+        return wanted && call.first().getSampling().hasLogprobs();
+    }
+
     /** What stands before the completions of that prompt; empty when no echo is wanted. */
     String of(int prompt) {
         if (!wanted) {

@@ -40,11 +40,21 @@ final class Logprobs {
         json.name("text_offset").array();
         offsets.forEach(json::value);
         json.endArray().name("token_logprobs").array();
-        tokens.forEach(token -> json.value(token.getLogprob()));
+        for (TokenLogprob token : tokens) {
+            if (PromptLogprobs.isFirst(token)) {
+                json.value((String) null);
+            } else {
+                json.value(token.getLogprob());
+            }
+        }
         json.endArray().name("tokens").array();
         tokens.forEach(token -> json.value(token.getText().toStringUtf8()));
         json.endArray().name("top_logprobs").array();
         for (TokenLogprob token : tokens) {
+            if (PromptLogprobs.isFirst(token)) {
+                json.value((String) null);
+                continue;
+            }
             json.object();
             for (TopLogprob top : token.getTopList()) {
                 json.name(top.getText().toStringUtf8()).value(top.getLogprob());

@@ -144,6 +144,41 @@ class HttpTest {
     }
 
     @Test
+    void promptsAreScoredOnRequest(Gateway gateway) throws Exception {
+        gateway.serve(
+                "scorer",
+                journal -> journal.admit()
+                        .claim()
+                        .promptLogprobs(
+                                "a",
+                                "b",
+                                String.valueOf(journal.submit().getSampling().getPromptLogprobs()))
+                        .token(0, "c")
+                        .end(0, "stop", ""));
+        JsonNode echoed = json.readTree(gateway.post(
+                                "/v1/completions",
+                                "{\"model\":\"scorer\",\"prompt\":\"ab2\",\"echo\":true,\"logprobs\":2,\"max_tokens\":1}")
+                        .body())
+                .get("choices")
+                .get(0);
+        assertThat(echoed.get("text").asString()).isEqualTo("ab2c");
+        assertThat(echoed.get("logprobs").get("tokens").size()).isEqualTo(4);
+        assertThat(echoed.get("logprobs").get("tokens").get(2).asString()).isEqualTo("2");
+        assertThat(echoed.get("logprobs").get("token_logprobs").get(0).isNull()).isTrue();
+        JsonNode chat = json.readTree(gateway.post(
+                        "/v1/chat/completions",
+                        "{\"model\":\"scorer\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"prompt_logprobs\":5}")
+                .body());
+        assertThat(chat.get("prompt_logprobs").size()).isEqualTo(3);
+        assertThat(chat.get("prompt_logprobs")
+                        .get(2)
+                        .get("12")
+                        .get("decoded_token")
+                        .asString())
+                .isEqualTo("5");
+    }
+
+    @Test
     void theRequestRecordCarriesWhatDecidesTheAnswer(Gateway gateway) throws Exception {
         String messages = "[{\"role\": \"system\", \"content\": \"A  \\u00e9 \\n\", \"n\": 1.10},\n"
                 + "{\"content\":[{\"type\":\"text\",\"text\":\"hi\"}],\"role\":\"user\"}]";

@@ -100,6 +100,18 @@ class OperationTest {
         }
     }
 
+    @Test
+    void aGatewayThatHasJustStartedWaitsForTheRouterBeforeItAnswers(Gateway gateway) throws Exception {
+        for (int i = 0; i < 3; i++) {
+            try (var fresh = gateway.another()) {
+                URI uri = URI.create("http://127.0.0.1:"
+                        + fresh.getEnvironment().getRequiredProperty("local.server.port") + "/v1/completions");
+                HttpResponse<String> first = send(gateway, uri, null);
+                assertThat(first.statusCode()).as(first.body()).isEqualTo(200);
+            }
+        }
+    }
+
     private static void awaitReady(Gateway gateway, URI uri) throws Exception {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
         URI health = uri.resolve("/health");

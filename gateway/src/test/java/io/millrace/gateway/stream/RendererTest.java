@@ -140,4 +140,59 @@ class RendererTest {
                         + "\"completion_tokens_details\":{\"reasoning_tokens\":0}}}\n\n"
                         + event + "1015.2\ndata: [DONE]\n\n");
     }
+
+    private static final String SCORED = "\"prompt_logprobs\":[null,"
+            + "{\"11\":{\"logprob\":-1.5,\"rank\":2,\"decoded_token\":\" é\"},"
+            + "\"91\":{\"logprob\":-0.25,\"rank\":1,\"decoded_token\":\"best\"}},"
+            + "{\"12\":{\"logprob\":-1.5,\"rank\":2,\"decoded_token\":\"b\"},"
+            + "\"92\":{\"logprob\":-0.25,\"rank\":1,\"decoded_token\":\"best\"}}]";
+
+    private static String scored(Api api, boolean stream, boolean echo) {
+        Submit.Builder submit = submit(api, 1).toBuilder().setPromptText("a éb");
+        submit.getShapeBuilder().setStream(stream).setIncludeUsage(false);
+        submit.getSamplingBuilder().setEcho(echo).setPromptLogprobs(1);
+        List<JournalRecord> records = new ArrayList<>();
+        new Journal(records::add, ID.text(), 42, submit.build())
+                .admit()
+                .claim()
+                .promptLogprobs("a", " é", "b")
+                .token(0, "c")
+                .end(0, "stop", "");
+        return new String(render(submit.build(), records, new Random(0)), StandardCharsets.UTF_8);
+    }
+
+    @Test
+    void promptLogprobsAreAsVllmWritesThem() {
+        assertThat(scored(Api.CHAT_COMPLETIONS, false, false)).contains("}}," + SCORED + "}\n");
+        assertThat(scored(Api.COMPLETIONS, false, false)).contains("\"stop_reason\":null," + SCORED + "}]");
+        String chat = scored(Api.CHAT_COMPLETIONS, true, false);
+        assertThat(chat.lines().filter(line -> line.contains("prompt_logprobs")))
+                .hasSize(1);
+        assertThat(chat).contains("\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]," + SCORED + "}\n");
+        String text = scored(Api.COMPLETIONS, true, false);
+        assertThat(text.lines().filter(line -> line.contains("prompt_logprobs")))
+                .hasSize(1);
+        assertThat(text).contains("\"text\":\"\",\"logprobs\":null,\"finish_reason\":null," + SCORED + "}]}\n");
+    }
+
+    @Test
+    void anEchoedPromptBringsItsLogprobsBeforeThoseOfTheCompletion() {
+        String prompt = "{\"text_offset\":[0,1,3],\"token_logprobs\":[null,-1.5,-1.5],\"tokens\":[\"a\",\" é\",\"b\"],"
+                + "\"top_logprobs\":[null,{\"best\":-0.25,\" é\":-1.5},{\"best\":-0.25,\"b\":-1.5}]}";
+        assertThat(scored(Api.COMPLETIONS, false, true))
+                .contains("\"text\":\"a ébc\",\"logprobs\":{\"text_offset\":[0,1,3,4],"
+                        + "\"token_logprobs\":[null,-1.5,-1.5,-0.5],\"tokens\":[\"a\",\" é\",\"b\",\"c\"]");
+        assertThat(scored(Api.COMPLETIONS, true, true))
+                .contains("\"text\":\"a éb\",\"logprobs\":" + prompt)
+                .contains("\"text\":\"c\",\"logprobs\":{\"text_offset\":[4]");
+    }
+
+    @Test
+    void aTokenOutsideTheTextTakesNoPlaceInIt() {
+        List<JournalRecord> records = new ArrayList<>();
+        new Journal(records::add, ID.text(), 42, submit(Api.COMPLETIONS, 1)).promptLogprobs("<s>", " Hi", " there");
+        var logprobs = new PromptLogprobs(new Call(List.of(new Call.Part(ID, submit(Api.COMPLETIONS, 1)))));
+        logprobs.observe(new Accepted(0, 1, records.getFirst()));
+        assertThat(PromptLogprobs.offsets(logprobs.of(0), "Hi there")).containsExactly(0, 0, 2);
+    }
 }

@@ -8,6 +8,7 @@ import io.millrace.shared.proto.Claim;
 import io.millrace.shared.proto.End;
 import io.millrace.shared.proto.Fail;
 import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.Output;
 import io.millrace.shared.proto.Refuse;
 import io.millrace.shared.proto.Reject;
 import io.millrace.shared.proto.Submit;
@@ -79,6 +80,35 @@ public final class Journal {
                         .setPromptLength(PROMPT_TOKENS)
                         .setCachedTokens(3)
                         .setFence(attempt > 1)));
+    }
+
+    /** Log probabilities of the prompt, whose tokens are these words: the first has none, the others one better beside them. */
+    public Journal promptLogprobs(String... words) {
+        Tokens.Builder all = Tokens.newBuilder();
+        for (int i = 0; i < words.length; i++) {
+            TokenLogprob.Builder token = TokenLogprob.newBuilder()
+                    .setId(10 + i)
+                    .setLogprob(i == 0 ? Float.NaN : -1.5f)
+                    .setText(ByteString.copyFromUtf8(words[i]));
+            if (i > 0) {
+                token.addTop(TopLogprob.newBuilder()
+                        .setId(90 + i)
+                        .setLogprob(-0.25f)
+                        .setText(ByteString.copyFromUtf8("best")));
+                token.addTop(TopLogprob.newBuilder()
+                        .setId(10 + i)
+                        .setLogprob(-1.5f)
+                        .setText(ByteString.copyFromUtf8(words[i])));
+            }
+            all.addIds(10 + i).addLogprobs(token);
+        }
+        return write(JournalRecord.newBuilder()
+                .setOutput(Output.newBuilder()
+                        .setAid(aid)
+                        .setIndex(1)
+                        .setLast(true)
+                        .setKind("prompt_logprobs")
+                        .setData(all.build().toByteString())));
     }
 
     public ByteString aid() {
