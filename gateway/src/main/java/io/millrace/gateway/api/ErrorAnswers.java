@@ -1,6 +1,7 @@
 package io.millrace.gateway.api;
 
 import io.millrace.gateway.node.GatewayErrors;
+import io.millrace.gateway.node.SlowClientException;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
 import java.nio.charset.StandardCharsets;
@@ -26,6 +27,10 @@ public final class ErrorAnswers implements WebExceptionHandler {
     @Override
     public Mono<Void> handle(ServerWebExchange exchange, Throwable failure) {
         ServerHttpResponse response = exchange.getResponse();
+        if (response.isCommitted() && failure instanceof SlowClientException) {
+            // Said already, and its connection is being closed: nothing is left to answer.
+            return Mono.empty();
+        }
         if (response.isCommitted()) {
             return Mono.error(failure);
         }

@@ -2,6 +2,7 @@ package io.millrace.gateway.api;
 
 import io.millrace.gateway.node.Exchange;
 import io.millrace.gateway.node.GatewayErrors;
+import io.millrace.gateway.node.SlowClientException;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
 import io.millrace.gateway.stream.JsonText;
@@ -112,6 +113,9 @@ final class ResponsesSocket implements WebSocketHandler {
     }
 
     private static ApiError internal(Throwable failure) {
+        if (failure instanceof SlowClientException slow) {
+            return ApiError.of(408, "client_too_slow", null, slow.toString());
+        }
         LOG.error("a response over WebSocket failed", failure);
         return GatewayErrors.internal();
     }

@@ -17,6 +17,8 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
@@ -31,6 +33,8 @@ import reactor.util.concurrent.Queues;
  * @param <T> what is sent at once
  */
 public final class Exchange<T> implements JournalHub.Subscriber {
+
+    private static final Logger LOG = LoggerFactory.getLogger(Exchange.class);
 
     private enum State {
         WAITING,
@@ -269,8 +273,10 @@ public final class Exchange<T> implements JournalHub.Subscriber {
             observer.ended(Outcome.DETACHED, renderer.progress(), null);
         }
         close();
-        out.tryEmitError(new SlowClientException(lagBytes.get()));
+        var slow = new SlowClientException(lagBytes.get());
+        LOG.info("the client of request {} is cut: {}", call.id(), slow.getMessage());
         cut.tryEmitEmpty();
+        out.tryEmitError(slow);
     }
 
     @Override

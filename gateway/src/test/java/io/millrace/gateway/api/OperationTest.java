@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.gateway.testing.Gateway;
 import io.millrace.gateway.testing.GatewayFixture;
+import io.millrace.gateway.testing.Logged;
 import io.millrace.shared.proto.RequestRecord;
 import io.opentelemetry.api.common.AttributeKey;
 import io.opentelemetry.api.trace.SpanKind;
@@ -147,7 +148,8 @@ class OperationTest {
             }
         });
         String body = "{\"model\":\"torrent\",\"prompt\":\"slow\",\"stream\":true}";
-        try (var slow = new Socket()) {
+        try (var slow = new Socket();
+                Logged all = Logged.of("ROOT")) {
             // Before the connection, or the kernel would take tens of megabytes.
             slow.setReceiveBufferSize(4096);
             slow.connect(new InetSocketAddress("127.0.0.1", gateway.port()));
@@ -167,6 +169,10 @@ class OperationTest {
                     .isTrue();
             long read = drain(slow.getInputStream());
             assertThat(read).isLessThan(400L * 64 * 1024);
+            assertThat(all.lines().stream().filter(line -> line.contains("is cut")))
+                    .hasSize(1)
+                    .allMatch(line -> line.contains(id));
+            assertThat(all.errors()).isEmpty();
         }
     }
 
