@@ -82,14 +82,23 @@ final class ChatCommand implements Callable<Integer> {
             answer(name, messages, out);
             return 0;
         }
-        out.println(name + " at " + url + " (/new starts over, /quit ends)");
+        // Through a pipe the output is the answers and nothing else.
+        java.io.Console console = System.console();
+        boolean terminal = console != null && console.isTerminal();
+        if (terminal) {
+            out.println(name + " at " + url + " (/new starts over, /quit ends)");
+        }
         var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         while (true) {
-            out.print("> ");
-            out.flush();
+            if (terminal) {
+                out.print("> ");
+                out.flush();
+            }
             String line = in.readLine();
             if (line == null || line.strip().equals("/quit")) {
-                out.println();
+                if (terminal && line == null) {
+                    out.println();
+                }
                 return 0;
             }
             if (line.strip().equals("/new")) {

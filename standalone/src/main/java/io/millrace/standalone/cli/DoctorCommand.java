@@ -149,6 +149,7 @@ final class DoctorCommand implements Callable<Integer> {
             process.getOutputStream().close();
             List<String> lines = process.inputReader(StandardCharsets.UTF_8)
                     .lines()
+                    .map(l -> l.replaceAll("\\e\\[[0-9;]*m", "")) // Maven prints its name in bold
                     .filter(l -> !l.isBlank() && !l.startsWith("WARNING"))
                     .toList();
             if (!process.waitFor(10, TimeUnit.SECONDS)) {

@@ -9,7 +9,7 @@ public final class LogProgress {
 
     private final long stallMs;
     private final long silenceMs;
-    private long firstMs = Long.MIN_VALUE;
+    private long firstMs = Long.MAX_VALUE;
     private long ownMs = Long.MIN_VALUE;
     private long freshMs = Long.MIN_VALUE;
     private long elapsedMs;
@@ -42,7 +42,7 @@ public final class LogProgress {
         return ownMs != Long.MIN_VALUE;
     }
 
-    /** Whether a beat appended then is older than this observer. */
+    /** Whether a beat appended then is older than this observer's first, which may not have been read yet. */
     public boolean before(long beatMs) {
         return beatMs < firstMs;
     }

@@ -38,6 +38,15 @@ class WorkersTest {
         assertThat(find("breaks").cause()).isEqualTo("its connection broke");
     }
 
+    @Test
+    void oneThatCannotBeReachedBeforeTheFirstOwnBeatIsReadIsNoNews() {
+        workers.apply(beat("earlier-life").build(), 5_000);
+        workers.livenessLost("earlier-life", 1);
+
+        assertThat(workers.judge()).hasSize(1);
+        assertThat(find("earlier-life").expected()).isTrue();
+    }
+
     private Worker find(String id) {
         return Objects.requireNonNull(workers.find(id));
     }
