@@ -10,7 +10,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** Shows that the oracle bites: without any one of these rules the simulation finds violations. */
 class MutationTest {
 
-    private static final long SEEDS_MAX = Integer.getInteger("millrace.sim.mutation-seeds", 6_000);
+    private static final long SEEDS_MAX = Integer.getInteger("sim.mutation-seeds", 6_000);
     private static final int ENOUGH = 3;
 
     @ParameterizedTest

@@ -10,16 +10,16 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /**
- * Many seeded runs of the whole protocol. {@code -Dmillrace.sim.seeds=N} sets how many, {@code -Dmillrace.sim.seed=S} replays
+ * Many seeded runs of the whole protocol. {@code -Dsim.seeds=N} sets how many, {@code -Dsim.seed=S} replays
  * one with its trace.
  */
 class SimulationTest {
 
-    private static final int SEEDS = Integer.getInteger("millrace.sim.seeds", 20_000);
+    private static final int SEEDS = Integer.getInteger("sim.seeds", 20_000);
 
     @Test
     void whateverHappensEveryReaderAgreesEveryTokenBelongsToItsPrefixAndEverythingEnds() throws InterruptedException {
-        @Nullable Long replay = Long.getLong("millrace.sim.seed");
+        @Nullable Long replay = Long.getLong("sim.seed");
         if (replay != null) {
             SimWorld.Outcome outcome = SimWorld.run(replay, Mutation.NONE, true);
             outcome.trace().forEach(System.out::println);
@@ -58,7 +58,7 @@ class SimulationTest {
         if (failing.get() >= 0) {
             SimWorld.Outcome outcome = SimWorld.run(failing.get(), Mutation.NONE, true);
             outcome.trace().forEach(System.out::println);
-            System.out.println("replay with -Dmillrace.sim.seed=" + failing.get());
+            System.out.println("replay with -Dsim.seed=" + failing.get());
             assertThat(outcome.violations()).as("seed %d", failing.get()).isEmpty();
         }
         assertThat(crashed.get()).isZero();

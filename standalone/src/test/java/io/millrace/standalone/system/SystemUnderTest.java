@@ -26,12 +26,12 @@ final class SystemUnderTest implements AutoCloseable {
     private static final HttpClient HTTP =
             HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(5)).build();
 
-    private final EmbeddedBroker broker;
     private final PartsApplication parts;
+    private final Runnable stopKafka;
 
-    private SystemUnderTest(EmbeddedBroker broker, PartsApplication parts) {
-        this.broker = broker;
+    private SystemUnderTest(PartsApplication parts, Runnable stopKafka) {
         this.parts = parts;
+        this.stopKafka = stopKafka;
     }
 
     /**
@@ -41,15 +41,25 @@ final class SystemUnderTest implements AutoCloseable {
      */
     static SystemUnderTest start(Path dir, Map<String, Object> properties, String... models) throws Exception {
         EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), 0));
+        return over(broker.bootstrap(), broker::close, properties, models);
+    }
+
+    /**
+     * As {@link #start}, over a Kafka elsewhere.
+     *
+     * @param stopKafka runs after all parts have stopped
+     */
+    static SystemUnderTest over(String bootstrap, Runnable stopKafka, Map<String, Object> properties, String... models)
+            throws Exception {
         Map<String, Object> flags = new HashMap<>(Map.of(
                 "server.port", 0,
-                "millrace.kafka.bootstrap-servers", broker.bootstrap(),
+                "millrace.kafka.bootstrap-servers", bootstrap,
                 "millrace.kafka.partitions", 4,
                 "millrace.kafka.slots", 4));
         flags.putAll(properties);
         PartsApplication parts = PartsApplication.start(
                 EnumSet.allOf(Role.class), flags, CompletableFuture.completedFuture(null), line -> {});
-        SystemUnderTest system = new SystemUnderTest(broker, parts);
+        SystemUnderTest system = new SystemUnderTest(parts, stopKafka);
         try {
             for (Part part : parts.parts()) {
                 part.started().get(120, TimeUnit.SECONDS);
@@ -120,6 +130,6 @@ final class SystemUnderTest implements AutoCloseable {
     @Override
     public void close() {
         parts.close();
-        broker.close();
+        stopKafka.run();
     }
 }
