@@ -40,12 +40,17 @@ public final class Dispatcher implements Exchange.Port {
         for (Call.Part part : call.parts()) {
             hub.subscribe(part.id().text(), exchange);
         }
-        hub.use(call.partition())
-                .thenRun(() -> hub.execute(() -> {
-                    if (!exchange.closed()) {
-                        append(call, exchange, observer);
-                    }
-                }));
+        CompletableFuture<Void> ready = hub.use(call.partition());
+        if (ready.isDone()) {
+            // Nobody has the exchange yet, so nobody can have ended it.
+            append(call, exchange, observer);
+        } else {
+            ready.thenRun(() -> hub.execute(() -> {
+                if (!exchange.closed()) {
+                    append(call, exchange, observer);
+                }
+            }));
+        }
         return exchange;
     }
 

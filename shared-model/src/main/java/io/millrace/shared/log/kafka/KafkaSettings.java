@@ -106,7 +106,10 @@ public record KafkaSettings(
         map.put(ProducerConfig.VALUE_SERIALIZER_CLASS_CONFIG, ByteArraySerializer.class);
         map.put(ProducerConfig.ACKS_CONFIG, "all");
         map.put(ProducerConfig.ENABLE_IDEMPOTENCE_CONFIG, true);
-        map.put(ProducerConfig.MAX_IN_FLIGHT_REQUESTS_PER_CONNECTION, 5);
+        // A broker that knows nothing of the producer (a new partition, a restart) takes any sequence number as the
+        // first: with
+        // several requests under way a later batch could land before one that is retried, which then never can.
+        map.put(ProducerConfig.MAX_IN_FLIGHT_REQUESTS_PER_CONNECTION, 1);
         map.put(ProducerConfig.LINGER_MS_CONFIG, 0);
         map.put(ProducerConfig.DELIVERY_TIMEOUT_MS_CONFIG, delivery);
         map.put(ProducerConfig.REQUEST_TIMEOUT_MS_CONFIG, Math.min(10_000, delivery));
