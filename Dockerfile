@@ -11,4 +11,4 @@ ENV MILLRACE_HOME=/var/lib/millrace MILLRACE_CACHE=/var/lib/millrace/models DJL_
 COPY target/image/lib /opt/millrace/lib
 COPY target/image/app /opt/millrace/app
 # In the exec form, so that SIGTERM reaches Java.
-ENTRYPOINT ["java", "-XX:MaxRAMPercentage=40", "-Duser.home=/var/lib/millrace", "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "-cp", "/opt/millrace/app/*:/opt/millrace/lib/*", "io.millrace.standalone.Main"]
+ENTRYPOINT ["java", "-XX:MaxRAMPercentage=40", "-XX:+ExitOnOutOfMemoryError", "-Duser.home=/var/lib/millrace", "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "-cp", "/opt/millrace/app/*:/opt/millrace/lib/*", "io.millrace.standalone.Main"]
