@@ -8,6 +8,7 @@ import io.millrace.gateway.stream.SseFrames;
 import io.millrace.shared.telemetry.Telemetry;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Executor;
 import java.util.function.Function;
 import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.core.io.buffer.DefaultDataBufferFactory;
@@ -18,6 +19,7 @@ import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.reactive.function.server.ServerResponse;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
+import reactor.core.scheduler.Scheduler;
 import reactor.core.scheduler.Schedulers;
 import reactor.netty.http.server.HttpServerRequest;
 
@@ -77,7 +79,7 @@ final class HttpEndpoints {
                     call -> new SseFrames(sseIds ? call.id().text() : null));
             exchange.cut().subscribe(nothing -> {}, error -> {}, () -> closeConnection(request));
             return exchange.opening()
-                    .publishOn(Schedulers.parallel())
+                    .publishOn(eventLoop(request))
                     .flatMap(opened -> ServerResponse.ok()
                             .contentType(EVENTS)
                             .header(HttpHeaders.CACHE_CONTROL, "no-cache")
@@ -89,7 +91,7 @@ final class HttpEndpoints {
         }
         Exchange<byte[]> exchange = generation.begin(draft, tenant, telemetry, call -> new DocumentFrames());
         return exchange.opening()
-                .publishOn(Schedulers.parallel())
+                .publishOn(eventLoop(request))
                 .flatMap(opened -> ServerResponse.ok()
                         .contentType(MediaType.APPLICATION_JSON)
                         .header("X-Request-Id", exchange.call().id().text())
@@ -97,11 +99,21 @@ final class HttpEndpoints {
                                 .writeWith(Flux.from(exchange.body()).map(HttpEndpoints::buffer))));
     }
 
+    /** The thread of the request's connection: an answer that begins there needs no other one to be written. */
+    private static Scheduler eventLoop(ServerRequest request) {
+        Executor[] loop = new Executor[1];
+        netty(request)
+                .withConnection(connection -> loop[0] = connection.channel().eventLoop());
+        return Schedulers.fromExecutor(loop[0]);
+    }
+
+    private static HttpServerRequest netty(ServerRequest request) {
+        return ServerHttpRequestDecorator.getNativeRequest(request.exchange().getRequest());
+    }
+
     /** Ends the connection with whatever is still to be written: what waits for a client that does not read is freed. */
     private static void closeConnection(ServerRequest request) {
-        HttpServerRequest netty =
-                ServerHttpRequestDecorator.getNativeRequest(request.exchange().getRequest());
-        netty.withConnection(connection -> connection.channel().close());
+        netty(request).withConnection(connection -> connection.channel().close());
     }
 
     /** The transport takes up to 128 buffers in advance, whatever their size: small ones bound what a slow client holds. */

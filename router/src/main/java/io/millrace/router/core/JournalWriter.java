@@ -49,6 +49,14 @@ final class JournalWriter {
         }
     }
 
+    /** The request's journal has begun: whatever else was to begin it comes too late, so nothing waits for its ack. */
+    void begun(Request request) {
+        Request.Pending pending = request.pending;
+        if (pending != null) {
+            release(request, pending);
+        }
+    }
+
     private void release(Request request, Request.Pending pending) {
         request.pending = null;
         Binding target = pending.target;

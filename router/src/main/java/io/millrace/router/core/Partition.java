@@ -285,6 +285,7 @@ final class Partition {
         }
         if (request.journal == null && journal != null) {
             request.journal = journal;
+            writer.begun(request);
             if (active() && journal.admitted()) {
                 context.outbox.observe(new RouterEvent.Admitted(
                         request.id,

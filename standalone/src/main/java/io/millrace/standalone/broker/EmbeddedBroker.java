@@ -175,8 +175,8 @@ public final class EmbeddedBroker implements AutoCloseable {
         p.put("broker.heartbeat.interval.ms", "500");
         // Otherwise 128 MiB.
         p.put("log.cleaner.dedupe.buffer.size", "4194304");
-        p.put("num.network.threads", "2");
-        p.put("num.io.threads", "4");
+        p.put("num.network.threads", "1");
+        p.put("num.io.threads", "2");
         p.put("background.threads", "2");
         p.put("num.recovery.threads.per.data.dir", "4");
         p.put("log.segment.bytes", String.valueOf(64 << 20));

@@ -20,8 +20,9 @@ import org.slf4j.LoggerFactory;
 /**
  * The log on Kafka.
  *
- * <p>Appends go through one queue of at most {@value #QUEUE_MAX} records and one thread, so that waiting for metadata or buffer
- * memory never holds a caller; order and failure are {@link AppendSession}'s: after a failed append those behind it fail too. Futures complete on
+ * <p>An append goes to Kafka on its caller's thread, which saves the way over another one; where Kafka would make it wait for metadata or
+ * buffer memory, it goes into a queue of at most {@value #QUEUE_MAX} records, and what comes later behind it, until one thread has
+ * worked that off. So no caller ever waits. Order and failure are {@link AppendSession}'s: after a failed append those behind it fail too. Futures complete on
  * Kafka's thread: what depends on them must not block. Errors: {@code MR-LOG-005} not confirmed (it may or may not stand in the
  * log), {@code MR-LOG-006} larger than 10 MiB, {@code MR-LOG-007} queue full, {@code MR-LOG-008} closed, {@code MR-LOG-010} no such
  * partition.
@@ -36,18 +37,25 @@ public final class KafkaLog implements Log {
     /** Room for key, headers and framing within the largest record. */
     private static final int VALUE_BYTES_MAX = KafkaSettings.RECORD_BYTES_MAX - 4_096;
 
+    private static final long RETRY_MS = 10;
+
     private record Append(
-            AppendSession session, ProducerRecord<String, byte[]> record, CompletableFuture<Long> future) {}
+            AppendSession session,
+            ProducerRecord<String, byte[]> record,
+            CompletableFuture<Long> future,
+            long enteredNanos) {}
 
     private final KafkaSettings settings;
     private final LinkedBlockingQueue<Append> queue = new LinkedBlockingQueue<>(QUEUE_MAX);
     private final Set<KafkaLogReader> readers = ConcurrentHashMap.newKeySet();
     private final AtomicInteger sessions = new AtomicInteger();
     private final Thread sender;
-    /** Guards {@link #session} and the order of the queue. */
+    /** Guards {@link #session}, {@link #waiting} and the order of appends. */
     private final Object lock = new Object();
 
     private @Nullable AppendSession session;
+    /** Appends in the queue or in its thread's hands. */
+    private int waiting;
     /** Counts as far as they are known; replaced as a whole. */
     private volatile Map<Topic, Integer> partitions = Map.of();
 
@@ -86,21 +94,31 @@ public final class KafkaLog implements Log {
                             .formatted(topic.baseName(), partition, count == null ? "?" : count - 1));
         }
         var record = new ProducerRecord<String, byte[]>(settings.name(topic), partition, key, value);
+        AppendSession current;
+        CompletableFuture<Long> future;
         synchronized (lock) {
             if (closed) {
                 return failed("MR-LOG-008", "the log is closed");
             }
-            AppendSession current = openSession();
+            current = openSession();
             if (current == null || !current.enter()) {
                 return failed("MR-LOG-005", "not sent: an earlier append has just failed; try again");
             }
-            var append = new Append(current, record, new CompletableFuture<>());
-            if (!queue.offer(append)) {
-                current.leave();
-                return failed("MR-LOG-007", "%,d appends wait for Kafka already".formatted(QUEUE_MAX));
+            future = new CompletableFuture<>();
+            AppendSession.Offer offer = waiting == 0 ? current.offer(record, future) : AppendSession.Offer.BUSY;
+            if (offer == AppendSession.Offer.BUSY) {
+                if (!queue.offer(new Append(current, record, future, System.nanoTime()))) {
+                    current.leave();
+                    return failed("MR-LOG-007", "%,d appends wait for Kafka already".formatted(QUEUE_MAX));
+                }
+                waiting++;
             }
-            return append.future();
+            if (offer != AppendSession.Offer.FAILED) {
+                return future;
+            }
         }
+        current.fail(future);
+        return future;
     }
 
     /** The session to append to; null while a broken one is not over yet. */
@@ -129,12 +147,33 @@ public final class KafkaLog implements Log {
             try {
                 Append next = queue.poll(100, TimeUnit.MILLISECONDS);
                 if (next != null) {
-                    next.session().send(next.record(), next.future());
+                    send(next);
                 } else if (closed) {
                     return;
                 }
             } catch (InterruptedException e) {
                 return;
+            }
+        }
+    }
+
+    /** Sends what waits, as soon as Kafka takes it; fails it when that lasts longer than an append may. */
+    private void send(Append append) throws InterruptedException {
+        long patienceNanos = settings.deliveryTimeout().toNanos();
+        boolean sent = false;
+        try {
+            AppendSession.Offer offer = append.session().offer(append.record(), append.future());
+            while (offer == AppendSession.Offer.BUSY && System.nanoTime() - append.enteredNanos() < patienceNanos) {
+                TimeUnit.MILLISECONDS.sleep(RETRY_MS);
+                offer = append.session().offer(append.record(), append.future());
+            }
+            sent = offer == AppendSession.Offer.TAKEN;
+        } finally {
+            if (!sent) {
+                append.session().fail(append.future());
+            }
+            synchronized (lock) {
+                waiting--;
             }
         }
     }

@@ -113,7 +113,8 @@ public record KafkaSettings(
         map.put(ProducerConfig.LINGER_MS_CONFIG, 0);
         map.put(ProducerConfig.DELIVERY_TIMEOUT_MS_CONFIG, delivery);
         map.put(ProducerConfig.REQUEST_TIMEOUT_MS_CONFIG, Math.min(10_000, delivery));
-        map.put(ProducerConfig.MAX_BLOCK_MS_CONFIG, delivery);
+        // KafkaLog waits by itself, away from its callers.
+        map.put(ProducerConfig.MAX_BLOCK_MS_CONFIG, 0);
         map.put(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, RECORD_BYTES_MAX);
         map.put(ProducerConfig.BUFFER_MEMORY_CONFIG, bufferBytes);
         map.putAll(properties);
