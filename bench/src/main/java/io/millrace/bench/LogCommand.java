@@ -38,6 +38,7 @@ final class LogCommand implements Callable<Integer> {
 
     private static final String MODEL = "mock";
     private static final long PATIENCE_S = 60;
+    private static final int WARM_UP_FACTOR = 10;
 
     @Option(names = "--rate", defaultValue = "10", description = "Mean arrivals a second (default ${DEFAULT-VALUE}).")
     private double rate;
@@ -45,7 +46,11 @@ final class LogCommand implements Callable<Integer> {
     @Option(names = "--requests", defaultValue = "200", description = "Of each way (default ${DEFAULT-VALUE}).")
     private int requests;
 
-    @Option(names = "--warm-up", defaultValue = "100", description = "Before it counts (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--warm-up",
+            defaultValue = "3000",
+            description = "Before it counts, at ten times the rate: a server that has just started still"
+                    + " interprets much of its code (default ${DEFAULT-VALUE}).")
     private int warmUp;
 
     @Option(names = "--max-tokens", defaultValue = "32", description = "Of an answer (default ${DEFAULT-VALUE}).")
@@ -145,7 +150,7 @@ final class LogCommand implements Callable<Integer> {
     }
 
     private LoadResult measure(java.util.function.IntFunction<StreamTimes> one) throws InterruptedException {
-        OpenLoop.run(warmUp, 2 * rate, 2, PATIENCE_S, new LoadResult(1_000, 100), one);
+        OpenLoop.run(warmUp, WARM_UP_FACTOR * rate, 2, PATIENCE_S, new LoadResult(1_000, 100), one);
         LoadResult load = new LoadResult(1_000, 100);
         OpenLoop.run(requests, rate, 1, PATIENCE_S, load, one);
         return load;
