@@ -21,6 +21,7 @@ import java.util.stream.Stream;
 import kafka.server.KafkaConfig;
 import kafka.server.KafkaRaftServer;
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.utils.Exit;
 import org.apache.kafka.common.utils.Time;
 import org.apache.kafka.metadata.storage.Formatter;
 import org.jspecify.annotations.Nullable;
@@ -62,6 +63,7 @@ public final class EmbeddedBroker implements AutoCloseable {
         requireFree(settings.host(), port);
         int controllerPort = freePort("127.0.0.1");
         Properties properties = properties(settings, data, port, controllerPort);
+        explainEnd(data);
         KafkaRaftServer server = null;
         try {
             server = new KafkaRaftServer(KafkaConfig.fromProps(properties, false), Time.SYSTEM);
@@ -182,6 +184,32 @@ public final class EmbeddedBroker implements AutoCloseable {
         p.put("log.segment.bytes", String.valueOf(64 << 20));
         p.put("log.index.size.max.bytes", String.valueOf(1 << 20));
         return p;
+    }
+
+    /** Kafka ends the whole process when it cannot write any more: whoever runs it hears why, and what to do. */
+    private static void explainEnd(Path data) {
+        Exit.Procedure end = (status, message) -> {
+            LOG.error(
+                    "[MR-BROKER-006] The broker cannot write to {} any more ({}) and ends this process. {} What was accepted lies"
+                            + " in the log and goes on at the next start.",
+                    data,
+                    message == null ? "the reason stands above" : message,
+                    advice(data));
+            Runtime.getRuntime().halt(status == 0 ? 1 : status);
+        };
+        Exit.setHaltProcedure(end);
+        Exit.setExitProcedure(end);
+    }
+
+    private static String advice(Path data) {
+        try {
+            long free = Files.getFileStore(data).getUsableSpace();
+            return free < BrokerSettings.MIN_FREE_BYTES
+                    ? "Its disk has %,d MiB free: free some and start again.".formatted(free >> 20)
+                    : "Its disk has %,d MiB free: check its rights and health, then start again.".formatted(free >> 20);
+        } catch (IOException gone) {
+            return "Its disk does not answer (" + gone + "): check it, then start again.";
+        }
     }
 
     /** Kafka ends the whole process when it finds its folder locked, so we look first. */

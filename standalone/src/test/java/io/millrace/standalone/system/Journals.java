@@ -14,8 +14,10 @@ import io.millrace.shared.proto.Submit;
 import io.millrace.shared.topic.Topic;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /** What requests and journals say, read from the beginning as any reader of the log reads them. */
@@ -33,6 +35,7 @@ final class Journals {
     private final Map<String, Submit> accepted = new ConcurrentHashMap<>();
     private final Map<String, Ended> ended = new ConcurrentHashMap<>();
     private final Map<String, JournalFold> early = new ConcurrentHashMap<>();
+    private final Set<String> begun = ConcurrentHashMap.newKeySet();
     private final Map<Integer, PartitionFold> folds = new ConcurrentHashMap<>();
 
     private Journals() {}
@@ -40,23 +43,40 @@ final class Journals {
     /** Waits until at least so many requests were accepted and every one of them has ended. */
     static List<Ended> awaitAllEnded(String bootstrap, int partitions, int requests) throws InterruptedException {
         var journals = new Journals();
+        journals.await(
+                bootstrap,
+                partitions,
+                "the end of all that was accepted",
+                () -> journals.accepted.size() >= requests
+                        && journals.ended.keySet().containsAll(journals.accepted.keySet()));
+        return List.copyOf(journals.ended.values());
+    }
+
+    /** Waits until so many requests were accepted and each has tokens in its journal. */
+    static void awaitAccepted(String bootstrap, int partitions, int requests) throws InterruptedException {
+        var journals = new Journals();
+        journals.await(
+                bootstrap,
+                partitions,
+                "tokens of " + requests + " requests",
+                () -> journals.accepted.size() >= requests && journals.begun.size() >= requests);
+    }
+
+    private void await(String bootstrap, int partitions, String what, BooleanSupplier done)
+            throws InterruptedException {
         try (KafkaLog log = new KafkaLog(KafkaSettings.of(bootstrap).withClientId("test"))) {
-            LogReader reader = log.reader("test", journals::read);
+            LogReader reader = log.reader("test", this::read);
             for (int partition = 0; partition < partitions; partition++) {
                 reader.assign(Topic.REQUESTS, partition, LogReader.BEGINNING);
                 reader.assign(Topic.RESPONSES, partition, LogReader.BEGINNING);
             }
-            Processes.await(
-                    "the end of all that was accepted",
-                    () -> journals.accepted.size() >= requests
-                            && journals.ended.keySet().containsAll(journals.accepted.keySet()));
+            Processes.await(what, done);
             reader.close();
         } catch (AssertionError timeout) {
-            var open = new TreeSet<>(journals.accepted.keySet());
-            open.removeAll(journals.ended.keySet());
-            throw new AssertionError(journals.accepted.size() + " accepted, still open: " + open, timeout);
+            var open = new TreeSet<>(accepted.keySet());
+            open.removeAll(ended.keySet());
+            throw new AssertionError(accepted.size() + " accepted, still open: " + open, timeout);
         }
-        return List.copyOf(journals.ended.values());
     }
 
     private void read(LogRecord record) {
@@ -71,6 +91,9 @@ final class Journals {
                 PartitionFold fold = folds.computeIfAbsent(
                         record.partition(), p -> new PartitionFold(JournalFold.Keep.IDS_AND_TEXT, 0, 10_000));
                 fold.apply(record);
+                if (JournalRecord.parseFrom(record.value()).hasTokens()) {
+                    begun.add(record.key());
+                }
                 note(fold.journal(JournalRecord.parseFrom(record.value()).getReq()));
             }
         } catch (InvalidProtocolBufferException e) {
