@@ -134,4 +134,83 @@ public sealed interface Op {
             return OpCode.SAMPLE;
         }
     }
+
+    /** {@code out = x · sigmoid(gate)}; each value of the gate is for an equal run of x. */
+    record SigmoidScale(int x, int gate, int out) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.SIGMOID_SCALE;
+        }
+    }
+
+    /**
+     * Chooses {@code active} experts for each row by the softmax of {@code x · weightᵀ}: their numbers, ascending, and what their
+     * outputs count.
+     *
+     * @param ids [T, active], the only activation of whole numbers
+     * @param weights [T, active]
+     * @param renormalise the weights of a row are made to add up to 1, before {@code scale}
+     * @param groups equal runs of experts of which only the {@code keptGroups} best may be chosen from; 1: no groups
+     */
+    record MoeRoute(
+            int x,
+            int weight,
+            int ids,
+            int weights,
+            int active,
+            boolean renormalise,
+            float scale,
+            int groups,
+            int keptGroups)
+            implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.MOE_ROUTE;
+        }
+    }
+
+    /** Gated MLPs of the chosen experts, weighted and added up. One gate, up and down matrix for each expert. */
+    record MoeExperts(
+            int x,
+            int ids,
+            int weights,
+            List<Integer> gates,
+            List<Integer> ups,
+            List<Integer> downs,
+            int out,
+            Gated.Function function)
+            implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.MOE_EXPERTS;
+        }
+    }
+
+    /**
+     * Causal attention over a cache of latents (multi-head latent attention): K of a token is its latent [kvRank], from which every
+     * head's keys and values are made, V of a token is the rotated key part [ropeDim] that all heads share.
+     *
+     * @param keyUp [heads * nopeDim, kvRank]
+     * @param valueUp [heads * valueDim, kvRank]
+     */
+    record LatentAttention(
+            int qNope,
+            int qRope,
+            int keyUp,
+            int valueUp,
+            int out,
+            int group,
+            int layer,
+            int heads,
+            int nopeDim,
+            int ropeDim,
+            int kvRank,
+            int valueDim,
+            float scale)
+            implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.LATENT_ATTENTION;
+        }
+    }
 }

@@ -18,15 +18,13 @@ public enum OpCode {
     GATHER_ROWS(11),
     LOGITS(12),
     SAMPLE(13),
+    SIGMOID_SCALE(14),
     /** Reserved: rows of {@code inputEmbeds} in place of embedded tokens. */
     EMBED_ROWS(32),
     /** Reserved: low-rank update of a linear layer by {@code adapter[S]}. */
     LORA(33),
-    /** Reserved: expert choice. */
     MOE_ROUTE(34),
-    /** Reserved: expert MLPs. */
     MOE_EXPERTS(35),
-    /** Reserved: latent attention. */
     LATENT_ATTENTION(36),
     /** Reserved: tensor parallelism. */
     ALL_REDUCE(64),

@@ -24,6 +24,10 @@ public final class OpHandles {
             case Op.GatherRows o -> List.of(o.x());
             case Op.Logits o -> List.of(o.x(), o.weight());
             case Op.Sample o -> List.of(o.logits());
+            case Op.SigmoidScale o -> List.of(o.x(), o.gate());
+            case Op.MoeRoute o -> List.of(o.x(), o.weight());
+            case Op.MoeExperts o -> experts(o);
+            case Op.LatentAttention o -> List.of(o.qNope(), o.qRope(), o.keyUp(), o.valueUp());
         };
     }
 
@@ -41,9 +45,21 @@ public final class OpHandles {
             case Op.SoftCap o -> List.of(o.out());
             case Op.GatherRows o -> List.of(o.out());
             case Op.Logits o -> List.of(o.out());
+            case Op.SigmoidScale o -> List.of(o.out());
+            case Op.MoeRoute o -> List.of(o.ids(), o.weights());
+            case Op.MoeExperts o -> List.of(o.out());
+            case Op.LatentAttention o -> List.of(o.out());
             case Op.KvWrite o -> List.of();
             case Op.Sample o -> List.of();
         };
+    }
+
+    private static List<Integer> experts(Op.MoeExperts op) {
+        List<Integer> result = new ArrayList<>(List.of(op.x(), op.ids(), op.weights()));
+        result.addAll(op.gates());
+        result.addAll(op.ups());
+        result.addAll(op.downs());
+        return result;
     }
 
     private static List<Integer> linear(Op.Linear op) {

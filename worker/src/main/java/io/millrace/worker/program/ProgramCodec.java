@@ -94,6 +94,40 @@ final class ProgramCodec {
             case Op.Logits o ->
                 w.add(o.x()).add(o.weight()).add(o.out()).add(o.factor()).add(o.softCap());
             case Op.Sample o -> w.add(o.logits());
+            case Op.SigmoidScale o -> w.add(o.x()).add(o.gate()).add(o.out());
+            case Op.MoeRoute o ->
+                w.add(o.x())
+                        .add(o.weight())
+                        .add(o.ids())
+                        .add(o.weights())
+                        .add(o.active())
+                        .add(o.renormalise() ? 1 : 0)
+                        .add(o.scale())
+                        .add(o.groups())
+                        .add(o.keptGroups());
+            case Op.MoeExperts o ->
+                w.add(o.x())
+                        .add(o.ids())
+                        .add(o.weights())
+                        .list(o.gates())
+                        .list(o.ups())
+                        .list(o.downs())
+                        .add(o.out())
+                        .add(o.function().ordinal());
+            case Op.LatentAttention o ->
+                w.add(o.qNope())
+                        .add(o.qRope())
+                        .add(o.keyUp())
+                        .add(o.valueUp())
+                        .add(o.out())
+                        .add(o.group())
+                        .add(o.layer())
+                        .add(o.heads())
+                        .add(o.nopeDim())
+                        .add(o.ropeDim())
+                        .add(o.kvRank())
+                        .add(o.valueDim())
+                        .add(o.scale());
         }
         return w.toArray();
     }
@@ -154,7 +188,33 @@ final class ProgramCodec {
             case GATHER_ROWS -> new Op.GatherRows(in.next(), in.next());
             case LOGITS -> new Op.Logits(in.next(), in.next(), in.next(), in.real(), in.real());
             case SAMPLE -> new Op.Sample(in.next());
-            case EMBED_ROWS, LORA, MOE_ROUTE, MOE_EXPERTS, LATENT_ATTENTION, ALL_REDUCE, ALL_GATHER, SEND, RECEIVE ->
+            case SIGMOID_SCALE -> new Op.SigmoidScale(in.next(), in.next(), in.next());
+            case MOE_ROUTE ->
+                new Op.MoeRoute(
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.next() != 0,
+                        in.real(),
+                        in.next(),
+                        in.next());
+            case MOE_EXPERTS ->
+                new Op.MoeExperts(
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.list(),
+                        in.list(),
+                        in.list(),
+                        in.next(),
+                        Op.Gated.Function.values()[in.next()]);
+            case LATENT_ATTENTION ->
+                new Op.LatentAttention(
+                        in.next(), in.next(), in.next(), in.next(), in.next(), in.next(), in.next(), in.next(),
+                        in.next(), in.next(), in.next(), in.next(), in.real());
+            case EMBED_ROWS, LORA, ALL_REDUCE, ALL_GATHER, SEND, RECEIVE ->
                 throw new IllegalArgumentException("op " + code + " is reserved");
         };
     }

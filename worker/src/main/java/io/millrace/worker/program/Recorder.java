@@ -84,6 +84,63 @@ public final class Recorder {
         return out;
     }
 
+    public int sigmoidScale(int x, int gate) {
+        int out = like("scaled", x);
+        ops.add(new Op.SigmoidScale(x, gate, out));
+        return out;
+    }
+
+    /** The chosen experts and their weights. */
+    public Routing moeRoute(
+            int x, int weight, int active, boolean renormalise, float scale, int groups, int keptGroups) {
+        int ids = rows("experts", active);
+        int weights = rows("expert weights", active);
+        ops.add(new Op.MoeRoute(x, weight, ids, weights, active, renormalise, scale, groups, keptGroups));
+        return new Routing(ids, weights);
+    }
+
+    /** Handles of what {@link #moeRoute} makes. */
+    public record Routing(int ids, int weights) {}
+
+    public int moeExperts(
+            int x,
+            Routing routing,
+            List<Integer> gates,
+            List<Integer> ups,
+            List<Integer> downs,
+            Op.Gated.Function function) {
+        int out = like("experts", x);
+        ops.add(new Op.MoeExperts(
+                x,
+                routing.ids(),
+                routing.weights(),
+                List.copyOf(gates),
+                List.copyOf(ups),
+                List.copyOf(downs),
+                out,
+                function));
+        return out;
+    }
+
+    public int latentAttention(
+            int qNope,
+            int qRope,
+            int keyUp,
+            int valueUp,
+            int group,
+            int layer,
+            int heads,
+            int nopeDim,
+            int ropeDim,
+            int kvRank,
+            int valueDim,
+            float scale) {
+        int out = rows("attention", heads * valueDim);
+        ops.add(new Op.LatentAttention(
+                qNope, qRope, keyUp, valueUp, out, group, layer, heads, nopeDim, ropeDim, kvRank, valueDim, scale));
+        return out;
+    }
+
     public int gatherRows(int x) {
         int out = tensor(Role.ACTIVATION, "rows", TensorInfo.LOGIT_ROWS, width(x));
         ops.add(new Op.GatherRows(x, out));

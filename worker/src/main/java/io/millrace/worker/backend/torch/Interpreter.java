@@ -37,10 +37,18 @@ final class Interpreter {
             case Op.Add o -> rows.put(o.out(), add(o, rows.get(o.a()), rows.get(o.b())));
             case Op.Scale o -> rows.put(o.out(), JniUtils.mul(rows.get(o.x()), constants.of(o.factor())));
             case Op.SoftCap o -> rows.put(o.out(), softCap(rows.get(o.x()), o.cap()));
+            case Op.SigmoidScale o -> throw unknown(o);
+            case Op.MoeRoute o -> throw unknown(o);
+            case Op.MoeExperts o -> throw unknown(o);
+            case Op.LatentAttention o -> throw unknown(o);
             case Op.GatherRows o -> throw misplaced(o);
             case Op.Logits o -> throw misplaced(o);
             case Op.Sample o -> throw misplaced(o);
         }
+    }
+
+    private static IllegalStateException unknown(Op op) {
+        return new IllegalStateException(op.code() + " is not known to this backend");
     }
 
     private static IllegalStateException misplaced(Op op) {
