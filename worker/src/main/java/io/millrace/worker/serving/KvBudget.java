@@ -21,7 +21,7 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen) {
 
     /** MR-MEM-002 when not one block fits, MR-SERVE-006 when more than the model's context is asked for. */
     static KvBudget of(DecoderConfig config, ModelOptions options) {
-        long perToken = 2L * config.layers() * config.kvHeads() * config.headDim() * FLOAT_BYTES;
+        long perToken = (long) config.layers() * config.cache().values() * FLOAT_BYTES;
         long memory = options.kvMemoryBytes() > 0 ? options.kvMemoryBytes() : chosen();
         int context = config.contextLength();
         if (options.maxModelLen() > context) {

@@ -148,7 +148,7 @@ final class AttentionPlanner {
         }
     }
 
-    /** Where each row's result lies when parts are not in the order of rows; also repeats the row of a group of one. */
+    /** Where each row's result lies when parts are not in the order of rows; also repeats the last row of a small group. */
     private @org.jspecify.annotations.Nullable PtNDArray order(List<AttentionPart> parts) {
         long[] place = new long[rows.rows()];
         int n = 0;
@@ -158,6 +158,9 @@ final class AttentionPlanner {
                 sorted &= row == n;
                 place[row] = n++;
             }
+        }
+        for (int row = rows.realRows(); row < place.length; row++) {
+            place[row] = place[rows.realRows() - 1];
         }
         return sorted ? null : Pt.longs(manager, place);
     }

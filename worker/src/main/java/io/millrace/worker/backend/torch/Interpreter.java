@@ -13,12 +13,16 @@ final class Interpreter {
     private final List<TorchKvCache> caches;
     private final Constants constants;
     private final ThreadTeam team;
+    private final Pointwise pointwise;
+    private final Experts experts;
 
     Interpreter(TorchWeights weights, List<TorchKvCache> caches, Constants constants, ThreadTeam team) {
         this.weights = weights;
         this.caches = caches;
         this.constants = constants;
         this.team = team;
+        this.pointwise = new Pointwise(constants);
+        this.experts = new Experts(weights, pointwise, team);
     }
 
     /**
@@ -27,28 +31,24 @@ final class Interpreter {
     void run(Op op, RowGroup rows, boolean share) {
         switch (op) {
             case Op.Embed o -> rows.put(o.out(), scaled(Pt.rows(rows.tokens(), weights.array(o.table())), o.factor()));
-            case Op.RmsNorm o -> rows.put(o.out(), rmsNorm(o, rows.get(o.x())));
+            case Op.RmsNorm o -> rows.put(o.out(), pointwise.rmsNorm(o, weights.array(o.weight()), rows.get(o.x())));
             case Op.Linear o -> linear(o, rows, share);
             case Op.Rope o -> rows.put(o.out(), rope(o, rows));
             case Op.KvWrite o ->
                 caches.get(o.group()).write(o.layer(), rows.slotRows(o.group()), rows.get(o.k()), rows.get(o.v()));
             case Op.Attention o -> rows.put(o.out(), attention(o, rows));
-            case Op.Gated o -> rows.put(o.out(), gated(o, rows.get(o.gate()), rows.get(o.up())));
-            case Op.Add o -> rows.put(o.out(), add(o, rows.get(o.a()), rows.get(o.b())));
+            case Op.Gated o -> rows.put(o.out(), pointwise.gated(o.function(), rows.get(o.gate()), rows.get(o.up())));
+            case Op.Add o -> rows.put(o.out(), pointwise.add(rows.get(o.a()), rows.get(o.b()), o.factor()));
             case Op.Scale o -> rows.put(o.out(), JniUtils.mul(rows.get(o.x()), constants.of(o.factor())));
-            case Op.SoftCap o -> rows.put(o.out(), softCap(rows.get(o.x()), o.cap()));
-            case Op.SigmoidScale o -> throw unknown(o);
-            case Op.MoeRoute o -> throw unknown(o);
-            case Op.MoeExperts o -> throw unknown(o);
-            case Op.LatentAttention o -> throw unknown(o);
+            case Op.SoftCap o -> rows.put(o.out(), pointwise.softCap(rows.get(o.x()), o.cap()));
+            case Op.SigmoidScale o -> rows.put(o.out(), Pointwise.sigmoidScale(rows.get(o.x()), rows.get(o.gate())));
+            case Op.MoeRoute o -> experts.route(o, rows);
+            case Op.MoeExperts o -> experts.run(o, rows, share);
+            case Op.LatentAttention o -> rows.put(o.out(), latentAttention(o, rows));
             case Op.GatherRows o -> throw misplaced(o);
             case Op.Logits o -> throw misplaced(o);
             case Op.Sample o -> throw misplaced(o);
         }
-    }
-
-    private static IllegalStateException unknown(Op op) {
-        return new IllegalStateException(op.code() + " is not known to this backend");
     }
 
     private static IllegalStateException misplaced(Op op) {
@@ -62,36 +62,6 @@ final class Interpreter {
     private static PtNDArray replace(PtNDArray old, PtNDArray now) {
         old.close();
         return now;
-    }
-
-    private PtNDArray rmsNorm(Op.RmsNorm op, PtNDArray x) {
-        long width = op.width();
-        long[] shape = x.getShape().getShape();
-        boolean whole = shape[shape.length - 1] == width;
-        PtNDArray rows = whole ? x : Pt.reshape(x, -1, width);
-        PtNDArray weight = weights.array(op.weight());
-        PtNDArray result;
-        try (PtNDArray square = JniUtils.square(rows);
-                PtNDArray mean = JniUtils.mean(square, 1, true)) {
-            JniUtils.addi(mean, constants.of(op.eps()));
-            try (PtNDArray rms = JniUtils.sqrt(mean)) {
-                result = JniUtils.div(rows, rms);
-            }
-        }
-        if (op.offset() == 0) {
-            JniUtils.muli(result, weight);
-        } else {
-            // Gemma stores w - offset.
-            try (PtNDArray shifted = JniUtils.mul(result, constants.of(op.offset()))) {
-                JniUtils.muli(result, weight);
-                JniUtils.addi(result, shifted);
-            }
-        }
-        if (whole) {
-            return result;
-        }
-        rows.close();
-        return replace(result, Pt.reshape(result, shape));
     }
 
     private void linear(Op.Linear op, RowGroup rows, boolean share) {
@@ -109,8 +79,7 @@ final class Interpreter {
         ThreadTeam.Task product = (t, thread) -> {
             int[] task = tasks.get(t);
             Matrix matrix = weights.matrix(op.weights().get(task[0]));
-            parts.get(task[0])[task[1]] =
-                    JniUtils.matmul(x, matrix.slabs().get(task[1]).weights());
+            parts.get(task[0])[task[1]] = matrix.slabs().get(task[1]).product(x);
         };
         if (share) {
             team.parallel(tasks.size(), product);
@@ -153,8 +122,8 @@ final class Interpreter {
         try (PtNDArray split =
                         op.pairs() ? Pt.reshape(x, n, op.heads(), half, 2) : Pt.reshape(x, n, op.heads(), 2, half);
                 PtNDArray partner = JniUtils.flip(split, new long[] {op.pairs() ? 3 : 2})) {
-            PtNDArray result = JniUtils.mul(split, rows.cos());
-            JniUtils.muli(partner, rows.sin());
+            PtNDArray result = JniUtils.mul(split, rows.turn(op).cos());
+            JniUtils.muli(partner, rows.turn(op).sin());
             JniUtils.addi(result, partner);
             return result;
         }
@@ -162,61 +131,54 @@ final class Interpreter {
 
     private PtNDArray attention(Op.Attention op, RowGroup rows) {
         TorchKvCache cache = caches.get(op.group());
-        RowGroup.Geometry geometry = rows.geometry(op);
+        List<AttentionPart.Compared> compared =
+                List.of(new AttentionPart.Compared(rows.get(op.q()), cache.keys(op.layer()), op.keyDim()));
+        return attention(Heads.of(op), rows.geometry(op.group(), op.window()), compared, cache.values(op.layer()));
+    }
+
+    /** Queries are multiplied into the latents' space, where all heads share one key and value, and the sums out of it again. */
+    private PtNDArray latentAttention(Op.LatentAttention op, RowGroup rows) {
+        TorchKvCache cache = caches.get(op.group());
+        PtNDArray latents = cache.keys(op.layer());
+        try (PtNDArray into = perHead(rows.get(op.qNope()), op.heads(), weights.array(op.keyUp()));
+                PtNDArray sums = attention(
+                        Heads.of(op),
+                        rows.geometry(op.group(), 0),
+                        List.of(
+                                new AttentionPart.Compared(into, latents, op.kvRank()),
+                                new AttentionPart.Compared(
+                                        rows.get(op.qRope()), cache.values(op.layer()), op.ropeDim())),
+                        latents)) {
+            return perHead(sums, op.heads(), weights.array(op.valueUp()));
+        }
+    }
+
+    /** x [rows, heads * in] times a matrix [in, out] for each head: [rows, heads * out]. */
+    private static PtNDArray perHead(PtNDArray x, int heads, PtNDArray matrices) {
+        long n = x.getShape().get(0);
+        long in = matrices.getShape().get(1);
+        long out = matrices.getShape().get(2);
+        try (PtNDArray split = Pt.reshape(x, n, heads, in);
+                PtNDArray byHead = JniUtils.permute(split, new long[] {1, 0, 2});
+                PtNDArray packed = Pt.cat(List.of(byHead), 0);
+                PtNDArray product = JniUtils.bmm(packed, matrices);
+                PtNDArray byRow = JniUtils.permute(product, new long[] {1, 0, 2})) {
+            return Pt.reshape(byRow, n, heads * out);
+        }
+    }
+
+    private PtNDArray attention(
+            Heads heads, RowGroup.Geometry geometry, List<AttentionPart.Compared> compared, PtNDArray values) {
         List<PtNDArray> parts = new ArrayList<>();
         for (AttentionPart part : geometry.parts()) {
-            parts.add(part.run(op, rows.get(op.q()), cache.keys(op.layer()), cache.values(op.layer()), constants));
+            parts.add(part.run(heads, compared, values, constants));
         }
         PtNDArray all = Pt.join(parts, 0);
         PtNDArray order = geometry.order();
         return order == null ? all : replace(all, Pt.rows(order, all));
     }
 
-    private PtNDArray gated(Op.Gated op, PtNDArray gate, PtNDArray up) {
-        PtNDArray result = switch (op.function()) {
-            case SILU -> {
-                PtNDArray s = JniUtils.sigmoid(gate);
-                JniUtils.muli(s, gate);
-                yield s;
-            }
-            case GELU_TANH -> geluTanh(gate);
-        };
-        JniUtils.muli(result, up);
-        return result;
-    }
-
-    /** x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))). */
-    private PtNDArray geluTanh(PtNDArray x) {
-        try (PtNDArray square = JniUtils.square(x)) {
-            JniUtils.muli(square, constants.of(0.044715f));
-            JniUtils.addi(square, constants.of(1));
-            JniUtils.muli(square, x);
-            JniUtils.muli(square, constants.of((float) Math.sqrt(2 / Math.PI)));
-            PtNDArray result = JniUtils.tanh(square);
-            JniUtils.addi(result, constants.of(1));
-            JniUtils.muli(result, x);
-            JniUtils.muli(result, constants.of(0.5f));
-            return result;
-        }
-    }
-
-    private PtNDArray add(Op.Add op, PtNDArray a, PtNDArray b) {
-        if (op.factor() == 1) {
-            return JniUtils.add(a, b);
-        }
-        try (PtNDArray small = JniUtils.mul(b, constants.of(op.factor()))) {
-            return JniUtils.add(a, small);
-        }
-    }
-
-    PtNDArray softCap(PtNDArray x, float cap) {
-        try (PtNDArray small = JniUtils.mul(x, constants.of(1 / cap));
-                PtNDArray bent = JniUtils.tanh(small)) {
-            return JniUtils.mul(bent, constants.of(cap));
-        }
-    }
-
-    /** The last rows' logits as host arrays: {@code rows} rows of x [≥ 2, hidden], shared by the team. */
+    /** The last rows' logits as host arrays: {@code rows} rows of x [≥ {@link Pt#MIN_ROWS}, hidden], shared by the team. */
     float[][] logits(Op.Logits op, PtNDArray x, int rows) {
         Matrix matrix = weights.matrix(op.weight());
         float[][] result = new float[rows][matrix.out()];
@@ -228,7 +190,7 @@ final class Interpreter {
             int from = bounds[t / slabs];
             int to = Math.min(bounds[t / slabs + 1], rows);
             try (PtNDArray part = Pt.slice(x, 0, from, bounds[t / slabs + 1]);
-                    PtNDArray y = finish(op, JniUtils.matmul(part, slab.weights()))) {
+                    PtNDArray y = finish(op, slab.product(part))) {
                 java.nio.FloatBuffer values = Pt.view(y).asFloatBuffer();
                 for (int r = from; r < to; r++) {
                     values.get((r - from) * slab.width(), result[r], slab.from(), slab.width());
@@ -240,6 +202,6 @@ final class Interpreter {
 
     private PtNDArray finish(Op.Logits op, PtNDArray y) {
         PtNDArray scaled = scaled(y, op.factor());
-        return op.softCap() == 0 ? scaled : replace(scaled, softCap(scaled, op.softCap()));
+        return op.softCap() == 0 ? scaled : replace(scaled, pointwise.softCap(scaled, op.softCap()));
     }
 }

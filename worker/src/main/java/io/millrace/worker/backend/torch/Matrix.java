@@ -4,6 +4,7 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.JniUtils;
 import io.millrace.worker.model.weights.Dequantizer;
 import io.millrace.worker.model.weights.WeightTensor;
 import java.lang.foreign.Arena;
@@ -15,7 +16,7 @@ import java.util.List;
 
 /**
  * A weight [out, in], kept transposed as [in, width] slabs of output columns: threads share a product by slabs, and a product of
- * two rows or more sums each output element in the same order, however many rows there are (with the other layout it does not).
+ * {@link Pt#MIN_ROWS} rows or more sums each output element in the same order, however many rows there are (with the other layout it does not).
  */
 final class Matrix {
 
@@ -25,8 +26,28 @@ final class Matrix {
     private static final int ALIGNMENT = 64;
     private static final int TILE = 16;
 
-    /** Columns [from, from + width) of the output. */
-    record Slab(int from, int width, PtNDArray weights) {}
+    /** A product with fewer columns has a kernel of its own, whose bits depend on the number of rows. */
+    private static final int MIN_WIDTH = 32;
+
+    /**
+     * Columns [from, from + width) of the output.
+     *
+     * @param weights [in, width], with columns of zeros up to {@link #MIN_WIDTH}
+     */
+    record Slab(int from, int width, PtNDArray weights) {
+
+        /** x [rows, in] · weights: [rows, width]. */
+        PtNDArray product(PtNDArray x) {
+            PtNDArray y = JniUtils.matmul(x, weights);
+            if (weights.getShape().get(1) == width) {
+                return y;
+            }
+            try (y;
+                    PtNDArray part = Pt.slice(y, 1, 0, width)) {
+                return Pt.cat(List.of(part), 1);
+            }
+        }
+    }
 
     private final int out;
     private final int in;
@@ -74,19 +95,25 @@ final class Matrix {
     /** Reads and transposes the output columns [from, to); the memory is the arena's. */
     static Slab load(WeightTensor tensor, int in, int from, int to, Arena arena, PtNDManager manager) {
         int width = to - from;
-        MemorySegment memory = arena.allocate((long) in * width * Float.BYTES, ALIGNMENT);
+        int columns = Math.max(width, MIN_WIDTH);
+        MemorySegment memory = arena.allocate((long) in * columns * Float.BYTES, ALIGNMENT);
         float[] tile = new float[TILE * in];
         for (int row = 0; row < width; row += TILE) {
             int rows = Math.min(TILE, width - row);
             Dequantizer.rows(tensor, from + row, rows, tile, 0);
             for (int k = 0; k < in; k++) {
-                long at = (long) k * width + row;
+                long at = (long) k * columns + row;
                 for (int r = 0; r < rows; r++) {
                     memory.setAtIndex(ValueLayout.JAVA_FLOAT, at + r, tile[r * in + k]);
                 }
             }
         }
-        return new Slab(from, width, wrap(memory, manager, in, width));
+        return new Slab(from, width, wrap(memory, manager, in, columns));
+    }
+
+    /** x [rows, in] · matrix: [rows, out], by the calling thread. */
+    PtNDArray product(PtNDArray x) {
+        return Pt.join(slabs.stream().map(slab -> slab.product(x)).toList(), 1);
     }
 
     /** A segment as an array that uses its memory. */

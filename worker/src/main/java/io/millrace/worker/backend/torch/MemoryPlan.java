@@ -26,9 +26,7 @@ final class MemoryPlan {
         DecoderConfig config = decoder.config();
         KvLayout.Group one = group(config, 1);
         long blockBytes = TorchKvCache.blockBytes(one, options.blockTokens());
-        int maxLength = options.maxModelLen() == 0
-                ? config.contextLength()
-                : Math.min(options.maxModelLen(), config.contextLength());
+        int maxLength = maxLength(config, options);
         long needed = (maxLength + options.blockTokens() - 1L) / options.blockTokens();
         long blocks = options.blocks();
         if (blocks == 0) {
@@ -56,9 +54,14 @@ final class MemoryPlan {
         return new KvLayout(options.blockTokens(), List.of(group(config, Math.toIntExact(blocks))));
     }
 
+    /** Most tokens of a sequence. */
+    static int maxLength(DecoderConfig config, KvOptions options) {
+        return options.maxModelLen() == 0 ? config.contextLength() : options.maxModelLen();
+    }
+
     private static KvLayout.Group group(DecoderConfig config, int blocks) {
-        return new KvLayout.Group(
-                blocks, config.layers(), config.kvHeads(), config.headDim(), config.headDim(), 0, "f32");
+        DecoderConfig.CacheShape cache = config.cache();
+        return new KvLayout.Group(blocks, config.layers(), cache.heads(), cache.keyDim(), cache.valueDim(), 0, "f32");
     }
 
     /** Bytes that can be had without swapping, within the container's limit. */

@@ -8,12 +8,22 @@ import ai.djl.pytorch.jni.JniUtils;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
+import java.util.function.UnaryOperator;
 
 /**
  * The few PyTorch calls that the interpreter makes. A result belongs to the manager of the first argument, so that argument is
  * always of the step, never a weight.
  */
 final class Pt {
+
+    /**
+     * Fewest rows of a product. With fewer the library has other kernels, on some processors for one row, on others for up to three,
+     * and other bits.
+     */
+    static final int MIN_ROWS = 4;
+
+    /** A multiple of the values that the library takes at a time. */
+    private static final int VECTORS = 64;
 
     private Pt() {}
 
@@ -39,6 +49,35 @@ final class Pt {
     /** Rows of a table [n, width]: [indices, width]. */
     static PtNDArray rows(PtNDArray indices, PtNDArray table) {
         return JniUtils.embedding(indices, table, false);
+    }
+
+    /** Sigmoid of each value. */
+    static PtNDArray sigmoid(PtNDArray x) {
+        return whole(x, JniUtils::sigmoid);
+    }
+
+    /** Hyperbolic tangent of each value. */
+    static PtNDArray tanh(PtNDArray x) {
+        return whole(x, JniUtils::tanh);
+    }
+
+    /**
+     * A function of each value. The library computes values that do not fill its vectors in another way, with other bits; so where
+     * there are such, zeros are added.
+     */
+    private static PtNDArray whole(PtNDArray x, UnaryOperator<PtNDArray> function) {
+        long n = x.getShape().size();
+        long missing = (VECTORS - n % VECTORS) % VECTORS;
+        if (missing == 0) {
+            return function.apply(x);
+        }
+        try (PtNDArray flat = reshape(x, n);
+                PtNDArray zeros = floats(x.getManager(), new float[(int) missing], missing);
+                PtNDArray filled = cat(List.of(flat, zeros), 0);
+                PtNDArray all = function.apply(filled);
+                PtNDArray own = slice(all, 0, 0, n)) {
+            return reshape(own, x.getShape().getShape());
+        }
     }
 
     static PtNDArray slice(PtNDArray x, int dim, long from, long to) {

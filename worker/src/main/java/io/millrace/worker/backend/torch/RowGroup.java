@@ -12,13 +12,16 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A run of the step's rows that one thread computes, with the activations of those rows. A group of one row is computed as two
- * equal rows, because a product of one row has another kernel and other bits.
+ * A run of the step's rows that one thread computes, with the activations of those rows. In a group of fewer than {@link
+ * Pt#MIN_ROWS} the last row is computed again, so that products have the same bits.
  */
 final class RowGroup {
 
     /** What the rows of a group need for one attention geometry (KV group, window). */
     record Geometry(List<AttentionPart> parts, @Nullable PtNDArray order) {}
+
+    /** Factors of a rotation, [rows, 1, 2, half] or [rows, 1, half, 2]. */
+    record Turn(PtNDArray cos, PtNDArray sin) {}
 
     private final int from;
     private final int real;
@@ -27,8 +30,7 @@ final class RowGroup {
     private final Map<Long, Geometry> geometries = new HashMap<>();
     private final Map<Integer, NDIndex> slotRows = new HashMap<>();
     private final PtNDArray tokens;
-    private @Nullable PtNDArray cos;
-    private @Nullable PtNDArray sin;
+    private final Map<Long, Turn> turns = new HashMap<>();
 
     /**
      * @param from first row of the step
@@ -47,9 +49,9 @@ final class RowGroup {
         this.tokens = Pt.longs(manager, values);
     }
 
-    /** Rows computed: at least two. */
+    /** Rows computed. */
     int rows() {
-        return Math.max(real, 2);
+        return Math.max(real, Pt.MIN_ROWS);
     }
 
     int from() {
@@ -90,25 +92,23 @@ final class RowGroup {
         }
     }
 
-    /** Factors of the rotation, [rows, 1, 2, half] or [rows, 1, half, 2]. */
-    void turn(RopeTable table, boolean pairs, int[] positions) {
+    /** Makes the factors that an op needs, unless they are there. */
+    void turn(Op.Rope op, RopeTable table, int[] positions) {
+        if (turns.containsKey(key(op))) {
+            return;
+        }
         int half = table.half();
         float[] c = new float[rows() * 2 * half];
         float[] s = new float[c.length];
         for (int i = 0; i < rows(); i++) {
-            table.write(positions[stepRow(i)], pairs, c, s, i * 2 * half);
+            table.write(positions[stepRow(i)], op.pairs(), c, s, i * 2 * half);
         }
-        long[] shape = pairs ? new long[] {rows(), 1, half, 2} : new long[] {rows(), 1, 2, half};
-        cos = Pt.floats(manager, c, shape);
-        sin = Pt.floats(manager, s, shape);
+        long[] shape = op.pairs() ? new long[] {rows(), 1, half, 2} : new long[] {rows(), 1, 2, half};
+        turns.put(key(op), new Turn(Pt.floats(manager, c, shape), Pt.floats(manager, s, shape)));
     }
 
-    PtNDArray cos() {
-        return Objects.requireNonNull(cos);
-    }
-
-    PtNDArray sin() {
-        return Objects.requireNonNull(sin);
+    Turn turn(Op.Rope op) {
+        return Objects.requireNonNull(turns.get(key(op)));
     }
 
     /** Cache rows that K and V of the group's rows go to. */
@@ -124,19 +124,23 @@ final class RowGroup {
         return Objects.requireNonNull(slotRows.get(group));
     }
 
-    void geometry(Op.Attention op, Geometry geometry) {
-        geometries.put(key(op), geometry);
+    void geometry(int group, int window, Geometry geometry) {
+        geometries.put(key(group, window), geometry);
     }
 
-    boolean hasGeometry(Op.Attention op) {
-        return geometries.containsKey(key(op));
+    boolean hasGeometry(int group, int window) {
+        return geometries.containsKey(key(group, window));
     }
 
-    Geometry geometry(Op.Attention op) {
-        return Objects.requireNonNull(geometries.get(key(op)));
+    Geometry geometry(int group, int window) {
+        return Objects.requireNonNull(geometries.get(key(group, window)));
     }
 
-    private static long key(Op.Attention op) {
-        return (long) op.group() << 32 | op.window();
+    private static long key(int group, int window) {
+        return (long) group << 32 | window;
+    }
+
+    private static long key(Op.Rope op) {
+        return 2L * op.table() + (op.pairs() ? 1 : 0);
     }
 }

@@ -29,7 +29,7 @@ record Schedule(List<Op> ops, List<List<Integer>> dead, int[] stages) {
             for (int handle : OpHandles.reads(ops.get(i))) {
                 last[handle] = i;
             }
-            if (ops.get(i) instanceof Op.Attention) {
+            if (ops.get(i) instanceof Op.Attention || ops.get(i) instanceof Op.LatentAttention) {
                 bounds.add(i);
             }
             if (ops.get(i) instanceof Op.GatherRows) {

@@ -8,9 +8,7 @@ import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
-import io.millrace.worker.model.config.RopeFrequencies;
 import io.millrace.worker.model.decoder.Decoder;
-import io.millrace.worker.model.weights.Dequantizer;
 import io.millrace.worker.model.weights.WeightSource;
 import java.lang.foreign.Arena;
 import java.util.List;
@@ -62,7 +60,7 @@ public final class TorchBackend {
                     layout,
                     Schedule.of(decoder.program()),
                     decoder.program().tensors().size(),
-                    new RopeTable(frequencies(decoder, source), decoder.config().contextLength()),
+                    ropeTables(decoder, source, MemoryPlan.maxLength(decoder.config(), options)),
                     decoder.vocabularySize(),
                     Numerics.id(manager)));
         } catch (RuntimeException | Error e) {
@@ -85,20 +83,9 @@ public final class TorchBackend {
         }
     }
 
-    private static RopeFrequencies frequencies(Decoder decoder, WeightSource source) {
-        RopeFrequencies frequencies = decoder.frequencies();
-        String divisors = decoder.ropeFactorsTensor();
-        if (!source.has(divisors)) {
-            return frequencies;
-        }
-        float[] factors = Dequantizer.all(source.tensor(divisors));
-        if (factors.length != frequencies.inverse().length) {
-            throw new MillraceException(
-                    "MR-MODEL-003",
-                    decoder.config().origin() + ": tensor " + divisors + " has " + factors.length + " values where "
-                            + frequencies.inverse().length
-                            + " are needed. Get the model's file again from its publisher.");
-        }
-        return frequencies.dividedBy(factors);
+    private static List<RopeTable> ropeTables(Decoder decoder, WeightSource source, int maxLength) {
+        return decoder.ropeTables(source, maxLength).stream()
+                .map(frequencies -> new RopeTable(frequencies, maxLength))
+                .toList();
     }
 }

@@ -37,7 +37,7 @@ final class TorchRuntime implements ModelRuntime {
             KvLayout layout,
             Schedule schedule,
             int tensors,
-            RopeTable rope,
+            List<RopeTable> ropes,
             int vocabulary,
             String numericsId) {}
 
@@ -144,7 +144,7 @@ final class TorchRuntime implements ModelRuntime {
         int rows = in.rows();
         int threads = parts.team().threads();
         int n = 1;
-        if (rows >= Math.max(MIN_SPLIT_ROWS, 2 * threads)) {
+        if (rows >= Math.max(MIN_SPLIT_ROWS, Pt.MIN_ROWS * threads)) {
             n = Math.max(threads, (rows + GROUP_ROWS - 1) / GROUP_ROWS);
             n = (n + threads - 1) / threads * threads;
         }
@@ -163,22 +163,24 @@ final class TorchRuntime implements ModelRuntime {
     }
 
     private void prepare(RowGroup group, StepInputs in) {
-        boolean turned = false;
         for (Op op : parts.schedule().ops()) {
-            if (op instanceof Op.Rope rope && !turned) {
-                group.turn(parts.rope(), rope.pairs(), in.positions());
-                turned = true;
+            switch (op) {
+                case Op.Rope rope -> group.turn(rope, parts.ropes().get(rope.table()), in.positions());
+                case Op.Attention o -> plan(group, in, o.group(), o.window());
+                case Op.LatentAttention o -> plan(group, in, o.group(), 0);
+                default -> {}
             }
-            if (op instanceof Op.Attention attention && !group.hasGeometry(attention)) {
-                AttentionPlanner planner = new AttentionPlanner(
-                        parts.layout().blockTokens(),
-                        attention.kvHeads(),
-                        attention.group(),
-                        attention.window(),
-                        in,
-                        group);
-                group.geometry(attention, planner.plan());
-            }
+        }
+    }
+
+    private void plan(RowGroup group, StepInputs in, int kvGroup, int window) {
+        if (!group.hasGeometry(kvGroup, window)) {
+            KvLayout layout = parts.layout();
+            int heads = layout.groups().get(kvGroup).heads();
+            group.geometry(
+                    kvGroup,
+                    window,
+                    new AttentionPlanner(layout.blockTokens(), heads, kvGroup, window, in, group).plan());
         }
     }
 
@@ -243,7 +245,7 @@ final class TorchRuntime implements ModelRuntime {
     }
 
     private static PtNDArray gather(Op.GatherRows op, List<RowGroup> groups, RowGroup last, int[] logitRows) {
-        // A group of one row is padded, so its rows are the step's only when it is the only one.
+        // Only a group that is the only one may have rows that are not the step's.
         List<PtNDArray> all = new ArrayList<>();
         groups.forEach(group -> all.add(group.get(op.x())));
         long[] index = new long[last.rows()];

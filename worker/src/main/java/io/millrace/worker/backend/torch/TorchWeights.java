@@ -13,6 +13,7 @@ import io.millrace.worker.program.StepProgram;
 import io.millrace.worker.program.TensorInfo;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -22,6 +23,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
 
 /** The weights of a program in float32, by handle: matrices for products, tables for the embedding, vectors. */
 final class TorchWeights {
@@ -43,7 +45,7 @@ final class TorchWeights {
         return Objects.requireNonNull(matrices.get(handle));
     }
 
-    /** A vector [n], or a table [rows, n]. */
+    /** A vector [n], a table [rows, n], or a matrix for each head [heads, in, out]. */
     PtNDArray array(int handle) {
         return Objects.requireNonNull(arrays.get(handle));
     }
@@ -56,7 +58,9 @@ final class TorchWeights {
             TensorInfo info = program.tensor(handle);
             if (info.role() == TensorInfo.Role.WEIGHT) {
                 long size = info.shape().stream().mapToLong(Integer::longValue).reduce(1, Math::multiplyExact);
-                int copies = (uses.isMatrix(handle) ? 1 : 0) + (uses.isArray(handle) ? 1 : 0);
+                int copies = (uses.isMatrix(handle) ? 1 : 0)
+                        + (uses.isArray(handle) ? 1 : 0)
+                        + (uses.perHead(handle) == null ? 0 : 1);
                 values += copies * size;
             }
         }
@@ -86,6 +90,12 @@ final class TorchWeights {
             WeightTensor tensor = Decoder.stored(source, slot);
             if (uses.isArray(handle)) {
                 pieces.addAll(weights.arrayPieces(handle, slot, tensor, arena, manager));
+            }
+            PerHead perHead = uses.perHead(handle);
+            if (perHead != null) {
+                int at = handle;
+                pieces.add(
+                        new Piece(slot.elements(), () -> weights.arrays.put(at, perHead.load(tensor, arena, manager))));
             }
             if (uses.isMatrix(handle)) {
                 int threads = team.threads();
@@ -149,10 +159,41 @@ final class TorchWeights {
     /** A share of the work. */
     private record Piece(long values, Runnable load) {}
 
+    /**
+     * A matrix [heads * n, m] as one for each head: [heads, n, m], or turned [heads, m, n].
+     */
+    private record PerHead(int heads, boolean turned) {
+
+        PtNDArray load(WeightTensor tensor, Arena arena, PtNDManager manager) {
+            int m = (int) Dequantizer.columns(tensor);
+            int n = (int) (Dequantizer.rows(tensor) / heads);
+            MemorySegment memory = arena.allocate((long) heads * n * m * Float.BYTES, 64);
+            float[] head = new float[n * m];
+            for (int h = 0; h < heads; h++) {
+                Dequantizer.rows(tensor, (long) h * n, n, head, 0);
+                float[] kept = turned ? turn(head, n, m) : head;
+                MemorySegment.copy(
+                        kept, 0, memory, ValueLayout.JAVA_FLOAT, (long) h * n * m * Float.BYTES, kept.length);
+            }
+            return turned ? Matrix.wrap(memory, manager, heads, m, n) : Matrix.wrap(memory, manager, heads, n, m);
+        }
+
+        private static float[] turn(float[] values, int n, int m) {
+            float[] result = new float[values.length];
+            for (int i = 0; i < n; i++) {
+                for (int j = 0; j < m; j++) {
+                    result[j * n + i] = values[i * m + j];
+                }
+            }
+            return result;
+        }
+    }
+
     /** How each weight is used. */
     private static final class Uses {
         private final Set<Integer> matrices = new HashSet<>();
         private final Set<Integer> arrays = new HashSet<>();
+        private final Map<Integer, PerHead> perHead = new HashMap<>();
 
         Uses(StepProgram program) {
             for (Op op : program.ops()) {
@@ -164,6 +205,16 @@ final class TorchWeights {
                         arrays.addAll(o.biases());
                     }
                     case Op.Logits o -> matrices.add(o.weight());
+                    case Op.MoeRoute o -> matrices.add(o.weight());
+                    case Op.MoeExperts o -> {
+                        matrices.addAll(o.gates());
+                        matrices.addAll(o.ups());
+                        matrices.addAll(o.downs());
+                    }
+                    case Op.LatentAttention o -> {
+                        perHead.put(o.keyUp(), new PerHead(o.heads(), false));
+                        perHead.put(o.valueUp(), new PerHead(o.heads(), true));
+                    }
                     default -> {}
                 }
             }
@@ -175,6 +226,11 @@ final class TorchWeights {
 
         boolean isArray(int handle) {
             return arrays.contains(handle);
+        }
+
+        @Nullable
+        PerHead perHead(int handle) {
+            return perHead.get(handle);
         }
     }
 }

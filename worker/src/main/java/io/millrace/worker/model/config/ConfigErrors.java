@@ -1,14 +1,13 @@
 package io.millrace.worker.model.config;
 
 import io.millrace.shared.error.MillraceException;
-import java.util.List;
 
 /** The coded errors of configs, and the checks both forms share. */
 final class ConfigErrors {
 
-    static final List<String> SUPPORTED = List.of("LlamaForCausalLM (Llama 2, Llama 3.x, SmolLM)");
     static final int MAX_LAYERS = 4096;
     static final int MAX_SIZE = 1 << 24;
+    static final int MAX_EXPERTS = 4096;
 
     private final String origin;
 
@@ -23,7 +22,7 @@ final class ConfigErrors {
     MillraceException architecture(String name) {
         return new MillraceException(
                 "MR-MODEL-001",
-                origin + ": architecture " + name + " is not supported; supported: " + String.join(", ", SUPPORTED)
+                origin + ": architecture " + name + " is not supported; supported: " + Family.supported()
                         + ". Choose a model of one of these.");
     }
 
@@ -55,6 +54,16 @@ final class ConfigErrors {
             throw wrong(
                     "rope",
                     "turns " + ropeDims + " of " + headDim + " dimensions of a head; it must be even and not more");
+        }
+    }
+
+    /** Tokens can be given to as many experts as there are to choose from. */
+    void experts(int count, int active, int groups, int keptGroups) {
+        if (count % groups != 0 || keptGroups > groups || active > count / groups * keptGroups) {
+            throw wrong(
+                    "experts",
+                    "cannot be: " + active + " of " + count + " for each token, out of " + keptGroups + " of " + groups
+                            + " groups");
         }
     }
 

@@ -2,18 +2,28 @@ package io.millrace.worker.model.config;
 
 import io.millrace.worker.model.config.DecoderConfig.Activation;
 import io.millrace.worker.model.config.DecoderConfig.Biases;
+import io.millrace.worker.model.config.DecoderConfig.Experts;
+import io.millrace.worker.model.config.DecoderConfig.Latent;
+import io.millrace.worker.model.config.DecoderConfig.LayerKind;
 import io.millrace.worker.model.config.DecoderConfig.Multipliers;
 import io.millrace.worker.model.config.DecoderConfig.Naming;
-import io.millrace.worker.model.config.DecoderConfig.Norm;
-import io.millrace.worker.model.config.DecoderConfig.QkNorm;
+import io.millrace.worker.model.config.DecoderConfig.Norms;
 import io.millrace.worker.model.config.DecoderConfig.SoftCaps;
-import java.util.Collections;
+import io.millrace.worker.model.config.Family.Trait;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** Reads the {@code llama.*} keys of GGUF metadata. What only tensors tell (tied embeddings, biases) the decoder asks for. */
+/**
+ * Reads GGUF metadata. What only tensors tell (tied embeddings, biases, which layers have experts) the decoder asks for.
+ */
 final class GgufConfig {
+
+    /** Layers of the Gemma models whose attention scale is of the hidden size; no key says so. */
+    private static final Map<Family, Integer> LAYERS_OF_27B = Map.of(Family.GEMMA2, 46, Family.GEMMA3, 62);
+
+    private static final int SOFTMAX_GATING = 1;
 
     private final ConfigErrors errors;
     private final Map<String, Object> metadata;
@@ -27,151 +37,178 @@ final class GgufConfig {
         if (!(metadata.get("general.architecture") instanceof String architecture)) {
             throw errors.wrong("general.architecture", "is missing");
         }
-        if (!architecture.equals("llama")) {
-            throw errors.architecture(architecture);
+        Family family = Family.ofGguf(architecture).orElseThrow(() -> errors.architecture(architecture));
+        return read(family, new GgufFields(errors, metadata, architecture));
+    }
+
+    private DecoderConfig read(Family family, GgufFields fields) {
+        int hidden = fields.size("embedding_length", ConfigErrors.MAX_SIZE);
+        int heads = fields.size("attention.head_count", ConfigErrors.MAX_SIZE);
+        Latent latent = family.is(Trait.LATENT) ? latent(fields) : null;
+        int kvHeads = latent == null ? fields.size("attention.head_count_kv", ConfigErrors.MAX_SIZE, heads) : heads;
+        int headDim = latent == null ? headDim(fields, hidden, heads) : latent.nopeDim() + latent.ropeDim();
+        int context = fields.size("context_length", Integer.MAX_VALUE);
+        List<Rope> ropes = new GgufRope(family, fields, latent == null ? headDim : latent.ropeDim(), context).tables();
+        for (Rope rope : ropes) {
+            errors.heads(heads, kvHeads, headDim, rope.dims());
         }
-        if (number("llama.expert_count", 0) > 0) {
-            throw errors.unsupported("llama.expert_count", "above 0", "dense models");
-        }
-        int hidden = integer("llama.embedding_length", ConfigErrors.MAX_SIZE);
-        int heads = integer("llama.attention.head_count", ConfigErrors.MAX_SIZE);
-        int kvHeads = metadata.containsKey("llama.attention.head_count_kv")
-                ? integer("llama.attention.head_count_kv", ConfigErrors.MAX_SIZE)
-                : heads;
-        int headDim = headDim(hidden, heads);
-        int layers = integer("llama.block_count", ConfigErrors.MAX_LAYERS);
-        int context = integer("llama.context_length", Integer.MAX_VALUE);
-        Rope rope = rope(headDim, context);
-        errors.heads(heads, kvHeads, headDim, rope.dims());
+        boolean gemma = family.is(Trait.GEMMA);
         return new DecoderConfig(
-                "llama",
+                fields.has("expert_count") && family == Family.LLAMA ? Family.MIXTRAL.title() : family.title(),
                 errors.origin(),
                 Naming.GGUF,
                 hidden,
-                integer("llama.feed_forward_length", ConfigErrors.MAX_SIZE),
-                layers,
+                fields.size("feed_forward_length", ConfigErrors.MAX_SIZE),
                 heads,
                 kvHeads,
                 headDim,
-                vocabulary(),
+                fields.vocabulary(),
                 context,
-                Norm.RMS,
-                (float) errors.positive(
-                        "llama.attention.layer_norm_rms_epsilon",
-                        number("llama.attention.layer_norm_rms_epsilon", 1e-5)),
-                QkNorm.NONE,
-                Activation.SILU,
-                rope,
-                Collections.nCopies(layers, 0),
+                // Converters have added Gemma's 1 already.
+                new Norms(family.placement(), (float) fields.positive("attention.layer_norm_rms_epsilon", 1e-5), 0),
+                family.qkNorm(),
+                gemma ? Activation.GELU_TANH : Activation.SILU,
+                ropes,
+                kinds(family, fields),
                 new Biases(false, false, false),
-                new SoftCaps(0, 0),
-                new Multipliers(1, (float) (1 / Math.sqrt(headDim)), 1, 1),
+                new SoftCaps(
+                        (float) fields.number("attn_logit_softcapping", family.is(Trait.SOFT_CAPS) ? 50 : 0),
+                        (float) fields.number("final_logit_softcapping", family.is(Trait.SOFT_CAPS) ? 30 : 0)),
+                multipliers(family, fields, hidden, heads, headDim),
                 false,
-                null,
-                null);
+                experts(family, fields),
+                latent);
     }
 
-    private int headDim(int hidden, int heads) {
-        if (!metadata.containsKey("llama.attention.key_length")) {
+    private int headDim(GgufFields fields, int hidden, int heads) {
+        if (!fields.has("attention.key_length")) {
             if (hidden % heads != 0) {
                 throw errors.wrong(
-                        "llama.embedding_length",
-                        "is " + hidden + ", not a multiple of llama.attention.head_count " + heads);
+                        fields.name("embedding_length"),
+                        "is " + hidden + ", not a multiple of " + fields.name("attention.head_count") + " " + heads);
             }
             return hidden / heads;
         }
-        int key = integer("llama.attention.key_length", ConfigErrors.MAX_SIZE);
-        int value = metadata.containsKey("llama.attention.value_length")
-                ? integer("llama.attention.value_length", ConfigErrors.MAX_SIZE)
-                : key;
+        int key = fields.size("attention.key_length", ConfigErrors.MAX_SIZE);
+        int value = fields.size("attention.value_length", ConfigErrors.MAX_SIZE, key);
         if (key != value) {
             throw errors.unsupported(
-                    "llama.attention.value_length", value + " beside a key length of " + key, "equal lengths");
+                    fields.name("attention.value_length"), value + " beside a key length of " + key, "equal lengths");
         }
         return key;
     }
 
-    /** Tokens of the vocabulary, as the metadata says; 0 when it does not. */
-    private int vocabulary() {
-        long tokens = metadata.get("tokenizer.ggml.tokens") instanceof List<?> list ? list.size() : 0;
-        if (metadata.containsKey("llama.vocab_size")) {
-            int said = integer("llama.vocab_size", ConfigErrors.MAX_SIZE);
-            if (tokens != 0 && tokens != said) {
-                throw errors.wrong(
-                        "llama.vocab_size", "is " + said + ", but tokenizer.ggml.tokens has " + tokens + " entries");
-            }
-            return said;
+    /** Files from before llama.cpp knew latent attention have the lengths of expanded heads. */
+    private Latent latent(GgufFields fields) {
+        boolean expanded = !fields.has("attention.key_length_mla");
+        int ropeDim = fields.size("rope.dimension_count", ConfigErrors.MAX_SIZE);
+        int key = fields.size(expanded ? "attention.key_length" : "attention.key_length_mla", ConfigErrors.MAX_SIZE);
+        int value =
+                fields.size(expanded ? "attention.value_length" : "attention.value_length_mla", ConfigErrors.MAX_SIZE);
+        if (key <= ropeDim) {
+            throw errors.wrong(
+                    fields.name("rope.dimension_count"), "is " + ropeDim + " of a key length of " + key + " only");
         }
-        return tokens == 0 ? 0 : errors.size("tokenizer.ggml.tokens", tokens, ConfigErrors.MAX_SIZE);
+        return new Latent(
+                fields.count("attention.q_lora_rank", ConfigErrors.MAX_SIZE),
+                fields.size("attention.kv_lora_rank", ConfigErrors.MAX_SIZE),
+                key - ropeDim,
+                ropeDim,
+                value);
     }
 
-    private Rope rope(int headDim, int context) {
-        double theta = errors.positive("llama.rope.freq_base", number("llama.rope.freq_base", 10000));
-        int dims = metadata.containsKey("llama.rope.dimension_count")
-                ? integer("llama.rope.dimension_count", ConfigErrors.MAX_SIZE)
-                : headDim;
-        Object kind = metadata.getOrDefault("llama.rope.scaling.type", "none");
-        if (kind.equals("none")) {
-            return Rope.plain(Rope.Layout.PAIRS, theta, dims);
+    private List<LayerKind> kinds(Family family, GgufFields fields) {
+        int layers = fields.size("block_count", ConfigErrors.MAX_LAYERS);
+        int window = fields.count("attention.sliding_window", Integer.MAX_VALUE);
+        boolean experts = fields.count("expert_count", ConfigErrors.MAX_EXPERTS) > 0;
+        int dense = fields.count("leading_dense_block_count", ConfigErrors.MAX_LAYERS);
+        Object pattern = fields.value("attention.sliding_window_pattern");
+        List<LayerKind> kinds = new ArrayList<>();
+        for (int i = 0; i < layers; i++) {
+            boolean local = window > 0 && sliding(family, fields, pattern, i);
+            int rope = local && family.is(Trait.LOCAL_ROPE) ? 1 : 0;
+            kinds.add(new LayerKind(local ? window : 0, rope, experts && i >= dense));
         }
-        Rope.Kind parsed = switch (kind.toString()) {
-            case "linear" -> Rope.Kind.LINEAR;
-            case "yarn" -> Rope.Kind.YARN;
-            default -> throw errors.unsupported("llama.rope.scaling.type", kind.toString(), "none, linear, yarn");
+        return kinds;
+    }
+
+    /** A pattern is a list with an entry per layer, or the distance between layers without a window; usually it is left out. */
+    private boolean sliding(Family family, GgufFields fields, @Nullable Object pattern, int layer) {
+        if (pattern instanceof boolean[] list && layer < list.length) {
+            return list[layer];
+        }
+        int usual = switch (family) {
+            case GEMMA2 -> 2;
+            case GEMMA3 -> 6;
+            default -> 0;
         };
-        double factor = errors.positive("llama.rope.scaling.factor", number("llama.rope.scaling.factor", Double.NaN));
-        double original = number("llama.rope.scaling.original_context_length", context);
-        return new Rope(
-                parsed,
-                Rope.Layout.PAIRS,
-                theta,
-                dims,
-                factor,
-                errors.size("llama.rope.scaling.original_context_length", (long) original, Integer.MAX_VALUE),
-                1,
-                4,
-                errors.positive("yarn_beta_fast", number("llama.rope.scaling.yarn_beta_fast", 32)),
-                errors.positive("yarn_beta_slow", number("llama.rope.scaling.yarn_beta_slow", 1)),
-                number("llama.rope.scaling.attn_factor", 1)
-                        * (parsed == Rope.Kind.YARN ? 0.1 * Math.log(factor) + 1 : 1),
-                0,
-                0,
-                true,
-                List.of(),
-                List.of());
+        int distance = pattern instanceof Number
+                ? fields.count("attention.sliding_window_pattern", ConfigErrors.MAX_LAYERS)
+                : usual;
+        return distance == 0 || (layer + 1) % distance != 0;
     }
 
-    private int integer(String key, int max) {
-        @Nullable Object value = metadata.get(key);
-        if (value == null) {
-            throw errors.wrong(key, "is missing");
+    private static Multipliers multipliers(Family family, GgufFields fields, int hidden, int heads, int headDim) {
+        boolean large = LAYERS_OF_27B.getOrDefault(family, -1) == fields.size("block_count", ConfigErrors.MAX_LAYERS);
+        double scale = 1 / Math.sqrt(large ? (double) hidden / heads : headDim);
+        if (family.is(Trait.LATENT)) {
+            // Converters write a tenth of mscale_all_dim.
+            double factor = fields.number("rope.scaling.factor", 1);
+            double stretch = 1 + fields.number("rope.scaling.yarn_log_multiplier", 0) * Math.log(Math.max(1, factor));
+            scale *= stretch * stretch;
         }
-        // Some converters write one value per layer.
-        if (value instanceof long[] perLayer && perLayer.length > 0) {
-            for (long other : perLayer) {
-                if (other != perLayer[0]) {
-                    throw errors.unsupported(key, "different from layer to layer", "one value for all layers");
-                }
-            }
-            return errors.size(key, perLayer[0], max);
-        }
-        if (!(value instanceof Number number) || value instanceof Double || value instanceof Float) {
-            throw errors.wrong(key, "is no whole number");
-        }
-        if (value instanceof java.math.BigInteger big && big.bitLength() > 63) {
-            throw errors.wrong(key, "is " + big + " where 1 to " + max + " is possible");
-        }
-        return errors.size(key, number.longValue(), max);
+        double said = fields.number("attention.scale", 0);
+        double logits = fields.number("logit_scale", 0);
+        return new Multipliers(
+                family.is(Trait.GEMMA) ? (float) Math.sqrt(hidden) : (float) fields.number("embedding_scale", 1),
+                (float) (said == 0 ? scale : said),
+                (float) fields.number("residual_scale", 1),
+                (float) (logits == 0 ? 1 : 1 / logits));
     }
 
-    private double number(String key, double otherwise) {
-        @Nullable Object value = metadata.get(key);
-        if (value == null) {
-            return otherwise;
+    private @Nullable Experts experts(Family family, GgufFields fields) {
+        int count = fields.count("expert_count", ConfigErrors.MAX_EXPERTS);
+        if (count == 0) {
+            return null;
         }
-        if (!(value instanceof Number number)) {
-            throw errors.wrong(key, "is no number");
+        boolean known = switch (family) {
+            case LLAMA, QWEN2_MOE, QWEN3_MOE, DEEPSEEK2 -> true;
+            default -> false;
+        };
+        if (!known) {
+            throw errors.unsupported(fields.name("expert_count"), "above 0", "dense models of this architecture");
         }
-        return number.doubleValue();
+        int gating = fields.size("expert_gating_func", Integer.MAX_VALUE, SOFTMAX_GATING);
+        if (gating != SOFTMAX_GATING) {
+            throw errors.unsupported(fields.name("expert_gating_func"), String.valueOf(gating), "1 (softmax)");
+        }
+        int active = fields.size("expert_used_count", ConfigErrors.MAX_EXPERTS);
+        int groups = Math.max(1, fields.count("expert_group_count", ConfigErrors.MAX_EXPERTS));
+        int kept = groups == 1 ? 1 : fields.size("expert_group_used_count", ConfigErrors.MAX_EXPERTS);
+        errors.experts(count, active, groups, kept);
+        int width = fields.size(
+                "expert_feed_forward_length",
+                ConfigErrors.MAX_SIZE,
+                fields.size("feed_forward_length", ConfigErrors.MAX_SIZE));
+        int shared = family.is(Trait.SHARED_GATE)
+                ? fields.size(
+                        "expert_shared_feed_forward_length",
+                        ConfigErrors.MAX_SIZE,
+                        fields.size("feed_forward_length", ConfigErrors.MAX_SIZE))
+                : Math.multiplyExact(fields.count("expert_shared_count", ConfigErrors.MAX_EXPERTS), width);
+        // Files of the Llama architecture with experts are Mixtral's.
+        boolean renormalise =
+                fields.flag("expert_weights_norm", family == Family.LLAMA || family.is(Trait.RENORMALISED));
+        double scale = fields.number("expert_weights_scale", 0);
+        return new Experts(
+                count,
+                active,
+                width,
+                shared,
+                family.is(Trait.SHARED_GATE),
+                renormalise,
+                scale == 0 ? 1 : (float) scale,
+                groups,
+                kept);
     }
 }

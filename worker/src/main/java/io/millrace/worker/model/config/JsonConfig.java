@@ -2,91 +2,96 @@ package io.millrace.worker.model.config;
 
 import io.millrace.worker.model.config.DecoderConfig.Activation;
 import io.millrace.worker.model.config.DecoderConfig.Biases;
+import io.millrace.worker.model.config.DecoderConfig.Experts;
+import io.millrace.worker.model.config.DecoderConfig.Latent;
+import io.millrace.worker.model.config.DecoderConfig.LayerKind;
 import io.millrace.worker.model.config.DecoderConfig.Multipliers;
 import io.millrace.worker.model.config.DecoderConfig.Naming;
-import io.millrace.worker.model.config.DecoderConfig.Norm;
-import io.millrace.worker.model.config.DecoderConfig.QkNorm;
+import io.millrace.worker.model.config.DecoderConfig.Norms;
 import io.millrace.worker.model.config.DecoderConfig.SoftCaps;
-import java.util.Collections;
+import io.millrace.worker.model.config.Family.Trait;
 import java.util.List;
-import tools.jackson.core.JacksonException;
-import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.json.JsonMapper;
+import org.jspecify.annotations.Nullable;
 
 /** Reads {@code config.json}. */
 final class JsonConfig {
 
     private final ConfigErrors errors;
-    private final JsonNode root;
+    private final JsonFields root;
 
     JsonConfig(String origin, String json) {
         this.errors = new ConfigErrors(origin);
-        try {
-            this.root = JsonMapper.shared().readTree(json);
-        } catch (JacksonException e) {
-            throw errors.wrong("the file", "is not valid JSON (" + e.getOriginalMessage() + ")");
-        }
-        if (!root.isObject()) {
-            throw errors.wrong("the file", "is not a JSON object");
-        }
+        this.root = JsonFields.parse(errors, json);
     }
 
     DecoderConfig read() {
-        architecture();
-        if (root.hasNonNull("quantization_config")) {
+        Family family = family();
+        if (root.has("quantization_config")) {
             throw errors.unsupported(
                     "quantization_config",
-                    root.get("quantization_config").path("quant_method").asString("present"),
+                    root.object("quantization_config").string("quant_method", "present"),
                     "safetensors of f32, f16 or bf16, and GGUF files");
         }
-        int hidden = integer("hidden_size", ConfigErrors.MAX_SIZE);
-        int heads = integer("num_attention_heads", ConfigErrors.MAX_SIZE);
-        int kvHeads = has("num_key_value_heads") ? integer("num_key_value_heads", ConfigErrors.MAX_SIZE) : heads;
-        int headDim = headDim(hidden, heads);
-        int layers = integer("num_hidden_layers", ConfigErrors.MAX_LAYERS);
-        int context = has("max_position_embeddings") ? integer("max_position_embeddings", Integer.MAX_VALUE) : 2048;
-        Rope rope = rope(headDim, context);
-        errors.heads(heads, kvHeads, headDim, rope.dims());
-        boolean attentionBias = flag("attention_bias");
+        // A model that also sees has its language part in an object of its own.
+        JsonFields text =
+                (root.isObject("text_config") ? root.object("text_config") : root).withDefaults(family.defaults());
+        return read(family, text);
+    }
+
+    private DecoderConfig read(Family family, JsonFields text) {
+        int hidden = text.size("hidden_size", ConfigErrors.MAX_SIZE);
+        int heads = text.size("num_attention_heads", ConfigErrors.MAX_SIZE);
+        int kvHeads = text.size("num_key_value_heads", ConfigErrors.MAX_SIZE, heads);
+        Latent latent = family.is(Trait.LATENT) ? latent(text) : null;
+        int headDim = latent == null ? headDim(text, hidden, heads) : latent.nopeDim() + latent.ropeDim();
+        JsonRope rope = new JsonRope(family, text, latent == null ? headDim : latent.ropeDim());
+        List<Rope> ropes = rope.tables();
+        for (Rope table : ropes) {
+            errors.heads(heads, latent == null ? kvHeads : heads, headDim, table.dims());
+        }
+        if (text.flag("use_bidirectional_attention", false)) {
+            throw errors.unsupported("use_bidirectional_attention", "true", "causal attention");
+        }
+        JsonLayers layers = new JsonLayers(family, text);
+        List<LayerKind> kinds = layers.kinds();
+        boolean gemma = family.is(Trait.GEMMA);
         return new DecoderConfig(
-                "llama",
+                family.title(),
                 errors.origin(),
                 Naming.HUGGING_FACE,
                 hidden,
-                integer("intermediate_size", ConfigErrors.MAX_SIZE),
-                layers,
+                text.size("intermediate_size", ConfigErrors.MAX_SIZE),
                 heads,
-                kvHeads,
+                latent == null ? kvHeads : heads,
                 headDim,
-                integer("vocab_size", ConfigErrors.MAX_SIZE),
-                context,
-                Norm.RMS,
-                (float) errors.positive("rms_norm_eps", number(root, "rms_norm_eps", 1e-6)),
-                QkNorm.NONE,
-                activation(),
-                rope,
-                Collections.nCopies(layers, 0),
-                new Biases(attentionBias, attentionBias, flag("mlp_bias")),
-                new SoftCaps(0, 0),
-                new Multipliers(1, (float) (1 / Math.sqrt(headDim)), 1, 1),
-                flag("tie_word_embeddings"),
-                null,
-                null);
+                text.size("vocab_size", ConfigErrors.MAX_SIZE),
+                rope.contextLength(),
+                new Norms(family.placement(), (float) text.positive("rms_norm_eps", 1e-6), gemma ? 1 : 0),
+                family.qkNorm(),
+                activation(family, text),
+                ropes,
+                kinds,
+                biases(family, text),
+                softCaps(family, text),
+                multipliers(family, text, hidden, headDim, ropes.getFirst()),
+                root.flag("tie_word_embeddings", text.flag("tie_word_embeddings", gemma)),
+                kinds.stream().anyMatch(LayerKind::experts) ? experts(family, text) : null,
+                latent);
     }
 
-    private void architecture() {
-        String type = root.path("model_type").asString("");
-        String name = root.path("architectures").path(0).asString(type.isEmpty() ? "(none)" : type);
-        boolean byName = name.equals("LlamaForCausalLM");
-        boolean byType = root.path("architectures").isMissingNode() && type.equals("llama");
-        if (!byName && !byType) {
-            throw errors.architecture(name);
+    private Family family() {
+        if (root.node("architectures").isMissingNode()) {
+            String type = root.string("model_type", "(none)");
+            return Family.ofType(type).orElseThrow(() -> errors.architecture(type));
         }
+        String name = root.node("architectures").path(0).asString(root.string("model_type", "(none)"));
+        return Family.ofClass(name).orElseThrow(() -> errors.architecture(name));
     }
 
-    private int headDim(int hidden, int heads) {
-        if (has("head_dim")) {
-            return integer("head_dim", ConfigErrors.MAX_SIZE);
+    private int headDim(JsonFields text, int hidden, int heads) {
+        int chosen = text.size("head_dim", ConfigErrors.MAX_SIZE, 0);
+        if (chosen > 0) {
+            return chosen;
         }
         if (hidden % heads != 0) {
             throw errors.wrong(
@@ -96,8 +101,11 @@ final class JsonConfig {
         return hidden / heads;
     }
 
-    private Activation activation() {
-        String name = root.path("hidden_act").asString("silu");
+    /** Gemma's first configs say {@code hidden_act: gelu} and mean the tanh form, which their code takes without asking. */
+    private Activation activation(Family family, JsonFields text) {
+        String name = family.is(Trait.GEMMA)
+                ? text.string("hidden_activation", "gelu_pytorch_tanh")
+                : text.string("hidden_act", "silu");
         return switch (name) {
             case "silu", "swish" -> Activation.SILU;
             case "gelu_pytorch_tanh", "gelu_tanh" -> Activation.GELU_TANH;
@@ -105,88 +113,76 @@ final class JsonConfig {
         };
     }
 
-    private Rope rope(int headDim, int context) {
-        JsonNode newer = root.path("rope_parameters");
-        JsonNode scaling = newer.isObject() ? newer : root.path("rope_scaling");
-        double theta = errors.positive(
-                "rope_theta", number(newer.isObject() && newer.has("rope_theta") ? newer : root, "rope_theta", 10000));
-        double partial = number(newer.has("partial_rotary_factor") ? newer : root, "partial_rotary_factor", 1);
-        int dims = (int) (headDim * partial);
-        String kind = scaling.path("rope_type").asString(scaling.path("type").asString("default"));
-        Rope.Kind parsed = switch (kind) {
-            case "default" -> Rope.Kind.DEFAULT;
-            case "linear" -> Rope.Kind.LINEAR;
-            case "llama3" -> Rope.Kind.LLAMA3;
-            case "yarn" -> Rope.Kind.YARN;
-            default -> throw errors.unsupported("rope type", kind, "default, linear, llama3, yarn");
-        };
-        if (parsed == Rope.Kind.DEFAULT) {
-            return Rope.plain(Rope.Layout.HALVES, theta, dims);
-        }
-        double original = number(
-                scaling, "original_max_position_embeddings", number(root, "original_max_position_embeddings", context));
-        Rope rope = new Rope(
-                parsed,
-                Rope.Layout.HALVES,
-                theta,
-                dims,
-                errors.positive("rope factor", number(scaling, "factor", Double.NaN)),
-                errors.size("original_max_position_embeddings", (long) original, Integer.MAX_VALUE),
-                errors.positive("low_freq_factor", number(scaling, "low_freq_factor", 1)),
-                errors.positive("high_freq_factor", number(scaling, "high_freq_factor", 4)),
-                errors.positive("beta_fast", number(scaling, "beta_fast", 32)),
-                errors.positive("beta_slow", number(scaling, "beta_slow", 1)),
-                number(scaling, "attention_factor", Double.NaN),
-                number(scaling, "mscale", 0),
-                number(scaling, "mscale_all_dim", 0),
-                scaling.path("truncate").asBoolean(true),
-                List.of(),
-                List.of());
-        if (parsed == Rope.Kind.LLAMA3 && rope.lowFreqFactor() == rope.highFreqFactor()) {
-            throw errors.wrong("high_freq_factor", "equals low_freq_factor");
-        }
-        return rope;
+    private static Biases biases(Family family, JsonFields text) {
+        boolean attention = text.flag("attention_bias", false);
+        boolean qkv = family.is(Trait.QKV_BIAS) ? text.flag("qkv_bias", true) : attention;
+        return new Biases(qkv, attention && !family.is(Trait.QKV_BIAS), text.flag("mlp_bias", false));
     }
 
-    private boolean has(String key) {
-        return root.hasNonNull(key);
+    private SoftCaps softCaps(Family family, JsonFields text) {
+        boolean capped = family.is(Trait.SOFT_CAPS);
+        double attention = text.cap("attn_logit_softcapping", capped ? 50 : 0);
+        double logits = text.cap("final_logit_softcapping", capped ? 30 : 0);
+        if (!capped && (attention != 0 || (logits != 0 && !family.is(Trait.GEMMA)))) {
+            throw errors.unsupported("soft capping", attention + " and " + logits, "it in Gemma 2 only");
+        }
+        return new SoftCaps((float) attention, (float) logits);
     }
 
-    private boolean flag(String key) {
-        JsonNode node = root.path(key);
-        if (node.isMissingNode() || node.isNull()) {
-            return false;
+    private static Multipliers multipliers(Family family, JsonFields text, int hidden, int headDim, Rope rope) {
+        double scale = 1 / Math.sqrt(text.positive("query_pre_attn_scalar", headDim));
+        double stretch = family.is(Trait.LATENT) ? RopeFrequencies.attentionStretch(rope) : 1;
+        if (family.is(Trait.MULTIPLIERS)) {
+            return new Multipliers(
+                    (float) text.number("embedding_multiplier", 1),
+                    (float) text.number("attention_multiplier", 1),
+                    (float) text.number("residual_multiplier", 1),
+                    (float) (1 / text.positive("logits_scaling", 1)));
         }
-        if (!node.isBoolean()) {
-            throw errors.wrong(key, "is " + shown(node) + " where true or false is needed");
-        }
-        return node.booleanValue();
+        float embedding = family.is(Trait.GEMMA) ? (float) Math.sqrt(hidden) : 1;
+        return new Multipliers(embedding, (float) (scale * stretch * stretch), 1, 1);
     }
 
-    private int integer(String key, int max) {
-        JsonNode node = root.path(key);
-        if (node.isMissingNode() || node.isNull()) {
-            throw errors.wrong(key, "is missing");
-        }
-        if (!node.isIntegralNumber() || !node.canConvertToLong()) {
-            throw errors.wrong(key, "is " + shown(node) + " where a whole number is needed");
-        }
-        return errors.size(key, node.longValue(), max);
+    private Latent latent(JsonFields text) {
+        return new Latent(
+                text.size("q_lora_rank", ConfigErrors.MAX_SIZE, 0),
+                text.size("kv_lora_rank", ConfigErrors.MAX_SIZE),
+                text.size("qk_nope_head_dim", ConfigErrors.MAX_SIZE),
+                text.size("qk_rope_head_dim", ConfigErrors.MAX_SIZE),
+                text.size("v_head_dim", ConfigErrors.MAX_SIZE));
     }
 
-    private double number(JsonNode parent, String key, double otherwise) {
-        JsonNode node = parent.path(key);
-        if (node.isMissingNode() || node.isNull()) {
-            return otherwise;
+    private @Nullable Experts experts(Family family, JsonFields text) {
+        int count = text.size(JsonLayers.expertCountKey(family), ConfigErrors.MAX_EXPERTS);
+        int active = text.size("num_experts_per_tok", ConfigErrors.MAX_EXPERTS);
+        int width = text.size(
+                family == Family.MIXTRAL ? "intermediate_size" : "moe_intermediate_size", ConfigErrors.MAX_SIZE);
+        int shared = family.is(Trait.SHARED_GATE)
+                ? text.size("shared_expert_intermediate_size", ConfigErrors.MAX_SIZE)
+                : Math.multiplyExact(text.count("n_shared_experts", ConfigErrors.MAX_EXPERTS), width);
+        boolean deepseek = family.is(Trait.LATENT);
+        boolean renormalise = text.flag("norm_topk_prob", family == Family.MIXTRAL);
+        int groups = 1;
+        int kept = 1;
+        if (deepseek) {
+            String scoring = text.string("scoring_func", "softmax");
+            if (!scoring.equals("softmax")) {
+                throw errors.unsupported("scoring_func", scoring, "softmax");
+            }
+            String method = text.string("topk_method", "greedy");
+            switch (method) {
+                case "greedy" -> {}
+                case "group_limited_greedy" -> {
+                    groups = text.size("n_group", ConfigErrors.MAX_EXPERTS);
+                    kept = text.size("topk_group", ConfigErrors.MAX_EXPERTS);
+                }
+                default -> throw errors.unsupported("topk_method", method, "greedy, group_limited_greedy");
+            }
         }
-        if (!node.isNumber()) {
-            throw errors.wrong(key, "is " + shown(node) + " where a number is needed");
-        }
-        return node.doubleValue();
-    }
-
-    private static String shown(JsonNode node) {
-        String text = node.toString();
-        return text.length() > 60 ? text.substring(0, 60) + "…" : text;
+        errors.experts(count, active, groups, kept);
+        // DeepSeek's own code scales only weights that it does not normalise.
+        double scale = deepseek && !(renormalise && active > 1) ? text.positive("routed_scaling_factor", 1) : 1;
+        return new Experts(
+                count, active, width, shared, family.is(Trait.SHARED_GATE), renormalise, (float) scale, groups, kept);
     }
 }

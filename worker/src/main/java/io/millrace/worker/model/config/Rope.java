@@ -36,8 +36,6 @@ public record Rope(
 
     /** How the frequencies are stretched. */
     public enum Kind {
-        /** No positions at all. */
-        NONE,
         DEFAULT,
         LINEAR,
         DYNAMIC,
@@ -52,6 +50,27 @@ public record Rope(
         HALVES,
         /** 2i and 2i + 1, as in GGUF files of the Llama architecture. */
         PAIRS
+    }
+
+    /** The same with a checkpoint's own divisors, which GGUF files keep as tensors. */
+    public Rope withFactors(List<Double> shorter, List<Double> longer) {
+        return new Rope(
+                Kind.LONGROPE,
+                layout,
+                theta,
+                dims,
+                factor,
+                originalContext,
+                lowFreqFactor,
+                highFreqFactor,
+                betaFast,
+                betaSlow,
+                attentionFactor,
+                mscale,
+                mscaleAllDim,
+                truncate,
+                shorter,
+                longer);
     }
 
     /** Unscaled. */

@@ -1,7 +1,5 @@
 package io.millrace.worker.model.config;
 
-import io.millrace.shared.error.MillraceException;
-
 /**
  * Angular frequencies of a {@link Rope}. Float arithmetic where the reference implementation's is float, so that large
  * positions turn by the same angle.
@@ -11,19 +9,20 @@ import io.millrace.shared.error.MillraceException;
  */
 public record RopeFrequencies(float[] inverse, float scale) {
 
-    /** Frequencies as the config says. */
-    public static RopeFrequencies of(Rope rope) {
+    /**
+     * Frequencies as the config says.
+     *
+     * @param maxLength of a sequence: where a checkpoint has frequencies for short and for long contexts, or stretches them by the
+     *     length, all sequences are given those of this length, so that what is cached stays right when they grow
+     */
+    public static RopeFrequencies of(Rope rope, int maxLength) {
         return switch (rope.kind()) {
-            case NONE -> new RopeFrequencies(new float[rope.dims() / 2], 1);
             case DEFAULT -> new RopeFrequencies(plain(rope), 1);
             case LINEAR -> new RopeFrequencies(divided(plain(rope), (float) rope.factor()), 1);
             case LLAMA3 -> new RopeFrequencies(llama3(rope), 1);
             case YARN -> new RopeFrequencies(yarn(rope), (float) yarnScale(rope));
-            case DYNAMIC, LONGROPE ->
-                throw new MillraceException(
-                        "MR-MODEL-004",
-                        "rope kind " + rope.kind().name().toLowerCase(java.util.Locale.ROOT)
-                                + " is not supported yet; supported are default, linear, llama3 and yarn.");
+            case DYNAMIC -> new RopeFrequencies(dynamic(rope, maxLength), 1);
+            case LONGROPE -> longRope(rope, maxLength);
         };
     }
 
@@ -45,12 +44,46 @@ public record RopeFrequencies(float[] inverse, float scale) {
         }
     }
 
+    /** Factor of queries and of keys in attention that a checkpoint of latent attention asks for besides the rotation (DeepSeek). */
+    static double attentionStretch(Rope rope) {
+        return rope.kind() == Rope.Kind.YARN && rope.mscaleAllDim() != 0
+                ? mscale(rope.factor(), rope.mscaleAllDim())
+                : 1;
+    }
+
     private static float[] plain(Rope rope) {
-        float[] inverse = new float[rope.dims() / 2];
+        return plain(rope.theta(), rope.dims());
+    }
+
+    private static float[] plain(double theta, int dims) {
+        float[] inverse = new float[dims / 2];
         for (int i = 0; i < inverse.length; i++) {
-            inverse[i] = 1.0f / (float) Math.pow(rope.theta(), 2.0f * i / rope.dims());
+            inverse[i] = 1.0f / (float) Math.pow(theta, 2.0f * i / dims);
         }
         return inverse;
+    }
+
+    /** NTK-aware scaling of the base, by as much as the longest sequence is beyond the original context. */
+    private static float[] dynamic(Rope rope, int maxLength) {
+        double length = Math.max(maxLength, rope.originalContext());
+        double stretch = rope.factor() * length / rope.originalContext() - (rope.factor() - 1);
+        double theta = rope.theta() * Math.pow(stretch, rope.dims() / (rope.dims() - 2.0));
+        return plain(theta, rope.dims());
+    }
+
+    /** Ding et al., LongRoPE: a divisor for each pair, from one of two lists. */
+    private static RopeFrequencies longRope(Rope rope, int maxLength) {
+        java.util.List<Double> divisors = maxLength > rope.originalContext() ? rope.longFactors() : rope.shortFactors();
+        float[] inverse = new float[rope.dims() / 2];
+        for (int i = 0; i < inverse.length; i++) {
+            float power = (float) Math.pow(rope.theta(), 2.0f * i / rope.dims());
+            inverse[i] = 1.0f / (divisors.get(i).floatValue() * power);
+        }
+        double scale = rope.attentionFactor();
+        if (Double.isNaN(scale)) {
+            scale = rope.factor() <= 1 ? 1 : Math.sqrt(1 + Math.log(rope.factor()) / Math.log(rope.originalContext()));
+        }
+        return new RopeFrequencies(inverse, (float) scale);
     }
 
     private static float[] divided(float[] values, float by) {

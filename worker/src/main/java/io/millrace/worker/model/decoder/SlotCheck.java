@@ -6,12 +6,18 @@ import io.millrace.worker.model.weights.DType;
 import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 /** Compares what a config promises with what a checkpoint holds. */
 final class SlotCheck {
 
     private static final List<DType> INTEGERS = List.of(DType.I32, DType.I8, DType.U8);
+
+    /** Buffers that old checkpoints carry along; they follow from the config. */
+    private static final List<String> HARMLESS = List.of("rotary_emb.inv_freq");
 
     private final DecoderConfig config;
     private final WeightSource source;
@@ -40,7 +46,8 @@ final class SlotCheck {
 
     void check(WeightSlot slot) {
         WeightTensor tensor = require(slot.tensor());
-        long[] wanted = slot.shape().stream().mapToLong(Integer::longValue).toArray();
+        long[] wanted =
+                slot.rows().stored().stream().mapToLong(Integer::longValue).toArray();
         if (!Arrays.equals(tensor.shape(), wanted)) {
             throw wrong(
                     slot.tensor(),
@@ -53,7 +60,28 @@ final class SlotCheck {
         }
     }
 
-    MillraceException missing(String tensor) {
+    /**
+     * Tensors of layers that nothing reads: a config that leaves out a bias or a layer would give wrong answers, not an error.
+     *
+     * @param layers what the names of all layers' tensors begin with
+     */
+    void unused(String layers, Collection<WeightSlot> slots) {
+        Set<String> used = slots.stream().map(WeightSlot::tensor).collect(Collectors.toSet());
+        List<String> left = source.names().stream()
+                .filter(name -> name.startsWith(layers) && !used.contains(name))
+                .filter(name -> HARMLESS.stream().noneMatch(name::endsWith))
+                .sorted()
+                .toList();
+        if (!left.isEmpty()) {
+            String others = left.size() == 1 ? "" : " (and " + (left.size() - 1) + " others like it)";
+            throw wrong(
+                    left.getFirst(),
+                    "is there" + others + ", but a " + config.architecture() + " model of " + config.layers()
+                            + " layers with this config has none");
+        }
+    }
+
+    private MillraceException missing(String tensor) {
         return new MillraceException(
                 "MR-MODEL-003",
                 config.origin() + ": tensor " + tensor + " is missing, which a " + config.architecture() + " model of "

@@ -18,7 +18,14 @@ class BatchInvarianceTest {
 
     static Stream<Case> cases() {
         return Stream.of(
-                Case.folder("llama"), Case.folder("llama3"), Case.folder("smollm"), Case.gguf("tiny-llama-mixed"));
+                Case.folder("llama"),
+                Case.folder("llama3"),
+                Case.folder("smollm"),
+                Case.folder("gemma3"),
+                Case.folder("qwen2_moe"),
+                Case.folder("qwen3_moe"),
+                Case.folder("deepseek_v2"),
+                Case.gguf("tiny-llama-mixed"));
     }
 
     @ParameterizedTest

@@ -13,6 +13,9 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
 
 /** Loads golden models into PyTorch. */
@@ -37,7 +40,11 @@ final class GoldenModels {
     }
 
     static KvOptions blocks(int blockTokens, int tokens) {
-        return new KvOptions(blockTokens, (tokens + blockTokens - 1) / blockTokens, 0, 0);
+        return blocks(blockTokens, tokens, 0);
+    }
+
+    static KvOptions blocks(int blockTokens, int tokens, int maxModelLen) {
+        return new KvOptions(blockTokens, (tokens + blockTokens - 1) / blockTokens, 0, maxModelLen);
     }
 
     static int[] ints(JsonNode node) {
@@ -48,11 +55,38 @@ final class GoldenModels {
         return values;
     }
 
+    /** A prompt, its place among all, and the ids that follow it. */
+    record Prompt(int index, int[] ids, int[] greedy) {}
+
     /** A golden model: its file, its golden.json and the prefix of its logit files. */
     record Case(String name, String file, String json, String logits) {
         static Case folder(String family) {
             String dir = "models/" + family + "-tiny/";
             return new Case(family, dir.substring(0, dir.length() - 1), dir + "golden.json", dir);
+        }
+
+        /** Every family. */
+        static Stream<Case> folders() {
+            return Stream.of(
+                            "llama",
+                            "llama3",
+                            "llama-yarn",
+                            "smollm",
+                            "mistral",
+                            "mixtral",
+                            "qwen2",
+                            "qwen2_moe",
+                            "qwen3",
+                            "qwen3_moe",
+                            "gemma2",
+                            "gemma3",
+                            "phi3",
+                            "phi3-longrope",
+                            "phi4mini",
+                            "olmo2",
+                            "granite",
+                            "deepseek_v2")
+                    .map(Case::folder);
         }
 
         static Case gguf(String name) {
@@ -65,6 +99,25 @@ final class GoldenModels {
 
         float[] logits(String kind) {
             return Golden.floats(logits + kind + ".f32");
+        }
+
+        /** Longest sequences to load the model for: longrope has other frequencies for longer ones. 0: the model's own. */
+        int[] lengths() {
+            return golden().has("longrope") ? new int[] {76, 0} : new int[] {0};
+        }
+
+        /** The prompts computed with the frequencies of a length; their index in the file by themselves. */
+        List<Prompt> prompts(int length) {
+            List<Prompt> prompts = new ArrayList<>();
+            JsonNode all = golden().get("prompts");
+            for (int i = 0; i < all.size(); i++) {
+                JsonNode prompt = all.get(i);
+                boolean shorter = prompt.path("rope_factors").asString("").startsWith("short");
+                if (lengths().length == 1 || shorter == (length > 0)) {
+                    prompts.add(new Prompt(i, ints(prompt.get("ids")), ints(prompt.get("greedy"))));
+                }
+            }
+            return prompts;
         }
 
         ModelRuntime load(KvOptions options, int threads) {

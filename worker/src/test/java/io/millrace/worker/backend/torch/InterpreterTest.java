@@ -100,9 +100,10 @@ class InterpreterTest {
         int heads = 3;
         float[] x = values(ROWS * heads * 16);
         int[] positions = {0, 1, 7, 300, 511};
-        RopeFrequencies frequencies = RopeFrequencies.of(Rope.plain(Rope.Layout.HALVES, 10000, dims));
+        RopeFrequencies frequencies = RopeFrequencies.of(Rope.plain(Rope.Layout.HALVES, 10000, dims), 512);
         RowGroup rows = group();
-        rows.turn(new RopeTable(frequencies, 512), pairs, positions);
+        Op.Rope op = new Op.Rope(0, 1, heads, 16, dims, pairs, 0);
+        rows.turn(op, new RopeTable(frequencies, 512), positions);
         rows.put(0, Pt.floats(manager, x, ROWS, heads * 16));
         double[] expected = IntStream.range(0, x.length).mapToDouble(i -> x[i]).toArray();
         for (int head = 0; head < ROWS * heads; head++) {
@@ -114,7 +115,7 @@ class InterpreterTest {
                 expected[b] = x[b] * Math.cos(angle) + x[a] * Math.sin(angle);
             }
         }
-        assertClose(run(new Op.Rope(0, 1, heads, 16, dims, pairs, 0), rows, 1, Map.of(), List.of()), expected);
+        assertClose(run(op, rows, 1, Map.of(), List.of()), expected);
     }
 
     @Test
@@ -182,7 +183,7 @@ class InterpreterTest {
                 new int[2]);
         RowGroup rows = group();
         Op.Attention op = new Op.Attention(0, 1, 0, 0, heads, kvHeads, dim, dim, window, 0.3f, softCap);
-        rows.geometry(op, new AttentionPlanner(BLOCK, kvHeads, 0, window, in, rows).plan());
+        rows.geometry(0, window, new AttentionPlanner(BLOCK, kvHeads, 0, window, in, rows).plan());
         float[] q = values(ROWS * heads * dim);
         rows.put(0, Pt.floats(manager, q, ROWS, heads * dim));
         double[] expected = new double[q.length];

@@ -60,7 +60,7 @@ class MatrixTest {
                             .isCloseTo(
                                     dot(x, stored, in, slab.from()),
                                     org.assertj.core.api.Assertions.within(1e-3 * Math.sqrt(in)));
-                    for (int rows : new int[] {2, 3, 5, 8, 15, 16, 17, 31, 64, 65, 100, 127}) {
+                    for (int rows : new int[] {Pt.MIN_ROWS, 5, 8, 15, 16, 17, 31, 64, 65, 100, 127}) {
                         float[] some = product(manager, x, rows, in, slab);
                         assertThat(some)
                                 .as("%d rows of %d, width %d", rows, in, slab.width())

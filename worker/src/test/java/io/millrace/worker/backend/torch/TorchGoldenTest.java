@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.torch.GoldenModels.Case;
+import io.millrace.worker.backend.torch.GoldenModels.Prompt;
 import io.millrace.worker.backend.torch.PagedRunner.Sequence;
 import io.millrace.worker.backend.torch.PagedRunner.Work;
 import java.util.ArrayList;
@@ -12,31 +13,30 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
-import tools.jackson.databind.JsonNode;
 
-/** The golden Llama models, computed by another implementation: ids equal, logits within float32 noise. */
+/** Golden models of every family, computed by another implementation: ids equal, logits within float32 noise. */
 class TorchGoldenTest {
 
     private static final float TOLERANCE = 1e-3f;
+    private static final int TOKENS = 32;
 
     static Stream<Case> cases() {
-        return Stream.of(
-                Case.folder("llama"),
-                Case.folder("llama3"),
-                Case.folder("llama-yarn"),
-                Case.folder("smollm"),
-                Case.gguf("tiny-llama-f16"),
-                Case.gguf("tiny-llama-mixed"));
+        return Stream.concat(Case.folders(), Stream.of(Case.gguf("tiny-llama-f16"), Case.gguf("tiny-llama-mixed")));
     }
 
     @ParameterizedTest
     @MethodSource("cases")
     void logitsOfEveryPositionAgree(Case model) {
-        JsonNode prompts = model.golden().get("prompts");
         float[] expected = model.logits("logits_all");
-        try (ModelRuntime runtime = model.load(GoldenModels.blocks(16, 512), 2)) {
+        int length = model.lengths()[0];
+        int[] prompt = model.prompts(length).stream()
+                .map(Prompt::ids)
+                .filter(ids -> ids.length == 40)
+                .findFirst()
+                .orElseThrow();
+        try (ModelRuntime runtime = model.load(GoldenModels.blocks(16, 512, length), 2)) {
             PagedRunner runner = new PagedRunner(runtime, 1);
-            Sequence seq = runner.sequence(prompt(prompts, 40));
+            Sequence seq = runner.sequence(prompt);
             runner.step(List.of(new Work(seq, 40, true)));
             for (int i = 0; i < 40; i++) {
                 assertClose(seq.logits.get(i), expected, i);
@@ -47,67 +47,67 @@ class TorchGoldenTest {
     @ParameterizedTest
     @MethodSource("cases")
     void greedyIdsAndLogitsAgreeForEveryPromptAlone(Case model) {
-        JsonNode prompts = model.golden().get("prompts");
         float[] last = model.logits("logits_last");
         float[] step32 = model.logits("logits_step32");
-        for (int[] way : new int[][] {{16, 4096}, {1, 64}, {128, 7}}) {
-            try (ModelRuntime runtime = model.load(GoldenModels.blocks(way[0], 512), 2)) {
-                PagedRunner runner = new PagedRunner(runtime, 2);
-                for (int p = 0; p < prompts.size(); p++) {
-                    int[] ids = GoldenModels.ints(prompts.get(p).get("ids"));
-                    Sequence seq = runner.sequence(ids);
-                    while (seq.ids.size() < ids.length + 32) {
-                        runner.step(List.of(new Work(seq, Math.min(way[1], seq.pending()), false)));
-                    }
-                    assertThat(seq.from(ids.length))
-                            .isEqualTo(GoldenModels.ints(prompts.get(p).get("greedy")));
-                    assertClose(seq.logits.getFirst(), last, p);
-                    assertClose(seq.logits.get(31), step32, p);
-                    seq.release();
+        int[][] ways = {{16, 4096}, {1, 64}, {128, 7}};
+        for (int length : model.lengths()) {
+            // Each way on a third of the prompts.
+            for (int w = 0; w < ways.length; w++) {
+                int way = w;
+                try (ModelRuntime runtime = model.load(GoldenModels.blocks(ways[w][0], 512, length), 2)) {
+                    PagedRunner runner = new PagedRunner(runtime, 2);
+                    model.prompts(length).stream()
+                            .filter(p -> p.index() % ways.length == way)
+                            .forEach(p -> check(runner, p, ways[way][1], last, step32));
                 }
             }
         }
+    }
+
+    static void check(PagedRunner runner, Prompt prompt, int chunk, float[] last, float[] step32) {
+        Sequence seq = runner.sequence(prompt.ids());
+        while (seq.ids.size() < prompt.ids().length + TOKENS) {
+            runner.step(List.of(new Work(seq, Math.min(chunk, seq.pending()), false)));
+        }
+        assertThat(seq.from(prompt.ids().length)).isEqualTo(prompt.greedy());
+        assertClose(seq.logits.getFirst(), last, prompt.index());
+        assertClose(seq.logits.get(TOKENS - 1), step32, prompt.index());
+        seq.release();
     }
 
     @ParameterizedTest
     @MethodSource("cases")
     void greedyIdsAgreeWhenPromptsAreChunkedAndInterleaved(Case model) {
-        JsonNode prompts = model.golden().get("prompts");
-        try (ModelRuntime runtime = model.load(GoldenModels.blocks(8, 1024), 2)) {
-            PagedRunner runner = new PagedRunner(runtime, 3);
-            List<Sequence> running = new ArrayList<>();
-            List<int[]> lengths = new ArrayList<>();
-            for (JsonNode prompt : prompts) {
-                int[] ids = GoldenModels.ints(prompt.get("ids"));
-                running.add(runner.sequence(ids));
-                lengths.add(ids);
-            }
-            int chunk = 3;
-            while (running.stream().anyMatch(s -> s.ids.size() < lengths.get(running.indexOf(s)).length + 32)) {
-                List<Work> work = new ArrayList<>();
-                for (int i = 0; i < running.size(); i++) {
-                    Sequence s = running.get(i);
-                    if (s.ids.size() < lengths.get(i).length + 32) {
-                        work.add(new Work(s, Math.min(chunk, s.pending()), false));
-                    }
+        for (int length : model.lengths()) {
+            List<Prompt> prompts = model.prompts(length);
+            try (ModelRuntime runtime = model.load(GoldenModels.blocks(8, 1024, length), 2)) {
+                PagedRunner runner = new PagedRunner(runtime, 3);
+                List<Sequence> running = new ArrayList<>();
+                prompts.forEach(p -> running.add(runner.sequence(p.ids())));
+                int chunk = 3;
+                List<Work> work = work(prompts, running, chunk);
+                while (!work.isEmpty()) {
+                    runner.step(work);
+                    chunk = chunk % 50 + 7;
+                    work = work(prompts, running, chunk);
                 }
-                runner.step(work);
-                chunk = chunk % 50 + 7;
-            }
-            for (int i = 0; i < running.size(); i++) {
-                int[] expected = GoldenModels.ints(prompts.get(i).get("greedy"));
-                assertThat(running.get(i).from(lengths.get(i).length)).isEqualTo(expected);
+                for (int i = 0; i < running.size(); i++) {
+                    assertThat(running.get(i).from(prompts.get(i).ids().length))
+                            .isEqualTo(prompts.get(i).greedy());
+                }
             }
         }
     }
 
-    private static int[] prompt(JsonNode prompts, int length) {
-        for (JsonNode prompt : prompts) {
-            if (prompt.get("ids").size() == length) {
-                return GoldenModels.ints(prompt.get("ids"));
+    private static List<Work> work(List<Prompt> prompts, List<Sequence> running, int chunk) {
+        List<Work> work = new ArrayList<>();
+        for (int i = 0; i < running.size(); i++) {
+            Sequence s = running.get(i);
+            if (s.ids.size() < prompts.get(i).ids().length + TOKENS) {
+                work.add(new Work(s, Math.min(chunk, s.pending()), false));
             }
         }
-        throw new AssertionError("no prompt of " + length);
+        return work;
     }
 
     private static void assertClose(float[] logits, float[] expected, int row) {
