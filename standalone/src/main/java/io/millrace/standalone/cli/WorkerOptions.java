@@ -26,6 +26,11 @@ final class WorkerOptions {
             description = "Most tokens of prompt and output together.")
     private @Nullable Integer maxModelLen;
 
+    @Option(
+            names = "--force-max-model-len",
+            description = "Accept a --max-model-len beyond what the model is made for.")
+    private boolean forceMaxModelLen;
+
     @Option(names = "--kv-memory", paramLabel = "SIZE", description = "Memory of a model's KV cache, such as 1GB.")
     private @Nullable String kvMemory;
 
@@ -36,6 +41,7 @@ final class WorkerOptions {
         }
         put(properties, "millrace.worker.engine", engine);
         put(properties, "millrace.worker.max-model-len", maxModelLen);
+        put(properties, "millrace.worker.force-max-model-len", forceMaxModelLen ? true : null);
         put(properties, "millrace.worker.kv-memory", kvMemory);
         return properties;
     }
@@ -46,6 +52,9 @@ final class WorkerOptions {
         models.forEach(model -> arguments.addAll(List.of("--model", model)));
         add(arguments, "--engine", engine);
         add(arguments, "--max-model-len", maxModelLen);
+        if (forceMaxModelLen) {
+            arguments.add("--force-max-model-len");
+        }
         add(arguments, "--kv-memory", kvMemory);
         return arguments;
     }

@@ -15,6 +15,7 @@ import org.springframework.util.unit.DataSize;
  *     {@code mock}
  * @param engine {@code auto}, {@code torch}, {@code cpu}, {@code cuda} or {@code mock}
  * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit
+ * @param forceMaxModelLen whether that may be beyond what the checkpoint is made for
  * @param kvMemory memory of each model's KV cache; 0: chosen by the machine's memory
  * @param maxRunning most sequences in a step; 0: chosen by the engine
  * @param stepTokens most token rows of a step; 0: chosen by the engine
@@ -34,6 +35,7 @@ public record WorkerProperties(
         @DefaultValue("default") List<String> models,
         @DefaultValue("auto") String engine,
         @DefaultValue("0") int maxModelLen,
+        @DefaultValue("false") boolean forceMaxModelLen,
         @DefaultValue("0") DataSize kvMemory,
         @DefaultValue("0") int maxRunning,
         @DefaultValue("0") int stepTokens,

@@ -19,6 +19,7 @@ final class HostedModelOpener implements ModelOpener {
         ModelOptions options = new ModelOptions(
                 properties.engine(),
                 properties.maxModelLen(),
+                properties.forceMaxModelLen(),
                 properties.kvMemory().toBytes(),
                 properties.maxRunning(),
                 properties.stepTokens(),

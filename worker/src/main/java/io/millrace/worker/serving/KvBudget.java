@@ -24,11 +24,13 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen) {
         long perToken = (long) config.layers() * config.cache().values() * FLOAT_BYTES;
         long memory = options.kvMemoryBytes() > 0 ? options.kvMemoryBytes() : chosen();
         int context = config.contextLength();
-        if (options.maxModelLen() > context) {
+        if (options.maxModelLen() > context && !options.forceMaxModelLen()) {
             throw new MillraceException(
                     "MR-SERVE-006",
                     "max-model-len is " + options.maxModelLen() + ", but " + config.origin() + " is made for at most "
-                            + context + " tokens. Lower --max-model-len.");
+                            + context
+                            + " tokens. Lower --max-model-len, or add --force-max-model-len: answers beyond that"
+                            + " length may be worthless.");
         }
         if (options.maxModelLen() > 0) {
             return new KvBudget(perToken, memory, options.maxModelLen());

@@ -22,6 +22,7 @@ final class LoadedModels {
         try (ModelFiles files = ModelFiles.open(model.path())) {
             Tokenizer tokenizer = tokenizer(files);
             try {
+                VocabularyCheck.check(files, tokenizer);
                 return start(model, files, tokenizer, options, progress, clock, steps);
             } catch (RuntimeException | Error e) {
                 closeTokenizer(tokenizer);

@@ -7,6 +7,7 @@ import io.millrace.shared.error.MillraceException;
  *
  * @param engine {@code auto}, {@code torch} or {@code mock}
  * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit, lowered to what the KV cache holds
+ * @param forceMaxModelLen whether {@code maxModelLen} may be beyond what the checkpoint is made for
  * @param kvMemoryBytes of the KV cache; 0: 1 GiB, at most a sixteenth of the machine's memory
  * @param maxRunning most sequences in a step; 0: the engine's default
  * @param stepTokens most token rows of a step; 0: the engine's default
@@ -16,13 +17,14 @@ import io.millrace.shared.error.MillraceException;
 public record ModelOptions(
         String engine,
         int maxModelLen,
+        boolean forceMaxModelLen,
         long kvMemoryBytes,
         int maxRunning,
         int stepTokens,
         int threads,
         long mockStepNanos) {
 
-    public static final ModelOptions DEFAULT = new ModelOptions("auto", 0, 0, 0, 0, 0, 0);
+    public static final ModelOptions DEFAULT = new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0);
 
     public ModelOptions {
         switch (engine) {
@@ -49,30 +51,42 @@ public record ModelOptions(
     }
 
     public ModelOptions withEngine(String value) {
-        return new ModelOptions(value, maxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
+        return new ModelOptions(
+                value, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
     }
 
     public ModelOptions withMaxModelLen(int value) {
-        return new ModelOptions(engine, value, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
+        return new ModelOptions(
+                engine, value, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
+    }
+
+    public ModelOptions withForceMaxModelLen(boolean value) {
+        return new ModelOptions(
+                engine, maxModelLen, value, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
     }
 
     public ModelOptions withKvMemoryBytes(long value) {
-        return new ModelOptions(engine, maxModelLen, value, maxRunning, stepTokens, threads, mockStepNanos);
+        return new ModelOptions(
+                engine, maxModelLen, forceMaxModelLen, value, maxRunning, stepTokens, threads, mockStepNanos);
     }
 
     public ModelOptions withMaxRunning(int value) {
-        return new ModelOptions(engine, maxModelLen, kvMemoryBytes, value, stepTokens, threads, mockStepNanos);
+        return new ModelOptions(
+                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, value, stepTokens, threads, mockStepNanos);
     }
 
     public ModelOptions withStepTokens(int value) {
-        return new ModelOptions(engine, maxModelLen, kvMemoryBytes, maxRunning, value, threads, mockStepNanos);
+        return new ModelOptions(
+                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, value, threads, mockStepNanos);
     }
 
     public ModelOptions withThreads(int value) {
-        return new ModelOptions(engine, maxModelLen, kvMemoryBytes, maxRunning, stepTokens, value, mockStepNanos);
+        return new ModelOptions(
+                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, value, mockStepNanos);
     }
 
     public ModelOptions withMockStepNanos(long value) {
-        return new ModelOptions(engine, maxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, value);
+        return new ModelOptions(
+                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, value);
     }
 }

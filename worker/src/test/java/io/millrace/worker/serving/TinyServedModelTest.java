@@ -10,9 +10,7 @@ import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TokenIds;
 import io.millrace.worker.journal.Preparation;
 import io.millrace.worker.model.Golden;
-import io.millrace.worker.text.Tokenizer;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -25,6 +23,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.ObjectNode;
 
 @Timeout(120)
 class TinyServedModelTest {
@@ -86,7 +87,7 @@ class TinyServedModelTest {
         for (String file : List.of("config.json", "model.safetensors")) {
             Files.copy(Golden.path("models/llama-tiny/" + file), folder.resolve(file));
         }
-        Files.copy(Golden.path("tokenizers/trained-llama-bpe/tokenizer.json"), folder.resolve("tokenizer.json"));
+        Files.writeString(folder.resolve("tokenizer.json"), tokenizer(VOCABULARY));
         Files.writeString(folder.resolve("chat_template.jinja"), "{% for m in messages %}{{ m.content }}{% endfor %}!");
         Files.writeString(folder.resolve("generation_config.json"), "{\"temperature\": 0}");
         JsonNode prompt =
@@ -101,22 +102,69 @@ class TinyServedModelTest {
             int[] chat = ((Preparation.Ready) prepared(model, "AB")).request().promptIds();
             assertThat(chat).isEqualTo(model.tokenizer().encode("AB!", false, true));
             assertThat(model.tokenizer().vocabularySize()).isGreaterThan(VOCABULARY);
-            assertThat(prepared(model, wordBeyond(model.tokenizer())))
+            Submit beyond = Submit.newBuilder()
+                    .setPromptIds(TokenIds.newBuilder().addIds(VOCABULARY))
+                    .build();
+            assertThat(model.prepare("k", beyond, List.of(new int[0]), new boolean[1], false))
                     .isInstanceOfSatisfying(
                             Preparation.Refused.class,
                             r -> assertThat(r.message()).contains("0 to 383"));
         }
     }
 
-    /** A word that is one token, which the model has no embedding for. */
-    private static String wordBeyond(Tokenizer tokenizer) {
-        for (int id = VOCABULARY; id < tokenizer.vocabularySize(); id++) {
-            String word = new String(tokenizer.bytes(id), StandardCharsets.UTF_8);
-            if (word.matches("[a-z]+") && tokenizer.encode(word, false, false).length == 1) {
-                return word;
+    @Test
+    void a_tokenizer_of_another_model_is_refused_and_a_smaller_one_is_padding(@TempDir Path folder) throws IOException {
+        for (String file : List.of("config.json", "model.safetensors")) {
+            Files.copy(Golden.path("models/llama-tiny/" + file), folder.resolve(file));
+        }
+        Files.writeString(folder.resolve("tokenizer.json"), tokenizer(VOCABULARY + 1));
+        MillraceException e = catchThrowableOfType(MillraceException.class, () -> load(folder));
+        assertThat(e.code()).isEqualTo("MR-MODEL-005");
+        assertThat(e.getMessage())
+                .contains(folder.toString(), "model.embed_tokens.weight has 384 rows", "without one is 384");
+        Files.writeString(folder.resolve("tokenizer.json"), tokenizer(300));
+        JsonNode prompt =
+                Golden.json("models/llama-tiny/golden.json").get("prompts").get(2);
+        try (ServedModel model = load(folder)) {
+            Submit ids = Submit.newBuilder()
+                    .setPromptIds(TokenIds.newBuilder().addAllIds(ints(prompt.get("ids"))))
+                    .setDeadlineMs(Long.MAX_VALUE)
+                    .setN(1)
+                    .setSampling(Sampling.newBuilder()
+                            .setTemperature(0)
+                            .setMaxTokens(32)
+                            .setIgnoreEos(true))
+                    .build();
+            assertThat(ints(prompt.get("greedy"))).anyMatch(id -> id >= 306);
+            assertThat(Collected.run(model, "g", ids).ids()).isEqualTo(ints(prompt.get("greedy")));
+        }
+    }
+
+    /** A trained tokenizer cut to its first ordinary tokens, with its control tokens behind them. */
+    private static String tokenizer(int size) {
+        ObjectNode json = (ObjectNode) Golden.json("tokenizers/trained-llama-bpe/tokenizer.json");
+        ObjectNode model = (ObjectNode) json.get("model");
+        ObjectNode kept = JsonMapper.shared().createObjectNode();
+        model.get("vocab").properties().stream()
+                .filter(e -> e.getValue().intValue() < size)
+                .forEach(e -> kept.set(e.getKey(), e.getValue()));
+        ArrayNode merges = JsonMapper.shared().createArrayNode();
+        for (JsonNode merge : model.get("merges")) {
+            String joined = merge.isArray()
+                    ? merge.get(0).stringValue() + merge.get(1).stringValue()
+                    : merge.stringValue().replace(" ", "");
+            if (kept.has(joined)) {
+                merges.add(merge);
             }
         }
-        throw new AssertionError("no such word");
+        model.set("vocab", kept);
+        model.set("merges", merges);
+        int id = size;
+        for (JsonNode added : json.get("added_tokens")) {
+            ((ObjectNode) added).put("id", id++);
+        }
+        json.putNull("post_processor");
+        return json.toString();
     }
 
     /** Of llama-tiny. */
@@ -157,6 +205,10 @@ class TinyServedModelTest {
                                 () -> host.load(file.toString(), OPTIONS.withMaxModelLen(1 << 20), ModelProgress.NONE))
                         .code())
                 .isEqualTo("MR-SERVE-006");
+        ModelOptions forced = OPTIONS.withMaxModelLen(4096).withForceMaxModelLen(true);
+        try (ServedModel model = host.load(file.toString(), forced, ModelProgress.NONE)) {
+            assertThat(model.maxModelLen()).isEqualTo(4096);
+        }
         assertThat(catchThrowableOfType(
                                 MillraceException.class,
                                 () -> host.load(file.toString(), OPTIONS.withKvMemoryBytes(100), ModelProgress.NONE))
