@@ -16,6 +16,15 @@ import java.util.stream.Collectors;
  */
 enum Family {
     LLAMA("Llama 2 and 3.x, SmolLM", "llama", Placement.BEFORE, QkNorm.NONE, names("LlamaForCausalLM")),
+    SMOLLM3(
+            "SmolLM3",
+            "smollm3",
+            Placement.BEFORE,
+            QkNorm.NONE,
+            names("SmolLM3ForCausalLM"),
+            Trait.TIED,
+            Trait.LATE_WINDOWS,
+            Trait.LAYERS_WITHOUT_ROPE),
     MISTRAL("Mistral", "llama", Placement.BEFORE, QkNorm.NONE, names("MistralForCausalLM"), Trait.WINDOWS),
     MIXTRAL(
             "Mixtral",
@@ -51,7 +60,7 @@ enum Family {
             names("Qwen3MoeForCausalLM"),
             Trait.LATE_WINDOWS,
             Trait.RENORMALISED),
-    GEMMA("Gemma", "gemma", Placement.BEFORE, QkNorm.NONE, names("GemmaForCausalLM"), Trait.GEMMA),
+    GEMMA("Gemma", "gemma", Placement.BEFORE, QkNorm.NONE, names("GemmaForCausalLM"), Trait.GEMMA, Trait.TIED),
     GEMMA2(
             "Gemma 2",
             "gemma2",
@@ -59,6 +68,7 @@ enum Family {
             QkNorm.NONE,
             names("Gemma2ForCausalLM"),
             Trait.GEMMA,
+            Trait.TIED,
             Trait.WINDOWS,
             Trait.SOFT_CAPS),
     GEMMA3(
@@ -68,6 +78,7 @@ enum Family {
             QkNorm.PER_HEAD,
             names("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
             Trait.GEMMA,
+            Trait.TIED,
             Trait.WINDOWS,
             Trait.LOCAL_ROPE),
     PHI3("Phi-3, Phi-4", "phi3", Placement.BEFORE, QkNorm.NONE, names("Phi3ForCausalLM"), Trait.WINDOWS),
@@ -86,8 +97,12 @@ enum Family {
     enum Trait {
         /** Q, K and V have biases. */
         QKV_BIAS,
-        /** Norms store w - 1, embeddings are multiplied by √hidden, the MLP uses GELU, output and embedding are one. */
+        /** Norms store w - 1, embeddings are multiplied by √hidden, the MLP uses GELU. */
         GEMMA,
+        /** Output and embedding are one, where no key says otherwise. */
+        TIED,
+        /** Some layers do not turn queries and keys: {@code no_rope_layers}, or every fourth. */
+        LAYERS_WITHOUT_ROPE,
         /** {@code sliding_window} counts whenever it is there. */
         WINDOWS,
         /** {@code sliding_window} counts only with {@code use_sliding_window}, from layer {@code max_window_layers} on. */
@@ -108,7 +123,7 @@ enum Family {
     }
 
     /** GGUF architectures whose files hold q and k rows so that rotated values are neighbours. */
-    private static final Set<String> PAIRED_IN_GGUF = Set.of("llama", "granite", "deepseek2");
+    private static final Set<String> PAIRED_IN_GGUF = Set.of("llama", "smollm3", "granite", "deepseek2");
 
     private static final Map<String, Double> GEMMA_DEFAULTS = Map.of(
             "head_dim",
@@ -210,6 +225,7 @@ enum Family {
             case GEMMA, GEMMA2 -> GEMMA_DEFAULTS;
             case GEMMA3 -> GEMMA3_DEFAULTS;
             case MIXTRAL -> Map.of("rope_theta", 1e6);
+            case SMOLLM3 -> Map.of("rope_theta", 2e6, "max_position_embeddings", 32768.0, "sliding_window", 4096.0);
             case QWEN3 -> Map.of("head_dim", 128.0);
             default -> Map.of();
         };

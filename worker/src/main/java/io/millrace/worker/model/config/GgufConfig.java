@@ -126,7 +126,9 @@ final class GgufConfig {
         List<LayerKind> kinds = new ArrayList<>();
         for (int i = 0; i < layers; i++) {
             boolean local = window > 0 && sliding(family, fields, pattern, i);
-            int rope = local && family.is(Trait.LOCAL_ROPE) ? 1 : 0;
+            int table = local && family.is(Trait.LOCAL_ROPE) ? 1 : 0;
+            boolean still = family.is(Trait.LAYERS_WITHOUT_ROPE) && (i + 1) % JsonLayers.NO_ROPE_INTERVAL == 0;
+            int rope = still ? LayerKind.NO_ROPE : table;
             kinds.add(new LayerKind(local ? window : 0, rope, experts && i >= dense));
         }
         return kinds;

@@ -74,7 +74,7 @@ final class JsonConfig {
                 biases(family, text),
                 softCaps(family, text),
                 multipliers(family, text, hidden, headDim, ropes.getFirst()),
-                root.flag("tie_word_embeddings", text.flag("tie_word_embeddings", gemma)),
+                root.flag("tie_word_embeddings", text.flag("tie_word_embeddings", family.is(Trait.TIED))),
                 kinds.stream().anyMatch(LayerKind::experts) ? experts(family, text) : null,
                 latent);
     }

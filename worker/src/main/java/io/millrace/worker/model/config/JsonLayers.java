@@ -11,6 +11,9 @@ import tools.jackson.databind.JsonNode;
 /** In what the layers of a {@code config.json} differ: windows, frequencies, experts. */
 final class JsonLayers {
 
+    /** Of SmolLM3, where neither list nor distance is given; GGUF files give neither. */
+    static final int NO_ROPE_INTERVAL = 4;
+
     private final Family family;
     private final JsonFields text;
     private final int layers;
@@ -33,10 +36,12 @@ final class JsonLayers {
         boolean[] windowed = windowed();
         int window = window();
         boolean[] experts = experts();
+        boolean[] turned = turned();
         List<LayerKind> kinds = new ArrayList<>();
         for (int i = 0; i < layers; i++) {
             boolean local = windowed[i];
-            int rope = local && family.is(Trait.LOCAL_ROPE) ? 1 : 0;
+            int table = local && family.is(Trait.LOCAL_ROPE) ? 1 : 0;
+            int rope = turned[i] ? table : LayerKind.NO_ROPE;
             kinds.add(new LayerKind(local ? window : 0, rope, experts[i]));
         }
         return kinds;
@@ -76,10 +81,28 @@ final class JsonLayers {
         return switch (family) {
             case GEMMA2 -> layer % 2 == 0;
             case GEMMA3 -> (layer + 1) % text.size("sliding_window_pattern", ConfigErrors.MAX_LAYERS, 6) != 0;
+            case SMOLLM3 -> !turned()[layer];
             case QWEN2, QWEN3 -> layer >= text.count("max_window_layers", Integer.MAX_VALUE);
             case QWEN2_MOE -> layer % 2 == 0 && layer < text.count("max_window_layers", Integer.MAX_VALUE);
             default -> true;
         };
+    }
+
+    /** Which layers turn queries and keys: a list with 1 for those that do, or the distance between those that do not. */
+    private boolean[] turned() {
+        boolean[] result = new boolean[layers];
+        java.util.Arrays.fill(result, true);
+        if (family.is(Trait.LAYERS_WITHOUT_ROPE)) {
+            JsonNode list = text.node("no_rope_layers");
+            int each = text.size("no_rope_layer_interval", ConfigErrors.MAX_LAYERS, NO_ROPE_INTERVAL);
+            if (list.isArray()) {
+                checkLength("no_rope_layers", list.size());
+            }
+            for (int i = 0; i < layers; i++) {
+                result[i] = list.isArray() ? list.path(i).asInt(1) != 0 : (i + 1) % each != 0;
+            }
+        }
+        return result;
     }
 
     private boolean[] experts() {

@@ -175,6 +175,20 @@ class FamilyConfigsTest {
     }
 
     @Test
+    void smolLm3TurnsAsItsListSays() {
+        DecoderConfig config = read("""
+                {'architectures': ['SmolLM3ForCausalLM'], 'attention_bias': false, 'hidden_act': 'silu', 'hidden_size': 2048,
+                 'intermediate_size': 11008, 'max_position_embeddings': 65536, 'max_window_layers': 28, 'mlp_bias': false,
+                 'no_rope_layer_interval': 4, 'no_rope_layers': [1, 1, 1, 0, 1, 1, 1, 0], 'num_attention_heads': 16,
+                 'num_hidden_layers': 8, 'num_key_value_heads': 4, 'rms_norm_eps': 1e-06, 'rope_theta': 5000000.0,
+                 'sliding_window': null, 'use_sliding_window': false, 'vocab_size': 128256}""");
+        assertThat(config.layerKinds())
+                .extracting(LayerKind::rope)
+                .containsExactly(0, 0, 0, LayerKind.NO_ROPE, 0, 0, 0, LayerKind.NO_ROPE);
+        assertThat(config.tiedEmbeddings()).isTrue();
+    }
+
+    @Test
     void graniteDividesItsLogits() {
         assertThat(read(golden("granite").toString()).multipliers())
                 .isEqualTo(new DecoderConfig.Multipliers(2.5f, 0.18f, 0.7f, 2));

@@ -109,6 +109,32 @@ class FamiliesTest {
                         new WeightSlot.Rows(List.of(96, 24), 16, 8, 24, false)));
     }
 
+    /** No checkpoint of SmolLM3 is golden: where all layers turn it is Llama, which is. */
+    @Test
+    void smolLm3IsLlamaWithLayersThatDoNotTurn() {
+        Decoder turning = decoder(
+                "smollm",
+                json -> {
+                    json.putArray("architectures").add("SmolLM3ForCausalLM");
+                    json.putArray("no_rope_layers").add(1).add(1);
+                },
+                name -> name);
+        assertThat(turning.program())
+                .isEqualTo(decoder("smollm", json -> {}, name -> name).program());
+        Decoder still = decoder(
+                "smollm",
+                json -> {
+                    json.putArray("architectures").add("SmolLM3ForCausalLM");
+                    json.put("no_rope_layer_interval", 2).remove("tie_word_embeddings");
+                },
+                name -> name);
+        assertThat(still.program().ops().stream()
+                        .filter(op -> op instanceof Op.Rope || op instanceof Op.Attention)
+                        .map(op -> op.code().name()))
+                .containsExactly("ROPE", "ROPE", "ATTENTION", "ATTENTION");
+        assertThat(still.slots()).doesNotContainKey("lm_head");
+    }
+
     @ParameterizedTest
     @CsvSource({
         "llama, num_hidden_layers, 2, model.layers.2.input_layernorm.weight is there (and 8 others like it)",
