@@ -45,19 +45,22 @@ public final class GgufConversion {
 
     private final JsonNode config;
     private final String arch;
+    private final boolean older;
     private final GgufWriter out = new GgufWriter();
     private final Map<String, TreeMap<Integer, float[]>> experts = new TreeMap<>();
     private final Map<String, int[]> expertShapes = new TreeMap<>();
 
-    private GgufConversion(JsonNode config) {
+    private GgufConversion(JsonNode config, boolean older) {
         this.config = config;
+        this.older = older;
         this.arch =
                 ARCHITECTURES.getOrDefault(config.path("architectures").path(0).asString(), "none");
     }
 
-    public static void convert(Path folder, Path file) throws IOException {
+    /** @param older as converters were in 2023 and 2024: a tensor for each expert, latent attention as expanded heads */
+    public static void convert(Path folder, Path file, boolean older) throws IOException {
         JsonNode config = JsonMapper.shared().readTree(Files.readString(folder.resolve("config.json")));
-        GgufConversion conversion = new GgufConversion(config);
+        GgufConversion conversion = new GgufConversion(config, older);
         conversion.metadata();
         try (WeightSource source = SafetensorsFolder.open(folder)) {
             source.names().stream().sorted().forEach(name -> conversion.tensor(source.tensor(name)));
@@ -73,7 +76,7 @@ public final class GgufConversion {
         key("context_length", size("max_position_embeddings"));
         key("feed_forward_length", size("intermediate_size"));
         key("attention.head_count", size("num_attention_heads"));
-        key("attention.head_count_kv", arch.equals("deepseek2") ? 1 : size("num_key_value_heads"));
+        key("attention.head_count_kv", arch.equals("deepseek2") && !older ? 1 : size("num_key_value_heads"));
         key("attention.layer_norm_rms_epsilon", real("rms_norm_eps"));
         key("rope.freq_base", real(config.has("rope_theta") ? config : config.path("rope_parameters"), "rope_theta"));
         if (config.hasNonNull("head_dim")) {
@@ -119,10 +122,13 @@ public final class GgufConversion {
         int rope = size("qk_rope_head_dim");
         key("leading_dense_block_count", size("first_k_dense_replace"));
         key("attention.kv_lora_rank", rank);
-        key("attention.key_length", rank + rope);
-        key("attention.value_length", rank);
-        key("attention.key_length_mla", size("qk_nope_head_dim") + rope);
-        key("attention.value_length_mla", size("v_head_dim"));
+        if (!older) {
+            key("attention.key_length", rank + rope);
+            key("attention.value_length", rank);
+        }
+        String suffix = older ? "" : "_mla";
+        key("attention.key_length" + suffix, size("qk_nope_head_dim") + rope);
+        key("attention.value_length" + suffix, size("v_head_dim"));
         key("rope.dimension_count", rope);
         key("expert_weights_scale", real("routed_scaling_factor"));
         key("expert_shared_count", size("n_shared_experts"));
@@ -214,11 +220,13 @@ public final class GgufConversion {
         String block = "blk." + layer.group(1) + ".";
         String part = layer.group(2);
         Matcher expert = EXPERT.matcher(part);
-        if (expert.matches()) {
+        if (expert.matches() && older) {
+            out.tensor(block + ggufExpert(expert.group(2)) + "." + expert.group(1) + ".weight", values, shape);
+        } else if (expert.matches()) {
             String stacked = block + ggufExpert(expert.group(2)) + "_exps.weight";
             experts.computeIfAbsent(stacked, k -> new TreeMap<>()).put(Integer.parseInt(expert.group(1)), values);
             expertShapes.put(stacked, shape);
-        } else if (part.equals("self_attn.kv_b_proj")) {
+        } else if (part.equals("self_attn.kv_b_proj") && !older) {
             latent(block, values);
         } else if (part.equals("mlp.shared_expert_gate")) {
             out.tensor(block + "ffn_gate_inp_shexp.weight", values, values.length);
@@ -304,6 +312,7 @@ public final class GgufConversion {
             case "self_attn.q_norm" -> "attn_q_norm";
             case "self_attn.k_norm" -> "attn_k_norm";
             case "self_attn.kv_a_proj_with_mqa" -> "attn_kv_a_mqa";
+            case "self_attn.kv_b_proj" -> "attn_kv_b";
             case "self_attn.kv_a_layernorm" -> "attn_kv_a_norm";
             case "mlp.gate_proj" -> "ffn_gate";
             case "mlp.up_proj", "mlp.gate_up_proj" -> "ffn_up";
