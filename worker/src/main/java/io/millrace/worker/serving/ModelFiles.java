@@ -6,7 +6,7 @@ import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.decoder.WeightSlot;
 import io.millrace.worker.model.gguf.GgufFile;
 import io.millrace.worker.model.gguf.GgufModelCheck;
-import io.millrace.worker.model.safetensors.SafetensorsFolder;
+import io.millrace.worker.model.quant.QuantizedSource;
 import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
 import java.io.IOException;
@@ -45,8 +45,9 @@ record ModelFiles(Path path, Map<String, Object> metadata, WeightSource source, 
 
     private static ModelFiles folder(Path path) {
         Path json = path.resolve("config.json");
-        DecoderConfig config = DecoderConfig.fromJson(json.toString(), text(json));
-        SafetensorsFolder source = SafetensorsFolder.open(path);
+        String text = text(json);
+        DecoderConfig config = DecoderConfig.fromJson(json.toString(), text);
+        WeightSource source = QuantizedSource.open(path, text);
         try {
             return new ModelFiles(path, Map.of(), source, Decoder.of(config, source));
         } catch (RuntimeException e) {
@@ -91,7 +92,7 @@ record ModelFiles(Path path, Map<String, Object> metadata, WeightSource source, 
 
     /** Bytes of the weights as stored. */
     long storedBytes() {
-        return used().values().stream().mapToLong(t -> t.data().byteSize()).sum();
+        return used().values().stream().mapToLong(WeightTensor::storedBytes).sum();
     }
 
     @Override

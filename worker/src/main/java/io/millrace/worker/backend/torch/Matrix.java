@@ -100,7 +100,7 @@ final class Matrix {
         float[] tile = new float[TILE * in];
         for (int row = 0; row < width; row += TILE) {
             int rows = Math.min(TILE, width - row);
-            Dequantizer.rows(tensor, from + row, rows, tile, 0);
+            Dequantizer.finiteRows(tensor, from + row, rows, tile, 0);
             for (int k = 0; k < in; k++) {
                 long at = (long) k * columns + row;
                 for (int r = 0; r < rows; r++) {

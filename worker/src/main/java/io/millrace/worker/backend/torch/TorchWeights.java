@@ -134,7 +134,7 @@ final class TorchWeights {
             long count = Math.min(step, rows - first);
             pieces.add(new Piece(
                     count * columns,
-                    () -> Dequantizer.rows(
+                    () -> Dequantizer.finiteRows(
                             tensor,
                             from,
                             count,
@@ -170,7 +170,7 @@ final class TorchWeights {
             MemorySegment memory = arena.allocate((long) heads * n * m * Float.BYTES, 64);
             float[] head = new float[n * m];
             for (int h = 0; h < heads; h++) {
-                Dequantizer.rows(tensor, (long) h * n, n, head, 0);
+                Dequantizer.finiteRows(tensor, (long) h * n, n, head, 0);
                 float[] kept = turned ? turn(head, n, m) : head;
                 MemorySegment.copy(
                         kept, 0, memory, ValueLayout.JAVA_FLOAT, (long) h * n * m * Float.BYTES, kept.length);

@@ -26,12 +26,6 @@ final class JsonConfig {
 
     DecoderConfig read() {
         Family family = family();
-        if (root.has("quantization_config")) {
-            throw errors.unsupported(
-                    "quantization_config",
-                    root.object("quantization_config").string("quant_method", "present"),
-                    "safetensors of f32, f16 or bf16, and GGUF files");
-        }
         // A model that also sees has its language part in an object of its own.
         JsonFields text =
                 (root.isObject("text_config") ? root.object("text_config") : root).withDefaults(family.defaults());

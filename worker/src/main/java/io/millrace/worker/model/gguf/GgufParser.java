@@ -278,7 +278,9 @@ final class GgufParser {
         for (Info info : infos) {
             MemorySegment data =
                     info.size() == 0 ? bytes.asSlice(0, 0) : bytes.asSlice(start + info.offset(), info.size());
-            if (tensors.put(info.name(), new WeightTensor(info.name(), info.dtype(), info.shape(), data)) != null) {
+            WeightTensor tensor =
+                    new WeightTensor(info.name(), info.dtype(), info.shape(), data, path.toString(), null);
+            if (tensors.put(info.name(), tensor) != null) {
                 throw in.damaged("two tensors are called " + info.name());
             }
         }

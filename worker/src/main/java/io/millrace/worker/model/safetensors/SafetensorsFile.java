@@ -28,7 +28,9 @@ public final class SafetensorsFile implements WeightSource {
                             e.name(),
                             e.dtype(),
                             e.shape(),
-                            file.bytes().asSlice(header.dataStart() + e.begin(), e.end() - e.begin())));
+                            file.bytes().asSlice(header.dataStart() + e.begin(), e.end() - e.begin()),
+                            file.path().toString(),
+                            null));
         }
     }
 

@@ -28,7 +28,9 @@ public enum DType {
     U64(1, 8),
     BOOL(1, 1),
     F8_E4M3(1, 1),
-    F8_E5M2(1, 1);
+    F8_E5M2(1, 1),
+    /** Codes, scales and more in tensors of their own: see {@link WeightTensor#packed}. */
+    PACKED(1, 0);
 
     private final int blockSize;
     private final int blockBytes;

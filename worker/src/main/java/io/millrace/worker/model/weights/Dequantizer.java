@@ -19,6 +19,12 @@ import java.util.concurrent.Future;
 public final class Dequantizer {
 
     private static final int CHUNK_VALUES = 1 << 14;
+    /** Formats that pack rows together are read more than one row at a time. */
+    private static final int PACKED_VALUES = 1 << 17;
+
+    private static final ValueLayout.OfInt BITS = ValueLayout.JAVA_INT_UNALIGNED;
+    private static final int MAGNITUDE = 0x7FFF_FFFF;
+    private static final int INFINITE = 0x7F80_0000;
 
     private Dequantizer() {}
 
@@ -48,21 +54,95 @@ public final class Dequantizer {
     public static void rows(WeightTensor tensor, long first, long count, MemorySegment out) {
         long columns = columns(tensor);
         long values = checkRange(tensor, first, count, out);
+        try {
+            if (tensor.packed() == null) {
+                stored(tensor, first * columns, values, out);
+            } else {
+                packed(tensor.packed(), first, count, columns, out);
+            }
+        } catch (InternalError e) {
+            throw MappedFile.fault(tensor.described(), e);
+        }
+    }
+
+    /**
+     * As {@link #rows(WeightTensor, long, long, MemorySegment)}, for weights that are about to be used: a value that is no finite
+     * number is refused.
+     *
+     * @throws MillraceException MR-WEIGHTS-006 naming tensor, file and place; otherwise as of the reading
+     */
+    public static void finiteRows(WeightTensor tensor, long first, long count, MemorySegment out) {
+        rows(tensor, first, count, out);
+        long values = count * columns(tensor);
+        for (long from = 0; from < values; from += CHUNK_VALUES) {
+            int n = (int) Math.min(CHUNK_VALUES, values - from);
+            MemorySegment chunk = out.asSlice(4 * from, 4L * n);
+            int largest = 0;
+            for (int i = 0; i < n; i++) {
+                largest = Math.max(largest, chunk.get(BITS, 4L * i) & MAGNITUDE);
+            }
+            if (largest >= INFINITE) {
+                throw notFinite(tensor, first, out, from);
+            }
+        }
+    }
+
+    /** As {@link #finiteRows(WeightTensor, long, long, MemorySegment)}, into {@code out} from {@code offset} on. */
+    public static void finiteRows(WeightTensor tensor, long first, long count, float[] out, int offset) {
+        finiteRows(tensor, first, count, MemorySegment.ofArray(out).asSlice(4L * offset));
+    }
+
+    private static MillraceException notFinite(WeightTensor tensor, long first, MemorySegment out, long from) {
+        long columns = columns(tensor);
+        long at = from;
+        while ((out.get(BITS, 4 * at) & MAGNITUDE) < INFINITE) {
+            at++;
+        }
+        return new MillraceException(
+                "MR-WEIGHTS-006",
+                tensor.described() + " holds " + out.get(ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * at) + " at row "
+                        + (first + at / columns) + ", column " + at % columns
+                        + ", where a number is needed: the model would answer nonsense. Fetch or convert it again.");
+    }
+
+    private static void stored(WeightTensor tensor, long from, long values, MemorySegment out) {
         DType dtype = tensor.dtype();
-        long from = first * columns;
         int chunk = Math.max(CHUNK_VALUES / dtype.blockSize(), 1) * dtype.blockSize();
         byte[] bytes = new byte[(int) dtype.bytes(Math.min(chunk, values))];
         float[] floats = new float[(int) Math.min(chunk, values)];
+        for (long done = 0; done < values; done += chunk) {
+            int n = (int) Math.min(chunk, values - done);
+            int size = (int) dtype.bytes(n);
+            MemorySegment.copy(tensor.data(), ValueLayout.JAVA_BYTE, dtype.bytes(from + done), bytes, 0, size);
+            decode(dtype, bytes, n, floats);
+            MemorySegment.copy(floats, 0, out, ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * done, n);
+        }
+    }
+
+    private static void packed(PackedWeight packed, long first, long count, long columns, MemorySegment out) {
+        int step = (int) Math.clamp(PACKED_VALUES / Math.max(1, columns), 1, Math.max(1, count));
+        float[] floats = new float[Math.toIntExact(step * columns)];
+        for (long done = 0; done < count; done += step) {
+            int n = (int) Math.min(step, count - done);
+            packed.rows(first + done, n, floats, 0);
+            MemorySegment.copy(
+                    floats, 0, out, ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * done * columns, (int) (n * columns));
+        }
+    }
+
+    /** {@code n} values from the {@code from}th on of a tensor whose values stand by themselves; MR-WEIGHTS-002 as of {@link #rows}. */
+    public static void values(WeightTensor plain, long from, int n, float[] out, int offset) {
+        byte[] bytes = new byte[(int) plain.dtype().bytes(n)];
+        float[] floats = offset == 0 ? out : new float[n];
         try {
-            for (long done = 0; done < values; done += chunk) {
-                int n = (int) Math.min(chunk, values - done);
-                int size = (int) dtype.bytes(n);
-                MemorySegment.copy(tensor.data(), ValueLayout.JAVA_BYTE, dtype.bytes(from + done), bytes, 0, size);
-                decode(dtype, bytes, n, floats);
-                MemorySegment.copy(floats, 0, out, ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * done, n);
-            }
+            MemorySegment.copy(
+                    plain.data(), ValueLayout.JAVA_BYTE, plain.dtype().bytes(from), bytes, 0, bytes.length);
         } catch (InternalError e) {
-            throw MappedFile.fault("tensor " + tensor.name(), e);
+            throw MappedFile.fault(plain.described(), e);
+        }
+        decode(plain.dtype(), bytes, n, floats);
+        if (offset != 0) {
+            System.arraycopy(floats, 0, out, offset, n);
         }
     }
 
@@ -143,6 +223,7 @@ public final class Dequantizer {
             case Q5_K -> SuperBlocks.q5k(in, n, out);
             case Q6_K -> SuperBlocks.q6k(in, n, out);
             case IQ4_XS -> SuperBlocks.iq4xs(in, n, out);
+            case PACKED -> throw new IllegalArgumentException("a packed weight has no values of its own");
         }
     }
 }

@@ -48,7 +48,7 @@ public final class WeightHash {
         try {
             addContents(sha, data);
         } catch (InternalError e) {
-            throw MappedFile.fault("tensor " + tensor.name(), e);
+            throw MappedFile.fault(tensor.described(), e);
         }
     }
 

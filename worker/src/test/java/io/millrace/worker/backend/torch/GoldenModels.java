@@ -7,7 +7,7 @@ import io.millrace.worker.model.Golden;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.gguf.GgufFile;
-import io.millrace.worker.model.safetensors.SafetensorsFolder;
+import io.millrace.worker.model.quant.QuantizedSource;
 import io.millrace.worker.model.weights.WeightSource;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -25,17 +25,24 @@ final class GoldenModels {
 
     static ModelRuntime load(Path path, KvOptions options, int threads) {
         if (Files.isDirectory(path)) {
-            try (WeightSource source = SafetensorsFolder.open(path)) {
-                Path file = path.resolve("config.json");
-                DecoderConfig config = DecoderConfig.fromJson(file.toString(), Files.readString(file));
+            Path file = path.resolve("config.json");
+            String json = text(file);
+            DecoderConfig config = DecoderConfig.fromJson(file.toString(), json);
+            try (WeightSource source = QuantizedSource.open(path, json)) {
                 return TorchBackend.load(Decoder.of(config, source), source, options, threads, LoadProgress.NONE);
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
             }
         }
         try (GgufFile source = GgufFile.open(path)) {
             DecoderConfig config = DecoderConfig.fromGguf(path.toString(), source.metadata());
             return TorchBackend.load(Decoder.of(config, source), source, options, threads, LoadProgress.NONE);
+        }
+    }
+
+    private static String text(Path file) {
+        try {
+            return Files.readString(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

@@ -107,7 +107,6 @@ class DecoderConfigTest {
         "head_dim, 15, MR-MODEL-002",
         "rope_scaling, '{\"rope_type\":\"twisted\",\"factor\":2}', MR-MODEL-004",
         "rope_scaling, '{\"rope_type\":\"linear\"}', MR-MODEL-002",
-        "quantization_config, '{\"quant_method\":\"awq\"}', MR-MODEL-004",
     })
     void aWrongValueIsNamed(String key, String value, String code) {
         ObjectNode json = json("llama");
