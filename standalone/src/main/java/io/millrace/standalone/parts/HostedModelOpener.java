@@ -25,6 +25,7 @@ final class HostedModelOpener implements ModelOpener {
                 properties.stepTokens(),
                 properties.threadsEach(),
                 properties.mockStep().toNanos());
+        host.checkTogether(properties.models(), options, ModelProgress.lines(progress));
         List<ServedModel> models = new ArrayList<>();
         Runnable close = () -> models.forEach(ServedModel::close);
         try {

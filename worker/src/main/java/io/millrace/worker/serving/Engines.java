@@ -1,12 +1,17 @@
 package io.millrace.worker.serving;
 
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.MemoryNeed;
+import io.millrace.worker.backend.torch.TorchBackend;
 import io.millrace.worker.engine.EngineConfig;
+import io.millrace.worker.model.decoder.Decoder;
 
-/** Sizes of an engine from a model's options. */
+/** What depends on the engine that a model's options name. */
 final class Engines {
 
     private Engines() {}
 
+    /** Sizes of an engine. */
     static EngineConfig config(String model, int maxModelLen, ModelOptions options) {
         EngineConfig config = EngineConfig.of(model, maxModelLen);
         if (options.maxRunning() > 0) {
@@ -16,5 +21,16 @@ final class Engines {
             config = config.withMaxBatchedTokens(options.stepTokens());
         }
         return config;
+    }
+
+    /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */
+    static MemoryNeed need(ModelOptions options, Decoder decoder, KvOptions kv) {
+        MemoryNeed torch = TorchBackend.need(decoder, kv);
+        return options.engine().equals(ModelHost.MOCK) ? new MemoryNeed(0, 0, torch.availableBytes()) : torch;
+    }
+
+    /** How the engine keeps weights, for messages. */
+    static String weights(ModelOptions options) {
+        return options.engine().equals(ModelHost.MOCK) ? "weights" : "weights in float32";
     }
 }

@@ -4,12 +4,13 @@ import io.millrace.shared.error.MillraceException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * What a model's own {@code generation_config.json} says about sampling; it counts where a request is silent.
+ * What a model's own {@code generation_config.json}, or GGUF file, says about sampling; it counts where a request is silent.
  *
  * @param temperature 1 when the model does not say
  * @param topK 0 is off
@@ -36,18 +37,47 @@ public record GenerationDefaults(
         try {
             JsonNode root = JsonMapper.shared().readTree(Files.readAllBytes(file));
             GenerationDefaults read = new GenerationDefaults(
-                    root.path("temperature").asDouble(1),
-                    root.path("top_k").asInt(0),
-                    root.path("top_p").asDouble(1),
-                    root.path("min_p").asDouble(0),
-                    root.path("typical_p").asDouble(1),
-                    root.path("repetition_penalty").asDouble(1));
+                    number(file, root, "temperature", 1),
+                    (int) number(file, root, "top_k", 0),
+                    number(file, root, "top_p", 1),
+                    number(file, root, "min_p", 0),
+                    number(file, root, "typical_p", 1),
+                    number(file, root, "repetition_penalty", 1));
             read.check(file);
             return read;
         } catch (IOException | JacksonException e) {
             throw new MillraceException(
                     "MR-SERVE-001", file + " cannot be read: " + e.getMessage() + ". Repair or remove it.", e);
         }
+    }
+
+    private static double number(Path file, JsonNode root, String key, double absent) {
+        JsonNode node = root.path(key);
+        if (node.isMissingNode() || node.isNull()) {
+            return absent;
+        }
+        if (!node.isNumber()) {
+            throw new MillraceException(
+                    "MR-SERVE-001", file + ": " + key + " is not a number. Correct or remove the file.");
+        }
+        return node.doubleValue();
+    }
+
+    /** Reads the {@code general.sampling} keys of a GGUF file's metadata. MR-SERVE-001 when a value is out of range. */
+    static GenerationDefaults ofGguf(Path file, Map<String, Object> metadata) {
+        GenerationDefaults read = new GenerationDefaults(
+                number(metadata, "temp", 1),
+                (int) number(metadata, "top_k", 0),
+                number(metadata, "top_p", 1),
+                number(metadata, "min_p", 0),
+                1,
+                number(metadata, "penalty_repeat", 1));
+        read.check(file);
+        return read;
+    }
+
+    private static double number(Map<String, Object> metadata, String key, double absent) {
+        return metadata.get("general.sampling." + key) instanceof Number number ? number.doubleValue() : absent;
     }
 
     private void check(Path file) {

@@ -34,18 +34,19 @@ final class LoadedModels {
     private static ServedModel start(
             ResolvedModel model,
             ModelFiles files,
-            Tokenizer tokenizer,
+            Tokenizer own,
             ModelOptions options,
             LoadProgress progress,
             Clock clock,
             StepListener steps) {
+        Tokenizer tokenizer = TurnEnds.of(own, files.templates().chat());
         KvBudget budget = KvBudget.of(files.decoder().config(), options);
         EngineConfig config = Engines.config(model.name(), budget.maxModelLen(), options);
         RequestPreparer preparer = new RequestPreparer(
                 model.name(),
                 tokenizer,
                 Renderers.of(files, tokenizer),
-                files.isGguf() ? GenerationDefaults.NONE : GenerationDefaults.ofFolder(files.path()),
+                files.generationDefaults(),
                 files.decoder().vocabularySize(),
                 budget.maxModelLen(),
                 config.maxRunning());
@@ -65,7 +66,7 @@ final class LoadedModels {
                 budget.maxModelLen());
         try {
             BatchEngine engine = BatchEngine.start(config, runtime, tokenizer, clock, steps);
-            return new ServedModel(identity, tokenizer, preparer, engine, () -> closeTokenizer(tokenizer));
+            return new ServedModel(identity, tokenizer, preparer, engine, () -> closeTokenizer(own));
         } catch (RuntimeException e) {
             runtime.close();
             throw e;

@@ -7,6 +7,7 @@ import io.millrace.worker.model.decoder.WeightSlot;
 import io.millrace.worker.model.gguf.GgufFile;
 import io.millrace.worker.model.gguf.GgufModelCheck;
 import io.millrace.worker.model.quant.QuantizedSource;
+import io.millrace.worker.model.weights.FolderFiles;
 import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
 import java.io.IOException;
@@ -32,7 +33,7 @@ record ModelFiles(Path path, Map<String, Object> metadata, WeightSource source, 
     }
 
     private static ModelFiles gguf(Path path) {
-        GgufFile file = GgufFile.open(path);
+        GgufFile file = GgufFile.openModel(path);
         try {
             GgufModelCheck.validate(file);
             DecoderConfig config = DecoderConfig.fromGguf(path.toString(), file.metadata());
@@ -44,6 +45,7 @@ record ModelFiles(Path path, Map<String, Object> metadata, WeightSource source, 
     }
 
     private static ModelFiles folder(Path path) {
+        FolderFiles.checkAll(path);
         Path json = path.resolve("config.json");
         String text = text(json);
         DecoderConfig config = DecoderConfig.fromJson(json.toString(), text);
@@ -93,6 +95,29 @@ record ModelFiles(Path path, Map<String, Object> metadata, WeightSource source, 
     /** Bytes of the weights as stored. */
     long storedBytes() {
         return used().values().stream().mapToLong(WeightTensor::storedBytes).sum();
+    }
+
+    /** How most bytes of the weights are kept, for people. */
+    String format() {
+        if (source instanceof QuantizedSource quantized) {
+            return quantized.format();
+        }
+        Map<String, Long> bytes = new HashMap<>();
+        used().values().forEach(t -> bytes.merge(t.dtype().name(), t.storedBytes(), Long::sum));
+        return bytes.entrySet().stream()
+                .max(Map.Entry.<String, Long>comparingByValue().thenComparing(Map.Entry.comparingByKey()))
+                .map(Map.Entry::getKey)
+                .orElse("none");
+    }
+
+    /** The Jinja texts of its chat templates. */
+    TemplateSource templates() {
+        return isGguf() ? TemplateSource.ofGguf(metadata) : TemplateSource.ofFolder(path);
+    }
+
+    /** What it says of sampling. */
+    GenerationDefaults generationDefaults() {
+        return isGguf() ? GenerationDefaults.ofGguf(path, metadata) : GenerationDefaults.ofFolder(path);
     }
 
     @Override

@@ -2,15 +2,17 @@ package io.millrace.worker.serving;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.log.Clock;
+import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.engine.StepListener;
 import io.millrace.worker.model.hub.ModelLocator;
 import io.millrace.worker.model.hub.ModelSpec;
+import java.util.ArrayList;
 import java.util.List;
 
 /** Loads models by what {@code --model} says: finds the files, reads them, composes tokenizer, template, backend and engine. */
 public final class ModelHost {
 
-    private static final String MOCK = "mock";
+    static final String MOCK = "mock";
     private static final String MOCK_NAMED = "mock:";
 
     private final ModelLocator locator;
@@ -40,8 +42,8 @@ public final class ModelHost {
      */
     public ServedModel load(String spec, ModelOptions options, ModelProgress progress, StepListener steps) {
         int equals = spec.indexOf('=');
-        String bare = equals > 0 ? spec.substring(equals + 1) : spec;
-        if (bare.equals(MOCK) || bare.startsWith(MOCK_NAMED)) {
+        String bare = bare(spec);
+        if (isMock(bare)) {
             String own = bare.equals(MOCK) ? MOCK : bare.substring(MOCK_NAMED.length());
             String name = equals > 0 ? spec.substring(0, equals) : own;
             if (name.isBlank()) {
@@ -54,5 +56,41 @@ public final class ModelHost {
             return MockModels.load(names.name(), names.aliases(), options, clock, steps);
         }
         return LoadedModels.load(locator.locate(spec, progress.download()), options, progress.load(), clock, steps);
+    }
+
+    private static String bare(String spec) {
+        int equals = spec.indexOf('=');
+        return equals > 0 ? spec.substring(equals + 1) : spec;
+    }
+
+    private static boolean isMock(String bare) {
+        return bare.equals(MOCK) || bare.startsWith(MOCK_NAMED);
+    }
+
+    /**
+     * Finds several models, downloading what is missing, and checks that they fit into memory together; loads none of them.
+     *
+     * @throws MillraceException MR-MEM-001 with the numbers when they do not; otherwise as of {@link #load}
+     */
+    public void checkTogether(List<String> specs, ModelOptions options, ModelProgress progress) {
+        List<String> real = specs.stream().filter(spec -> !isMock(bare(spec))).toList();
+        if (real.size() < 2 || options.engine().equals(MOCK)) {
+            return;
+        }
+        MemoryNeed sum = new MemoryNeed(0, 0, Long.MAX_VALUE);
+        List<String> each = new ArrayList<>();
+        for (String spec : real) {
+            ModelInfo info = ModelInfo.describe(locator.locate(spec, progress.download()), options);
+            MemoryNeed need = info.need();
+            if (need == null) {
+                continue; // Loading it says why.
+            }
+            each.add(info.name() + " " + MemoryNeed.mib(need.totalBytes()));
+            sum = new MemoryNeed(
+                    sum.weightBytes() + need.weightBytes(), sum.kvBytes() + need.kvBytes(), need.availableBytes());
+        }
+        if (sum.shortByBytes() > 0) {
+            throw sum.tooMuch("All models together (" + String.join(", ", each) + " MiB)", Engines.weights(options));
+        }
     }
 }

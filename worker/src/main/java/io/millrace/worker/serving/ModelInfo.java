@@ -1,72 +1,117 @@
 package io.millrace.worker.serving;
 
+import static io.millrace.worker.backend.MemoryNeed.mib;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.hub.ResolvedModel;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a model is and needs, read from its headers: nothing is loaded.
  *
  * @param architecture as in "llama"
+ * @param format of most of its weights, as in "Q4_1" or "AWQ 4 bit, groups of 128"
  * @param parameters number of weights
  * @param bitsPerWeight as stored
  * @param contextLength most tokens the model is made for
  * @param storedBytes of the weights in their files
- * @param loadedBytes of the weights in memory (float32)
- * @param kvBytesPerToken of the cache, float32
- * @param kvBytes of the whole cache at these options
+ * @param need of memory with the engine and options; null when {@code problem} kept it from being known
+ * @param kvBytesPerToken of the cache
  * @param maxModelLen most tokens of prompt and output together at these options
+ * @param problem why it cannot be loaded here and so, with its code; null: it can
  */
 public record ModelInfo(
         String name,
         String path,
         String architecture,
+        String format,
         long parameters,
         double bitsPerWeight,
         int layers,
         int contextLength,
         long storedBytes,
-        long loadedBytes,
+        @Nullable MemoryNeed need,
         long kvBytesPerToken,
-        long kvBytes,
-        int maxModelLen) {
+        int maxModelLen,
+        @Nullable String problem) {
 
-    /** Reads the headers; coded errors as of loading. */
+    /** Reads the headers; coded errors as of loading, but for memory, which {@link #problem} tells. */
     public static ModelInfo describe(ResolvedModel model, ModelOptions options) {
         try (ModelFiles files = ModelFiles.open(model.path())) {
             DecoderConfig config = files.decoder().config();
             KvBudget budget = KvBudget.of(config, options);
+            MemoryNeed need = null;
+            String problem = null;
+            try {
+                need = Engines.need(options, files.decoder(), budget.options());
+                if (need.shortByBytes() > 0) {
+                    problem =
+                            need.tooMuch("The model", Engines.weights(options)).toString();
+                }
+            } catch (MillraceException e) {
+                problem = e.toString();
+            }
             long parameters = files.parameters();
             return new ModelInfo(
                     model.name(),
                     model.path().toString(),
                     config.architecture(),
+                    files.format(),
                     parameters,
                     8.0 * files.storedBytes() / Math.max(1, parameters),
                     config.layers(),
                     config.contextLength(),
                     files.storedBytes(),
-                    files.decoder().floatBytes(),
+                    need,
                     budget.bytesPerToken(),
-                    budget.memoryBytes(),
-                    budget.maxModelLen());
+                    budget.maxModelLen(),
+                    problem);
         }
     }
 
-    /** One line for a person. */
-    public String line() {
-        return String.format(
-                java.util.Locale.ROOT,
-                "%s: %s, %,.0f M parameters at %.1f bits, %d layers, context %,d; weights %,d MiB (stored %,d), KV %,d MiB"
-                        + " (%,d bytes a token)",
+    /** For a person: what it is, what it needs, and what is wrong if something is. */
+    public List<String> lines() {
+        List<String> lines = new ArrayList<>();
+        lines.add(String.format(
+                Locale.ROOT,
+                "%s: %s, %s, %s parameters at %.1f bits, %d layers, context %,d",
                 name,
                 architecture,
-                parameters / 1e6,
+                format,
+                count(parameters),
                 bitsPerWeight,
                 layers,
-                contextLength,
-                loadedBytes >> 20,
-                storedBytes >> 20,
-                kvBytes >> 20,
-                kvBytesPerToken);
+                contextLength));
+        if (need != null) {
+            lines.add(String.format(
+                    Locale.ROOT,
+                    "needs %s MiB, available are %s: weights %s (stored %s), KV cache %s",
+                    mib(need.totalBytes()),
+                    mib(need.availableBytes()),
+                    mib(need.weightBytes()),
+                    mib(storedBytes),
+                    mib(need.kvBytes())));
+        }
+        lines.add(String.format(
+                Locale.ROOT,
+                "serves sequences of up to %,d tokens: %s MiB of KV cache each, %,d bytes a token",
+                maxModelLen,
+                mib(maxModelLen * kvBytesPerToken),
+                kvBytesPerToken));
+        if (problem != null) {
+            lines.add(problem);
+        }
+        return lines;
+    }
+
+    private static String count(long parameters) {
+        return parameters >= 1_000_000
+                ? String.format(Locale.ROOT, "%,.0f M", parameters / 1e6)
+                : String.format(Locale.ROOT, "%,d", parameters);
     }
 }

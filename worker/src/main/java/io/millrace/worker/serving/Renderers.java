@@ -21,8 +21,7 @@ final class Renderers {
 
     /** Null when the model has no template. A template that cannot be compiled refuses every chat, saying why. */
     static @Nullable PromptRenderer of(ModelFiles files, Tokenizer tokenizer) {
-        TemplateSource source =
-                files.isGguf() ? TemplateSource.ofGguf(files.metadata()) : TemplateSource.ofFolder(files.path());
+        TemplateSource source = files.templates();
         if (source.chat() == null) {
             return null;
         }

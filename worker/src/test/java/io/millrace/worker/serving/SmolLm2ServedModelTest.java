@@ -134,6 +134,12 @@ class SmolLm2ServedModelTest {
         assertThat(info.layers()).isEqualTo(30);
         assertThat(info.kvBytesPerToken()).isEqualTo(2L * 30 * 3 * 64 * 4);
         assertThat(info.maxModelLen()).isEqualTo(512);
-        assertThat(info.line()).contains("135 M parameters").contains("llama");
+        assertThat(info.format()).isEqualTo("Q4_1");
+        // Every weight as a float32; the embedding also as the output matrix.
+        assertThat(java.util.Objects.requireNonNull(info.need()).weightBytes())
+                .isEqualTo(4 * (134_515_008L + 49_152 * 576));
+        assertThat(info.problem()).isNull();
+        assertThat(String.join("\n", info.lines()))
+                .contains("135 M parameters", "llama", "context 8,192", "KV cache", "up to 512 tokens");
     }
 }

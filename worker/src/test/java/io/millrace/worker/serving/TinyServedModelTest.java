@@ -9,6 +9,7 @@ import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TokenIds;
 import io.millrace.worker.journal.Preparation;
+import io.millrace.worker.model.GgufEdit;
 import io.millrace.worker.model.Golden;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -61,6 +62,25 @@ class TinyServedModelTest {
                                             .mapToInt(Integer::intValue)
                                             .toArray()));
             JsonNode prompt = golden.get("prompts").get(1);
+            Submit ids = Submit.newBuilder()
+                    .setPromptIds(TokenIds.newBuilder().addAllIds(ints(prompt.get("ids"))))
+                    .setDeadlineMs(Long.MAX_VALUE)
+                    .setN(1)
+                    .setSampling(Sampling.newBuilder()
+                            .setTemperature(0)
+                            .setMaxTokens(32)
+                            .setIgnoreEos(true))
+                    .build();
+            assertThat(Collected.run(model, "g", ids).ids()).isEqualTo(ints(prompt.get("greedy")));
+        }
+    }
+
+    @Test
+    void a_split_gguf_model_is_served_whole(@TempDir Path folder) throws IOException {
+        List<Path> parts = GgufEdit.split(Golden.path("gguf/tiny-llama-f16.gguf"), folder, "tiny", 3);
+        JsonNode prompt = Golden.json("gguf/tiny-llama-f16.json").get("prompts").get(1);
+        try (ServedModel model = load(parts.get(1))) {
+            assertThat(model.name()).isEqualTo("tiny");
             Submit ids = Submit.newBuilder()
                     .setPromptIds(TokenIds.newBuilder().addAllIds(ints(prompt.get("ids"))))
                     .setDeadlineMs(Long.MAX_VALUE)

@@ -1,8 +1,11 @@
 package io.millrace.worker.backend.torch;
 
+import static io.millrace.worker.backend.MemoryNeed.mib;
+
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
 import java.io.IOException;
@@ -14,8 +17,6 @@ import java.util.List;
 /** How many KV blocks there are to be, and whether all fits into memory. */
 final class MemoryPlan {
 
-    private static final long MIB = 1 << 20;
-
     private MemoryPlan() {}
 
     /**
@@ -23,35 +24,44 @@ final class MemoryPlan {
      * @param available bytes for weights and cache together
      */
     static KvLayout layout(Decoder decoder, KvOptions options, long weightBytes, long available) {
-        DecoderConfig config = decoder.config();
-        KvLayout.Group one = group(config, 1);
-        long blockBytes = TorchKvCache.blockBytes(one, options.blockTokens());
-        int maxLength = maxLength(config, options);
-        long needed = (maxLength + options.blockTokens() - 1L) / options.blockTokens();
-        long blocks = options.blocks();
-        if (blocks == 0) {
-            blocks = Math.min(
-                    options.memoryBytes() / blockBytes,
-                    Integer.MAX_VALUE / (options.blockTokens() * (long) one.heads()));
-            if (blocks < needed) {
-                throw new MillraceException(
-                        "MR-MEM-001",
-                        "KV cache needs " + mib(needed * blockBytes) + " MiB for one sequence of " + maxLength
-                                + " tokens, budget " + mib(options.memoryBytes()) + " MiB (short by "
-                                + mib(needed * blockBytes - options.memoryBytes())
-                                + "). Lower --max-model-len or raise --kv-memory.");
-            }
+        MemoryNeed need = need(decoder, options, weightBytes, available);
+        if (need.shortByBytes() > 0) {
+            throw need.tooMuch("The model", "weights in float32");
         }
-        long total = weightBytes + blocks * blockBytes;
-        if (total > available) {
+        long blocks = blocks(decoder.config(), options);
+        return new KvLayout(options.blockTokens(), List.of(group(decoder.config(), Math.toIntExact(blocks))));
+    }
+
+    /** MR-MEM-001 when the cache's budget does not hold one sequence. */
+    static MemoryNeed need(Decoder decoder, KvOptions options, long weightBytes, long available) {
+        long blockBytes = blockBytes(decoder.config(), options);
+        return new MemoryNeed(weightBytes, blocks(decoder.config(), options) * blockBytes, available);
+    }
+
+    private static long blockBytes(DecoderConfig config, KvOptions options) {
+        return TorchKvCache.blockBytes(group(config, 1), options.blockTokens());
+    }
+
+    private static long blocks(DecoderConfig config, KvOptions options) {
+        if (options.blocks() != 0) {
+            return options.blocks();
+        }
+        int maxLength = maxLength(config, options);
+        long blockBytes = blockBytes(config, options);
+        long needed = (maxLength + options.blockTokens() - 1L) / options.blockTokens();
+        long blocks = Math.min(
+                options.memoryBytes() / blockBytes,
+                Integer.MAX_VALUE
+                        / (options.blockTokens() * (long) group(config, 1).heads()));
+        if (blocks < needed) {
             throw new MillraceException(
                     "MR-MEM-001",
-                    "The model needs " + mib(total) + " MiB (weights in float32 " + mib(weightBytes) + ", KV cache "
-                            + mib(blocks * blockBytes) + "), available are " + mib(available) + " MiB (short by "
-                            + mib(total - available)
-                            + "). Lower --kv-memory or --max-model-len, or choose a smaller model.");
+                    "KV cache needs " + mib(needed * blockBytes) + " MiB for one sequence of " + maxLength
+                            + " tokens, budget " + mib(options.memoryBytes()) + " MiB (short by "
+                            + mib(needed * blockBytes - options.memoryBytes())
+                            + "). Lower --max-model-len or raise --kv-memory.");
         }
-        return new KvLayout(options.blockTokens(), List.of(group(config, Math.toIntExact(blocks))));
+        return blocks;
     }
 
     /** Most tokens of a sequence. */
@@ -80,9 +90,5 @@ final class MemoryPlan {
             return total;
         }
         return total;
-    }
-
-    private static String mib(long bytes) {
-        return String.format(java.util.Locale.ROOT, "%,d", (bytes + MIB - 1) / MIB);
     }
 }

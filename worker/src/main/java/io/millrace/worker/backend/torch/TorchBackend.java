@@ -7,6 +7,7 @@ import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.weights.WeightSource;
@@ -69,6 +70,11 @@ public final class TorchBackend {
             arena.close();
             throw e;
         }
+    }
+
+    /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
+    public static MemoryNeed need(Decoder decoder, KvOptions options) {
+        return MemoryPlan.need(decoder, options, TorchWeights.bytes(decoder.program()), MemoryPlan.available());
     }
 
     private static PtNDManager manager() {

@@ -115,11 +115,6 @@ public final class Decoder {
         return r.finish();
     }
 
-    /** Values of a checkpoint's tensor, in memory bytes when widened to float32. */
-    public long floatBytes() {
-        return slots.values().stream().mapToLong(WeightSlot::elements).sum() * Float.BYTES;
-    }
-
     /** The stored tensor of a slot, of the slot's shape. */
     public static WeightTensor stored(WeightSource source, WeightSlot slot) {
         return StoredRows.of(source.tensor(slot.tensor()), slot);

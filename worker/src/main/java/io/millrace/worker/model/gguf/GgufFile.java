@@ -7,13 +7,15 @@ import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
 import java.nio.file.Path;
 import java.util.Collection;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A GGUF file, memory-mapped. Thread-safe; tensors are valid until {@link #close}.
+ * A GGUF file, or all files of a split model, memory-mapped. Thread-safe; tensors are valid until {@link #close}.
  *
  * <p>Metadata values are {@code Long} (all integers; a {@code BigInteger} above 2^63-1), {@code Double}, {@code Boolean},
  * {@code String}; arrays are {@code List<String>}, {@code long[]}, {@code float[]}, {@code double[]} or {@code boolean[]}.
@@ -24,12 +26,51 @@ public final class GgufFile implements WeightSource {
     private final int version;
     private final Map<String, Object> metadata;
     private final Map<String, WeightTensor> tensors;
+    /** Of a split model: the files whose tensors these are, this one among them. */
+    private final List<GgufFile> parts;
 
     private GgufFile(MappedFile file, GgufParser parsed) {
         this.file = file;
         this.version = parsed.version();
         this.metadata = parsed.metadata();
         this.tensors = parsed.tensors();
+        this.parts = List.of();
+    }
+
+    private GgufFile(List<GgufFile> parts) {
+        GgufFile first = parts.getFirst();
+        this.file = first.file;
+        this.version = first.version;
+        this.metadata = first.metadata;
+        Map<String, WeightTensor> all = new LinkedHashMap<>();
+        for (GgufFile part : parts) {
+            for (WeightTensor tensor : part.tensors()) {
+                if (all.put(tensor.name(), tensor) != null) {
+                    throw GgufShards.broken(part, "holds tensor " + tensor.name() + ", which another part holds too");
+                }
+            }
+        }
+        this.tensors = Collections.unmodifiableMap(all);
+        this.parts = parts;
+    }
+
+    /**
+     * Opens a model: of a split one the others of its files too, whichever is named. The metadata are those of the first.
+     *
+     * @throws MillraceException as of {@link #open}; MR-GGUF-008 when the parts are not all there or not of one model
+     */
+    public static GgufFile openModel(Path path) {
+        GgufFile named = open(path);
+        if (!GgufShards.isSplit(named)) {
+            return named;
+        }
+        List<GgufFile> parts = GgufShards.open(named);
+        try {
+            return new GgufFile(parts);
+        } catch (MillraceException e) {
+            parts.forEach(GgufFile::close);
+            throw e;
+        }
     }
 
     /** Maps and checks the whole structure; MR-GGUF-00x or MR-WEIGHTS-00x when the file is not sound. */
@@ -189,8 +230,14 @@ public final class GgufFile implements WeightSource {
         return type.cast(value);
     }
 
+    /** Files of the model that are open. */
+    int partCount() {
+        return Math.max(1, parts.size());
+    }
+
     @Override
     public void close() {
+        parts.forEach(GgufFile::close);
         file.close();
     }
 }

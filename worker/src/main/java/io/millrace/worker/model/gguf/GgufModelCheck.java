@@ -13,9 +13,10 @@ public final class GgufModelCheck {
     /** Throws MR-GGUF-005, -006 or -007 naming the key or tensor that is missing or wrong. */
     public static void validate(GgufFile file) {
         String arch = file.string("general.architecture");
-        if (file.integer("split.count", 1) > 1) {
-            throw file.unfit("it is part " + (file.integer("split.no", 0) + 1) + " of " + file.integer("split.count")
-                    + " of a split model; merge the parts into one file first");
+        long parts = file.integer("split.count", 1);
+        if (parts > file.partCount()) {
+            throw file.unfit("it is part " + (file.integer("split.no", 0) + 1) + " of " + parts
+                    + " of a split model, opened without the others");
         }
         for (WeightTensor tensor : file.tensors()) {
             if (tensor.elements() == 0) {

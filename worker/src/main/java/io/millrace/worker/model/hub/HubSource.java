@@ -1,6 +1,7 @@
 package io.millrace.worker.model.hub;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.model.gguf.ShardName;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -34,6 +35,8 @@ final class HubSource {
             "added_tokens.json",
             "chat_template.jinja",
             "chat_template.json",
+            "quantize_config.json",
+            "quant_config.json",
             "vocab.json",
             "merges.txt");
 
@@ -51,7 +54,8 @@ final class HubSource {
         Path folder = folder(spec);
         Properties sizes = marked(folder);
         if (spec.file() != null) {
-            return matches(folder, sizes, spec.file()) ? folder.resolve(spec.file()) : null;
+            boolean whole = parts(spec.file()).stream().allMatch(name -> matches(folder, sizes, name));
+            return whole ? folder.resolve(spec.file()) : null;
         }
         String model = sizes.getProperty("model");
         if (model == null) {
@@ -144,7 +148,7 @@ final class HubSource {
 
     private static List<String> wanted(ModelSpec.Hub spec, List<String> listed) {
         if (spec.file() != null) {
-            return new ArrayList<>(List.of(spec.file()));
+            return new ArrayList<>(parts(spec.file()));
         }
         List<String> wanted = new ArrayList<>();
         listed.stream().filter(SIDE_FILES::contains).forEach(wanted::add);
@@ -154,14 +158,23 @@ final class HubSource {
             wanted.add("model.safetensors");
         } else {
             wanted.clear();
-            wanted.add(onlyGguf(spec, listed));
+            wanted.addAll(parts(onlyGguf(spec, listed)));
         }
         return wanted;
     }
 
+    /** A file of a split model means all of them. */
+    private static List<String> parts(String name) {
+        ShardName shard = ShardName.parse(name);
+        return shard == null ? List.of(name) : shard.names();
+    }
+
     private static String onlyGguf(ModelSpec.Hub spec, List<String> listed) {
-        List<String> ggufs =
-                listed.stream().filter(n -> n.endsWith(".gguf")).sorted().toList();
+        List<String> ggufs = listed.stream()
+                .filter(n -> n.endsWith(".gguf"))
+                .filter(n -> !(ShardName.parse(n) instanceof ShardName shard) || shard.number() == 1)
+                .sorted()
+                .toList();
         if (ggufs.size() == 1) {
             return ggufs.getFirst();
         }

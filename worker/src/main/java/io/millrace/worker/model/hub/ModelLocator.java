@@ -1,6 +1,7 @@
 package io.millrace.worker.model.hub;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.model.gguf.ShardName;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -144,13 +145,20 @@ public final class ModelLocator {
                     "MR-HUB-003",
                     absolute + " is not a .gguf file. Name a .gguf file, or the folder that holds config.json.");
         }
-        return new ResolvedModel(name.substring(0, name.length() - ".gguf".length()), List.of(), absolute, "file");
+        ShardName shard = ShardName.parse(name);
+        String bare = shard == null ? name.substring(0, name.length() - ".gguf".length()) : shard.prefix();
+        return new ResolvedModel(bare, List.of(), absolute, "file");
     }
 
     private static Path onlyGguf(Path folder) {
         List<Path> found;
         try (Stream<Path> list = Files.list(folder)) {
-            found = list.filter(f -> f.toString().endsWith(".gguf")).sorted().toList();
+            found = list.filter(f -> f.toString().endsWith(".gguf"))
+                    .filter(f -> !(ShardName.parse(f.toString()) instanceof ShardName shard)
+                            || shard.number() == 1
+                            || !Files.exists(Path.of(shard.name(1))))
+                    .sorted()
+                    .toList();
         } catch (IOException e) {
             throw new MillraceException(
                     "MR-HUB-003", "The folder " + folder + " cannot be listed: " + e + ". Check its permissions.", e);

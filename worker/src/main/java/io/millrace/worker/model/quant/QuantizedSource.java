@@ -1,6 +1,7 @@
 package io.millrace.worker.model.quant;
 
 import io.millrace.worker.model.safetensors.SafetensorsFolder;
+import io.millrace.worker.model.weights.Dequantizer;
 import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
 import java.io.IOException;
@@ -9,6 +10,7 @@ import java.nio.file.Path;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -23,6 +25,8 @@ import tools.jackson.databind.json.JsonMapper;
 public final class QuantizedSource implements WeightSource {
 
     private static final long MAX_CONFIG_BYTES = 1 << 20;
+    private static final long MAX_BIAS = 1 << 24;
+    private static final List<String> SPARE = List.of(".k_scale", ".v_scale", ".q_scale", ".prob_output_scale");
 
     private final WeightSource stored;
     private final Format format;
@@ -50,6 +54,27 @@ public final class QuantizedSource implements WeightSource {
         names.addAll(stored.names());
         names.removeAll(hidden);
         names.addAll(packed.keySet());
+        names.removeIf(this::isSpare);
+    }
+
+    /** What quantisers leave beside the weights and no model needs: scales of a cache, and biases of zeros. */
+    private boolean isSpare(String name) {
+        if (SPARE.stream().anyMatch(name::endsWith)) {
+            return true;
+        }
+        if (!name.endsWith(".bias") || !packed.containsKey(name.substring(0, name.length() - 4) + "weight")) {
+            return false;
+        }
+        WeightTensor bias = stored.tensor(name);
+        if (!Parts.FLOATS.contains(bias.dtype()) || bias.elements() > MAX_BIAS) {
+            return false;
+        }
+        for (float value : Dequantizer.all(bias)) {
+            if (value != 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /**
@@ -168,9 +193,10 @@ public final class QuantizedSource implements WeightSource {
         return Collections.unmodifiableSet(names);
     }
 
+    /** Spare tensors are there for who asks, though not among the names. */
     @Override
     public boolean has(String name) {
-        return names.contains(name);
+        return names.contains(name) || stored.has(name) && isSpare(name);
     }
 
     @Override

@@ -1,6 +1,7 @@
 package io.millrace.worker.model.safetensors;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.model.weights.FolderFiles;
 import io.millrace.worker.model.weights.WeightHash;
 import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
@@ -122,6 +123,7 @@ public final class SafetensorsFolder implements WeightSource {
         if (!Files.exists(path)) {
             throw damaged(index, "it names " + shard + ", which is not there");
         }
+        FolderFiles.checkInside(path);
         return SafetensorsFile.open(path);
     }
 

@@ -1,6 +1,7 @@
 package io.millrace.worker.model.weights;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -28,6 +29,16 @@ public record WeightTensor(
     public static WeightTensor packed(
             String name, long[] shape, MemorySegment codes, String file, PackedWeight packed) {
         return new WeightTensor(name, DType.PACKED, shape, codes, file, packed);
+    }
+
+    /**
+     * Rows of a matrix as a matrix of their own, {@code count} in runs of {@code run} that begin {@code stride} rows apart; of a packed
+     * weight only.
+     */
+    public WeightTensor packedRows(long first, long run, long stride, long count) {
+        PackedWeight whole = Objects.requireNonNull(packed, name);
+        return packed(
+                name, new long[] {count, shape[1]}, data, file, PackedRows.of(this, whole, first, run, stride, count));
     }
 
     /** Number of values. */

