@@ -8,6 +8,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -61,7 +62,9 @@ public final class Grouped implements PackedWeight {
 
     private final Stored stored;
     private final String format;
-    private volatile int @Nullable [] groupOf;
+    private volatile @Nullable Groups groups;
+
+    private record Groups(int[] of, boolean inOrder) {}
 
     Grouped(Stored stored, String format) {
         this.stored = stored;
@@ -87,10 +90,22 @@ public final class Grouped implements PackedWeight {
 
     /** Group of each column; the array itself, not to be changed. MR-QUANT-003 when one is no group. */
     public int[] groupOf() {
-        int[] known = groupOf;
+        return groups().of();
+    }
+
+    /** Whether groups are runs of {@code groupSize} columns; otherwise {@link #groupOf} says. MR-QUANT-003 as of it. */
+    public boolean isInOrder() {
+        return groups().inOrder();
+    }
+
+    private Groups groups() {
+        Groups known = groups;
         if (known == null) {
-            known = readGroups();
-            groupOf = known;
+            int[] of = readGroups();
+            boolean inOrder =
+                    IntStream.range(0, of.length).allMatch(column -> of[column] == column / stored.groupSize());
+            known = new Groups(of, inOrder);
+            groups = known;
         }
         return known;
     }
@@ -165,8 +180,14 @@ public final class Grouped implements PackedWeight {
         int[] words = new int[n];
         for (int row = 0; row < count; row++) {
             words(stored.codes(), (first + row) * n, words, n);
-            for (int column = 0; column < in; column++) {
-                out[row * in + column] = (byte) (words[column / per] >>> column % per * bits & mask);
+            for (int k = 0; k < n; k++) {
+                int word = words[k];
+                int at = row * in + k * per;
+                int last = Math.min(per, in - k * per);
+                for (int i = 0; i < last; i++) {
+                    out[at + i] = (byte) (word & mask);
+                    word >>>= bits;
+                }
             }
         }
     }
@@ -232,10 +253,35 @@ public final class Grouped implements PackedWeight {
         codes(first, count, codes);
         zeros(first, count, zeros);
         scales(first, count, scales);
+        if (isInOrder()) {
+            byGroups(count, codes, zeros, scales, out, offset);
+        } else {
+            byColumns(count, codes, zeros, scales, out, offset);
+        }
+    }
+
+    private void byGroups(int count, byte[] codes, int[] zeros, float[] scales, float[] out, int offset) {
+        int in = stored.in();
+        int groups = stored.groups();
+        for (int row = 0; row < count; row++) {
+            for (int group = 0; group < groups; group++) {
+                int zero = zeros[row * groups + group];
+                float scale = scales[row * groups + group];
+                int from = row * in + group * stored.groupSize();
+                int to = Math.min(from + stored.groupSize(), (row + 1) * in);
+                for (int i = from; i < to; i++) {
+                    out[offset + i] = ((codes[i] & 0xFF) - zero) * scale;
+                }
+            }
+        }
+    }
+
+    private void byColumns(int count, byte[] codes, int[] zeros, float[] scales, float[] out, int offset) {
+        int in = stored.in();
         int[] group = groupOf();
         for (int row = 0; row < count; row++) {
             int at = row * in;
-            int side = row * groups;
+            int side = row * stored.groups();
             for (int column = 0; column < in; column++) {
                 int g = side + group[column];
                 out[offset + at + column] = ((codes[at + column] & 0xFF) - zeros[g]) * scales[g];
