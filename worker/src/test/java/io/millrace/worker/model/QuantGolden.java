@@ -22,8 +22,17 @@ public record QuantGolden(String name, Path folder) {
 
     /** All that are here, each once. */
     public static Stream<QuantGolden> all() {
+        return of(SHARED, Golden.path("quant"));
+    }
+
+    /** Those among the test resources. */
+    public static Stream<QuantGolden> kept() {
+        return of(Golden.path("quant"));
+    }
+
+    private static Stream<QuantGolden> of(Path... roots) {
         Map<String, QuantGolden> found = new TreeMap<>();
-        for (Path root : new Path[] {SHARED, Golden.path("quant")}) {
+        for (Path root : roots) {
             if (Files.isDirectory(root)) {
                 try (Stream<Path> folders = Files.list(root)) {
                     folders.filter(Files::isDirectory)

@@ -35,15 +35,17 @@ final class CompressedFormat implements Format {
     CompressedFormat(Settings settings) {
         this.errors = settings.errors();
         supported("format", settings.text("dense", "format"));
-        JsonNode sparsity = settings.root().path("sparsity_config");
-        String sparse = sparsity.path("format").asString("dense");
+        String sparse = new Settings(settings.root().path("sparsity_config"), errors).text("dense", "format");
         if (!sparse.equals("dense")) {
             throw errors.option(METHOD, "sparsity_config", sparse, "dense");
         }
         JsonNode groups = settings.root().path("config_groups");
         for (JsonNode group : groups.isObject() ? groups.values() : List.<JsonNode>of()) {
-            supported("format of a group", group.path("format").asString("dense"));
-            schemes.add(CompressedScheme.read(group, errors));
+            supported("format of a group", new Settings(group, errors).text("dense", "format"));
+            // A group may be of activations alone.
+            if (group.hasNonNull("weights")) {
+                schemes.add(CompressedScheme.read(group, errors));
+            }
         }
     }
 

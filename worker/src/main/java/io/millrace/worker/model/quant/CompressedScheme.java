@@ -25,9 +25,10 @@ record CompressedScheme(
     static CompressedScheme read(JsonNode group, QuantErrors errors) {
         Settings weights = new Settings(group.path("weights"), errors);
         if (!weights.root().isObject()) {
-            throw errors.config("config_groups", "has an entry without weights");
+            throw errors.config("config_groups", "has weights that are no object");
         }
-        String strategy = weights.text("tensor", "strategy");
+        int said = weights.groupSize(0, "group_size");
+        String strategy = weights.text(said > 0 ? "group" : said < 0 ? "channel" : "tensor", "strategy");
         if (!STRATEGIES.contains(strategy)) {
             throw errors.option(METHOD, "strategy", strategy, "tensor, channel, group, block");
         }
@@ -39,9 +40,9 @@ record CompressedScheme(
                     METHOD, "weights", type + " of " + bits + " bits", "float of 8, int of 2, 4 and 8 bits");
         }
         boolean grouped = strategy.equals("group");
-        int groupSize = grouped ? weights.groupSize(-1, "group_size") : 0;
+        int groupSize = grouped ? said : 0;
         int[] block = strategy.equals("block") ? weights.pair("block_structure") : null;
-        if (grouped && groupSize < 0 || strategy.equals("block") && block == null) {
+        if (grouped && groupSize <= 0 || strategy.equals("block") && block == null) {
             throw errors.config("config_groups", "has strategy " + strategy + " without its size");
         }
         List<String> targets = group.path("targets").isArray()

@@ -53,10 +53,10 @@ record Settings(JsonNode root, QuantErrors errors) {
         return node.booleanValue();
     }
 
-    /** -1 means a whole row and stays -1; everything else must be positive. */
+    /** -1 means a whole row and stays -1; everything else that the config says must be positive. */
     int groupSize(int otherwise, String... keys) {
         int size = integer(otherwise, keys);
-        if (size == 0 || size < -1) {
+        if (size < -1 || size == 0 && key(keys) != null) {
             throw errors.config(keys[0], "is " + size + " where a positive number is needed, or -1 for whole rows");
         }
         return size;

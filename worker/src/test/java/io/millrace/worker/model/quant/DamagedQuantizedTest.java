@@ -44,14 +44,7 @@ class DamagedQuantizedTest {
     private static final Set<String> OPTIONAL = Set.of("g_idx", "weight_format");
 
     static List<String> formats() {
-        return QuantGolden.all().map(QuantGolden::name).toList();
-    }
-
-    private static QuantGolden folder(String name) {
-        return QuantGolden.all()
-                .filter(golden -> golden.name().equals(name))
-                .findFirst()
-                .orElseThrow();
+        return QuantGolden.kept().map(QuantGolden::name).toList();
     }
 
     /** Opens, checks against the config and reads every weight, as loading does. */
@@ -77,7 +70,7 @@ class DamagedQuantizedTest {
     @ParameterizedTest
     @MethodSource("formats")
     void aPartThatIsMissingCutOrOfAnotherTypeIsNamed(String format, @TempDir Path temp) throws IOException {
-        QuantGolden golden = folder(format);
+        QuantGolden golden = QuantGolden.of(format);
         Path file = golden.folder().resolve("model.safetensors");
         for (String name : SafetensorsEdit.of(file).tensors().keySet()) {
             if (!name.startsWith(MODULE + ".")) {
@@ -123,7 +116,7 @@ class DamagedQuantizedTest {
     @ParameterizedTest
     @MethodSource("formats")
     void anyBytesEndInValuesOrInACodedError(String format, @TempDir Path temp) throws IOException {
-        QuantGolden golden = folder(format);
+        QuantGolden golden = QuantGolden.of(format);
         Path file = golden.folder().resolve("model.safetensors");
         for (String name : SafetensorsEdit.of(file).tensors().keySet()) {
             if (!name.startsWith(MODULE + ".")) {
@@ -291,7 +284,7 @@ class DamagedQuantizedTest {
     @ParameterizedTest
     @MethodSource("formats")
     void aFileCutShortWhileItIsReadIsACodedError(String format, @TempDir Path temp) throws IOException {
-        QuantGolden golden = folder(format);
+        QuantGolden golden = QuantGolden.of(format);
         copy(golden, SafetensorsEdit.of(golden.folder().resolve("model.safetensors")), temp);
         try (WeightSource source = QuantizedSource.open(temp, golden.config())) {
             WeightTensor tensor = source.tensor(MODULE + ".weight");

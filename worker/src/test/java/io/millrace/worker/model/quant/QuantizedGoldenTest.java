@@ -155,4 +155,23 @@ class QuantizedGoldenTest {
             }
         }
     }
+
+    @Test
+    void rowsOfAFusedWeightAreAWeightOfTheirOwn() {
+        try (WeightSource source = open(QuantGolden.of("awq-g32"))) {
+            WeightTensor whole = source.tensor("model.layers.0.mlp.gate_proj.weight");
+            float[] values = Dequantizer.all(whole);
+            int in = (int) whole.shape()[1];
+            WeightTensor part = whole.packedRows(70, 50, 50, 50);
+            assertThat(part.shape()).containsExactly(50, in);
+            assertThat(Dequantizer.all(part)).isEqualTo(Arrays.copyOfRange(values, 70 * in, 120 * in));
+            assertThat(part.storedBytes()).isEqualTo(whole.storedBytes() * 50 / whole.shape()[0]);
+            float[] runs = Dequantizer.all(whole.packedRows(3, 5, 20, 30));
+            for (int row = 0; row < 30; row++) {
+                int from = 3 + row / 5 * 20 + row % 5;
+                assertThat(Arrays.mismatch(runs, row * in, (row + 1) * in, values, from * in, (from + 1) * in))
+                        .isEqualTo(-1);
+            }
+        }
+    }
 }

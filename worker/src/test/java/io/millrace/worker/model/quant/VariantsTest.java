@@ -11,6 +11,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -155,6 +156,43 @@ class VariantsTest {
         groups.set("group_1", fits);
         config.set("compression_config", config.remove("quantization_config"));
         assertThat(values(temp, edit(golden), config.toString())).isEqualTo(values(golden));
+    }
+
+    @Test
+    void whatACompressedConfigLeavesOpenFollowsFromTheRest(@TempDir Path temp) throws IOException {
+        QuantGolden golden = QuantGolden.of("ct-int4-pack-g128-asym");
+        ObjectNode config = config(golden);
+        ObjectNode settings = (ObjectNode) config.get("quantization_config");
+        settings.remove("quant_method");
+        settings.putNull("sparsity_config");
+        ObjectNode groups = (ObjectNode) settings.get("config_groups");
+        ((ObjectNode) groups.get("group_0")).putNull("format");
+        ((ObjectNode) groups.get("group_0").get("weights")).putNull("strategy");
+        groups.putObject("of_activations")
+                .putNull("weights")
+                .putArray("targets")
+                .add("Linear");
+        assertThat(values(temp, edit(golden), config.toString())).isEqualTo(values(golden));
+    }
+
+    @Test
+    void biasesOfZerosAndScalesOfACacheAreNotAmongTheNames(@TempDir Path temp) throws IOException {
+        QuantGolden golden = QuantGolden.of("gptq-8bit-channel");
+        SafetensorsEdit edit = edit(golden);
+        edit.put(MODULE + ".bias", "F16", new long[] {128}, new byte[256]);
+        byte[] ones = new byte[256];
+        Arrays.fill(ones, (byte) 0x3C);
+        edit.put("model.layers.0.mlp.down_proj.bias", "F16", new long[] {128}, ones);
+        edit.put("model.layers.0.self_attn.k_scale", "F32", new long[] {1}, new byte[4]);
+        edit.write(temp.resolve("model.safetensors"));
+        try (WeightSource source = QuantizedSource.open(temp, golden.config())) {
+            assertThat(source.names())
+                    .contains("model.layers.0.mlp.down_proj.bias")
+                    .hasSize(14 + 2 * 2 + 3 + 1);
+            assertThat(source.has(MODULE + ".bias")).isTrue();
+            assertThat(Dequantizer.all(source.tensor(MODULE + ".bias"))).containsOnly(0f);
+            assertThat(source.has(MODULE + ".qweight")).isFalse();
+        }
     }
 
     @Test
