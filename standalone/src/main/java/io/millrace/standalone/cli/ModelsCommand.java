@@ -55,6 +55,11 @@ final class ModelsCommand implements Callable<Integer> {
             description = "Most tokens of prompt and output together.")
     private int maxModelLen;
 
+    @Option(
+            names = "--force-max-model-len",
+            description = "Accept a --max-model-len beyond what the model is made for.")
+    private boolean forceMaxModelLen;
+
     @Option(names = "--kv-memory", paramLabel = "SIZE", description = "Memory of a model's KV cache, such as 1GB.")
     private @Nullable String kvMemory;
 
@@ -77,6 +82,7 @@ final class ModelsCommand implements Callable<Integer> {
         ModelOptions options = ModelOptions.DEFAULT
                 .withEngine(engine)
                 .withMaxModelLen(maxModelLen)
+                .withForceMaxModelLen(forceMaxModelLen)
                 .withKvMemoryBytes(kvMemory());
         if (!specs.isEmpty()) {
             boolean all = true;

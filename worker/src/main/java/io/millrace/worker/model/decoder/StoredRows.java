@@ -22,19 +22,24 @@ final class StoredRows {
         if (rows.turned()) {
             return turned(tensor, slot, shape);
         }
+        if (tensor.packed() != null) {
+            return rows.run() == shape[0] && shape[0] == tensor.shape()[0]
+                    ? tensor
+                    : tensor.packedRows(rows.first(), rows.run(), rows.stride(), shape[0]);
+        }
         long columns = shape.length == 1 ? 1 : shape[shape.length - 1];
         long rowBytes = tensor.dtype().bytes(columns);
         long total = shape[0];
         if (rows.run() == total) {
             MemorySegment part = tensor.data().asSlice(rows.first() * rowBytes, total * rowBytes);
-            return new WeightTensor(tensor.name(), tensor.dtype(), shape, part);
+            return tensor.of(tensor.dtype(), shape, part);
         }
         MemorySegment copy = Arena.ofAuto().allocate(total * rowBytes, 64);
         for (long done = 0; done < total; done += rows.run()) {
             long from = rows.first() + done / rows.run() * rows.stride();
             MemorySegment.copy(tensor.data(), from * rowBytes, copy, done * rowBytes, rows.run() * rowBytes);
         }
-        return new WeightTensor(tensor.name(), tensor.dtype(), shape, copy.asReadOnly());
+        return tensor.of(tensor.dtype(), shape, copy.asReadOnly());
     }
 
     private static WeightTensor turned(WeightTensor tensor, WeightSlot slot, long[] shape) {
@@ -50,6 +55,6 @@ final class StoredRows {
                 }
             }
         }
-        return new WeightTensor(tensor.name(), DType.F32, shape, copy.asReadOnly());
+        return tensor.of(DType.F32, shape, copy.asReadOnly());
     }
 }

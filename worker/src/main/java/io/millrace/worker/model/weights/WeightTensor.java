@@ -31,6 +31,11 @@ public record WeightTensor(
         return new WeightTensor(name, DType.PACKED, shape, codes, file, packed);
     }
 
+    /** Values that stand by themselves, taken from this tensor. */
+    public WeightTensor of(DType otherType, long[] otherShape, MemorySegment values) {
+        return new WeightTensor(name, otherType, otherShape, values, file, null);
+    }
+
     /**
      * Rows of a matrix as a matrix of their own, {@code count} in runs of {@code run} that begin {@code stride} rows apart; of a packed
      * weight only.
