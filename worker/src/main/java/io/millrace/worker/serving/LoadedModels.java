@@ -10,6 +10,7 @@ import io.millrace.worker.engine.StepListener;
 import io.millrace.worker.model.hub.ResolvedModel;
 import io.millrace.worker.text.Tokenizer;
 import io.millrace.worker.text.gguf.GgufTokenizers;
+import io.millrace.worker.text.hub.FolderTokenizers;
 import io.millrace.worker.text.hub.HubTokenizer;
 
 /** Serves a model from its files: reads them, loads the weights into the backend, starts the engine. */
@@ -74,7 +75,9 @@ final class LoadedModels {
     }
 
     private static Tokenizer tokenizer(ModelFiles files) {
-        return files.isGguf() ? GgufTokenizers.create(files.metadata()) : HubTokenizer.open(files.path());
+        return files.isGguf()
+                ? GgufTokenizers.create(files.path().toString(), files.metadata())
+                : FolderTokenizers.open(files.path());
     }
 
     private static void closeTokenizer(Tokenizer tokenizer) {

@@ -8,6 +8,8 @@ import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.time.LocalDateTime;
 import java.time.ZoneOffset;
+import java.util.HashMap;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -22,23 +24,46 @@ final class Renderers {
     /** Null when the model has no template. A template that cannot be compiled refuses every chat, saying why. */
     static @Nullable PromptRenderer of(ModelFiles files, Tokenizer tokenizer) {
         TemplateSource source = files.templates();
-        if (source.chat() == null) {
+        if (source.named().isEmpty()) {
             return null;
         }
-        String bos = tokenizer.bosId() < 0 ? null : text(tokenizer, tokenizer.bosId());
-        String eos = tokenizer.eosIds().length == 0
-                ? null
-                : text(tokenizer, tokenizer.eosIds()[0]);
+        Map<String, String> tokens = tokens(source, tokenizer);
         try {
-            ChatTemplate chat = ChatTemplate.compile(source.chat(), bos, eos);
-            ChatTemplate tools = source.tools() == null ? chat : ChatTemplate.compile(source.tools(), bos, eos);
-            return (input, createdMs) -> render(input.getToolsJson().isEmpty() ? chat : tools, input, createdMs);
+            ChatTemplate chat = source.chat() == null ? null : ChatTemplate.compile(source.chat(), tokens);
+            ChatTemplate tools = source.tools() == null ? chat : ChatTemplate.compile(source.tools(), tokens);
+            return (input, createdMs) -> {
+                ChatTemplate template = input.getToolsJson().isEmpty() ? chat : tools;
+                if (template == null) {
+                    throw new Refusal(
+                            400,
+                            "no_chat_template",
+                            "messages",
+                            "The model's chat templates are named "
+                                    + String.join(", ", source.named().keySet())
+                                    + "; none is the default one. Use /v1/completions with a prompt.");
+                }
+                return render(template, input, createdMs);
+            };
         } catch (TemplateException e) {
             LOG.warn("the chat template of {} cannot be used, chats are refused: {}", files.path(), e.toString());
             return (input, createdMs) -> {
                 throw refusal(e);
             };
         }
+    }
+
+    /** Texts of the special tokens by the names of their variables. */
+    private static Map<String, String> tokens(TemplateSource source, Tokenizer tokenizer) {
+        Map<String, String> tokens = new HashMap<>();
+        if (tokenizer.bosId() >= 0) {
+            tokens.put("bos_token", text(tokenizer, tokenizer.bosId()));
+        }
+        if (tokenizer.eosIds().length > 0) {
+            tokens.put("eos_token", text(tokenizer, tokenizer.eosIds()[0]));
+        }
+        tokens.putAll(source.tokens());
+        tokens.values().removeIf(String::isEmpty);
+        return tokens;
     }
 
     private static String text(Tokenizer tokenizer, int id) {

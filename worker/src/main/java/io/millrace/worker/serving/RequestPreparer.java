@@ -1,5 +1,6 @@
 package io.millrace.worker.serving;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.worker.engine.GenerationRequest;
@@ -141,7 +142,7 @@ final class RequestPreparer {
 
     private int[] encode(String text, boolean addSpecial, Submit submit) {
         refuseHopeless(text, submit);
-        int[] ids = tokenizer.encode(text, addSpecial, true);
+        int[] ids = tokenized(text, addSpecial, submit);
         for (int id : ids) {
             // A tokenizer may have tokens for which the model has no embedding.
             if (id >= vocabulary) {
@@ -152,6 +153,14 @@ final class RequestPreparer {
             }
         }
         return ids;
+    }
+
+    private int[] tokenized(String text, boolean addSpecial, Submit submit) {
+        try {
+            return tokenizer.encode(text, addSpecial, true);
+        } catch (MillraceException e) {
+            throw Refusal.invalid(submit.hasChat() ? "messages" : "prompt", e.toString());
+        }
     }
 
     /** Megabytes that cannot fit are not worth seconds of tokenising: even in the longest tokens they are too many. */

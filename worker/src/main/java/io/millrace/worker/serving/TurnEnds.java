@@ -19,7 +19,7 @@ record TurnEnds(Tokenizer tokenizer, Set<Integer> ends) implements Tokenizer {
         }
         int said = ends.size();
         if (template != null) {
-            EndTexts.ALL.stream()
+            EndTexts.among(text -> tokenizer.id(text) >= 0).stream()
                     .filter(template::contains)
                     .map(tokenizer::id)
                     .filter(id -> id >= 0 && tokenizer.isControl(id))

@@ -13,7 +13,17 @@ public final class PieceBytes {
         if (value >= 0) {
             return new byte[] {(byte) value};
         }
-        return token.replace('\u2581', ' ').getBytes(StandardCharsets.UTF_8);
+        return spaced(token);
+    }
+
+    /** The text with U+2581 as a space. */
+    public static byte[] spaced(String token) {
+        return plain(token.replace('\u2581', ' '));
+    }
+
+    /** The text as it stands. */
+    public static byte[] plain(String token) {
+        return token.getBytes(StandardCharsets.UTF_8);
     }
 
     /** The byte of {@code <0xNN>}; -1 for any other text. */

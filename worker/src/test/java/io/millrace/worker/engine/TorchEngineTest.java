@@ -45,7 +45,7 @@ class TorchEngineTest {
         Path path = TestModels.smollm2();
         try (GgufFile file = GgufFile.open(path)) {
             Decoder decoder = Decoder.of(DecoderConfig.fromGguf(path.toString(), file.metadata()), file);
-            tokenizer = GgufTokenizers.create(file.metadata());
+            tokenizer = GgufTokenizers.create("tiny", file.metadata());
             int threads = Runtime.getRuntime().availableProcessors();
             runtime = TorchBackend.load(decoder, file, new KvOptions(16, 256, 0, 0), threads, LoadProgress.NONE);
         }

@@ -11,7 +11,7 @@ import io.millrace.worker.model.QuantGolden;
 import io.millrace.worker.model.gguf.GgufFile;
 import io.millrace.worker.model.hub.ResolvedModel;
 import io.millrace.worker.text.Tokenizer;
-import io.millrace.worker.text.hub.HubTokenizer;
+import io.millrace.worker.text.hub.FolderTokenizers;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -93,18 +93,17 @@ class ModelNeedsTest {
         Files.copy(Golden.path("tokenizers/smollm2/tokenizer.json"), folder.resolve("tokenizer.json"));
         Files.writeString(folder.resolve("config.json"), "{\"eos_token_id\": 5}");
         Files.writeString(folder.resolve("generation_config.json"), "{\"eos_token_id\": [0, 7]}");
-        try (HubTokenizer tokenizer = HubTokenizer.open(folder)) {
-            assertThat(tokenizer.eosIds()).containsExactlyInAnyOrder(0, 5, 7);
-            int turnEnd = tokenizer.id("<|im_end|>");
-            assertThat(turnEnd).isPositive();
-            Tokenizer chat = TurnEnds.of(tokenizer, "{{ m.content }}<|im_end|>\n<|eot_id|>");
-            assertThat(chat.eosIds()).containsExactlyInAnyOrder(0, 5, 7, turnEnd);
-            assertThat(chat.eosIds()[0]).isEqualTo(tokenizer.eosIds()[0]);
-            assertThat(chat.hash()).isEqualTo(tokenizer.hash());
-            assertThat(chat.encode("a<|im_end|>", false, true)).isEqualTo(tokenizer.encode("a<|im_end|>", false, true));
-            assertThat(TurnEnds.of(tokenizer, null)).isSameAs(tokenizer);
-            assertThat(TurnEnds.of(tokenizer, "no such token")).isSameAs(tokenizer);
-        }
+        Tokenizer tokenizer = FolderTokenizers.open(folder);
+        assertThat(tokenizer.eosIds()).containsExactlyInAnyOrder(0, 5, 7);
+        int turnEnd = tokenizer.id("<|im_end|>");
+        assertThat(turnEnd).isPositive();
+        Tokenizer chat = TurnEnds.of(tokenizer, "{{ m.content }}<|im_end|>\n<|eot_id|>");
+        assertThat(chat.eosIds()).containsExactlyInAnyOrder(0, 5, 7, turnEnd);
+        assertThat(chat.eosIds()[0]).isEqualTo(tokenizer.eosIds()[0]);
+        assertThat(chat.hash()).isEqualTo(tokenizer.hash());
+        assertThat(chat.encode("a<|im_end|>", false, true)).isEqualTo(tokenizer.encode("a<|im_end|>", false, true));
+        assertThat(TurnEnds.of(tokenizer, null)).isSameAs(tokenizer);
+        assertThat(TurnEnds.of(tokenizer, "no such token")).isSameAs(tokenizer);
     }
 
     @Test

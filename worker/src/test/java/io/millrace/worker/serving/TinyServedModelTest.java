@@ -16,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -104,10 +105,7 @@ class TinyServedModelTest {
 
     @Test
     void a_folder_is_served_with_its_tokenizer_template_and_defaults(@TempDir Path folder) throws IOException {
-        for (String file : List.of("config.json", "model.safetensors")) {
-            Files.copy(Golden.path("models/llama-tiny/" + file), folder.resolve(file));
-        }
-        Files.writeString(folder.resolve("tokenizer.json"), tokenizer(VOCABULARY));
+        modelFolder(folder, VOCABULARY);
         Files.writeString(folder.resolve("chat_template.jinja"), "{% for m in messages %}{{ m.content }}{% endfor %}!");
         Files.writeString(folder.resolve("generation_config.json"), "{\"temperature\": 0}");
         JsonNode prompt =
@@ -134,14 +132,15 @@ class TinyServedModelTest {
 
     @Test
     void a_tokenizer_of_another_model_is_refused_and_a_smaller_one_is_padding(@TempDir Path folder) throws IOException {
-        for (String file : List.of("config.json", "model.safetensors")) {
-            Files.copy(Golden.path("models/llama-tiny/" + file), folder.resolve(file));
-        }
-        Files.writeString(folder.resolve("tokenizer.json"), tokenizer(VOCABULARY + 1));
+        modelFolder(folder, VOCABULARY + 1);
         MillraceException e = catchThrowableOfType(MillraceException.class, () -> load(folder));
         assertThat(e.code()).isEqualTo("MR-MODEL-005");
         assertThat(e.getMessage())
                 .contains(folder.toString(), "model.embed_tokens.weight has 384 rows", "without one is 384");
+        Files.writeString(folder.resolve("tokenizer.json"), tokenizer(280));
+        assertThat(catchThrowableOfType(MillraceException.class, () -> load(folder)))
+                .hasMessageContaining("only 286 tokens")
+                .hasFieldOrPropertyWithValue("code", "MR-MODEL-005");
         Files.writeString(folder.resolve("tokenizer.json"), tokenizer(300));
         JsonNode prompt =
                 Golden.json("models/llama-tiny/golden.json").get("prompts").get(2);
@@ -157,6 +156,48 @@ class TinyServedModelTest {
                     .build();
             assertThat(ints(prompt.get("greedy"))).anyMatch(id -> id >= 306);
             assertThat(Collected.run(model, "g", ids).ids()).isEqualTo(ints(prompt.get("greedy")));
+        }
+    }
+
+    /** The checkpoint of {@code llama-tiny} with such a tokenizer. */
+    private static void modelFolder(Path folder, int size) throws IOException {
+        for (String file : List.of("config.json", "model.safetensors")) {
+            Files.copy(Golden.path("models/llama-tiny/" + file), folder.resolve(file));
+        }
+        Files.writeString(folder.resolve("tokenizer.json"), tokenizer(size));
+    }
+
+    @Test
+    void template_errors_are_answered_with_400(@TempDir Path folder) throws IOException {
+        modelFolder(folder, VOCABULARY - 6);
+        Files.writeString(
+                folder.resolve("tokenizer_config.json"),
+                "{\"bos_token\": \"<|begin_of_text|>\", \"eos_token\": null, \"pad_token\": \"<|eot_id|>\"}");
+        Files.writeString(folder.resolve("chat_template.jinja"), """
+                {%- set said = messages[0].content -%}
+                {%- macro again(x) -%}{{ again(x) }}{%- endmacro -%}
+                {%- if said == 'raise' -%}{{ raise_exception('no such role') }}
+                {%- elif said == 'undefined' -%}{{ messages[0].nothing.more }}
+                {%- elif said == 'loop' -%}{%- for a in range(99999) -%}{%- for b in range(99999) -%}{%- endfor -%}{%- endfor -%}
+                {%- elif said == 'huge' -%}{%- for a in range(99999) -%}{{ 'x' * 9999 }}{%- endfor -%}
+                {%- elif said == 'deep' -%}{{ again(1) }}
+                {%- elif said == 'unsafe' -%}{{ said.__class__.__mro__ }}
+                {%- else -%}{{ said }} {{ pad_token }} {{ eos_token is defined }} {{ unk_token is defined }}{%- endif -%}
+                """);
+        try (ServedModel model = load(folder)) {
+            for (String said : List.of("raise", "undefined", "loop", "huge", "deep", "unsafe")) {
+                assertThat(prepared(model, said)).as(said).isInstanceOfSatisfying(Preparation.Refused.class, r -> {
+                    assertThat(r.status()).isEqualTo(400);
+                    assertThat(r.code()).isEqualTo("chat_template_error");
+                    assertThat(r.param()).isEqualTo("messages");
+                    assertThat(r.message()).contains("The chat template refuses");
+                });
+            }
+            assertThat(((Preparation.Refused) prepared(model, "raise")).message())
+                    .contains("no such role");
+            int[] chat =
+                    ((Preparation.Ready) prepared(model, "{{ 7*7 }}")).request().promptIds();
+            assertThat(chat).isEqualTo(model.tokenizer().encode("{{ 7*7 }} <|eot_id|> False False", false, true));
         }
     }
 
@@ -245,11 +286,43 @@ class TinyServedModelTest {
                 folder.resolve("tokenizer_config.json"),
                 "{\"chat_template\": [{\"name\": \"default\", \"template\": \"d\"},"
                         + " {\"name\": \"tool_use\", \"template\": \"t\"}]}");
-        assertThat(TemplateSource.ofFolder(folder)).isEqualTo(new TemplateSource("d", "t"));
+        assertThat(TemplateSource.ofFolder(folder).chat()).isEqualTo("d");
+        assertThat(TemplateSource.ofFolder(folder).tools()).isEqualTo("t");
         Files.writeString(folder.resolve("chat_template.json"), "{\"chat_template\": \"json\"}");
         assertThat(TemplateSource.ofFolder(folder).chat()).isEqualTo("json");
         Files.writeString(folder.resolve("chat_template.jinja"), "jinja");
         assertThat(TemplateSource.ofFolder(folder).chat()).isEqualTo("jinja");
+        assertThat(TemplateSource.ofFolder(folder).tools()).isNull();
+        Files.createDirectory(folder.resolve("additional_chat_templates"));
+        Files.writeString(folder.resolve("additional_chat_templates/tool_use.jinja"), "more tools");
+        Files.writeString(folder.resolve("additional_chat_templates/rag.jinja"), "rag");
+        assertThat(TemplateSource.ofFolder(folder).named())
+                .isEqualTo(Map.of("default", "jinja", "tool_use", "more tools", "rag", "rag"));
+        assertThat(TemplateSource.ofGguf(Map.of(
+                                "tokenizer.chat_template", "a",
+                                "tokenizer.chat_template.tool_use", "b",
+                                "tokenizer.chat_templates", List.of("tool_use")))
+                        .named())
+                .isEqualTo(Map.of("default", "a", "tool_use", "b"));
+    }
+
+    @Test
+    void requests_with_tools_get_the_template_for_them(@TempDir Path folder) throws IOException {
+        modelFolder(folder, VOCABULARY);
+        Path more = Files.createDirectory(folder.resolve("additional_chat_templates"));
+        Files.writeString(more.resolve("tool_use.jinja"), "tools {{ tools[0].name }}");
+        Submit withTools = Submit.newBuilder()
+                .setChat(ChatInput.newBuilder().setMessagesJson("[]").setToolsJson("[{\"name\": \"f\"}]"))
+                .build();
+        try (ServedModel model = load(folder)) {
+            Preparation prepared = model.prepare("k", withTools, List.of(new int[0]), new boolean[1], false);
+            assertThat(((Preparation.Ready) prepared).request().promptIds())
+                    .isEqualTo(model.tokenizer().encode("tools f", false, true));
+            assertThat(prepared(model, "x")).isInstanceOfSatisfying(Preparation.Refused.class, r -> {
+                assertThat(r.code()).isEqualTo("no_chat_template");
+                assertThat(r.message()).contains("tool_use");
+            });
+        }
     }
 
     @Test

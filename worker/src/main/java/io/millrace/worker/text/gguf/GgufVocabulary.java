@@ -1,87 +1,95 @@
 package io.millrace.worker.text.gguf;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.text.vocab.TokenType;
+import io.millrace.worker.text.vocab.Vocabulary;
 import java.lang.reflect.Array;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/**
- * The tokenizer part of a GGUF file's metadata ({@code tokenizer.ggml.*}). The arrays are not copied and must not change.
- *
- * @param model gpt2, llama, ...
- * @param pre name of the pre-tokenizer; "default" if the file has none
- * @param tokens token texts by id
- * @param types by id, see {@link TokenType}
- * @param scores by id; empty if the file has none
- * @param merges "left right", best first; empty if the file has none
- * @param bos -1: none; so for the other ids
- * @param eot end of turn
- * @param eom end of message
- * @param addBos null: not said, as for the other flags
- */
-public record GgufVocabulary(
-        String model,
-        String pre,
-        String[] tokens,
-        int[] types,
-        float[] scores,
-        String[] merges,
-        int bos,
-        int eos,
-        int eot,
-        int eom,
-        int unknown,
-        @Nullable Boolean addBos,
-        @Nullable Boolean addEos,
-        @Nullable Boolean addSpacePrefix) {
+/** Reads the tokenizer part of a GGUF file's metadata, {@code tokenizer.ggml.*}. Not thread-safe. */
+final class GgufVocabulary {
 
     private static final String PREFIX = "tokenizer.ggml.";
+
+    private final String file;
+    private final Map<String, ?> metadata;
+
+    private GgufVocabulary(String file, Map<String, ?> metadata) {
+        this.file = file;
+        this.metadata = metadata;
+    }
 
     /**
      * From metadata by its full keys; arrays may be Java arrays or collections, numbers any {@link Number}.
      *
-     * @throws MillraceException MR-TEXT-001 there is no vocabulary, MR-TEXT-002 it contradicts itself
+     * @throws MillraceException MR-TEXT-001 there is no vocabulary, MR-TEXT-002 it contradicts itself, MR-TEXT-003 its kind is not
+     *     supported
      */
-    public static GgufVocabulary fromMetadata(Map<String, ?> metadata) {
+    static Vocabulary read(String file, Map<String, ?> metadata) {
         if (!(metadata.get(PREFIX + "model") instanceof String model) || metadata.get(PREFIX + "tokens") == null) {
             throw new MillraceException(
                     "MR-TEXT-001",
-                    "The GGUF file has no tokenizer (tokenizer.ggml.model and tokenizer.ggml.tokens are not both there)."
-                            + " Use a file converted with its vocabulary.");
+                    file
+                            + " has no tokenizer (tokenizer.ggml.model and tokenizer.ggml.tokens are not both there). Use a"
+                            + " file converted with its vocabulary.");
         }
-        String[] tokens = strings(metadata, "tokens");
-        int[] types = ints(metadata, "token_type", tokens.length);
-        float[] scores = floats(metadata, "scores");
-        if (types.length != tokens.length || (scores.length != 0 && scores.length != tokens.length)) {
-            throw broken("%d tokens, %d token types, %d scores".formatted(tokens.length, types.length, scores.length));
-        }
-        Object pre = metadata.get(PREFIX + "pre");
-        return new GgufVocabulary(
-                model,
-                pre instanceof String name ? name : "default",
+        return new GgufVocabulary(file, metadata).read(kind(file, model));
+    }
+
+    private static Vocabulary.Kind kind(String file, String model) {
+        return switch (model) {
+            case "gpt2" -> Vocabulary.Kind.BYTE_PAIR;
+            case "llama" -> Vocabulary.Kind.SENTENCE_PIECE;
+            case "t5" -> Vocabulary.Kind.UNIGRAM;
+            default ->
+                throw Vocabulary.unsupported("The tokenizer of " + file + ", tokenizer.ggml.model \"" + model
+                        + "\", is not supported (gpt2, llama and t5 are). Use the model's safetensors folder with its"
+                        + " tokenizer.json.");
+        };
+    }
+
+    private Vocabulary read(Vocabulary.Kind kind) {
+        String[] tokens = strings("tokens");
+        int[] types = ints("token_type", tokens.length);
+        return new Vocabulary(
+                new Vocabulary.Source(
+                        file, PREFIX + "tokens", PREFIX + "token_type", PREFIX + "scores", PREFIX + "merges"),
+                kind,
+                Vocabulary.Cutting.named(metadata.get(PREFIX + "pre") instanceof String pre ? pre : "default"),
                 tokens,
                 types,
-                scores,
-                strings(metadata, "merges"),
-                id(metadata, "bos_token_id", tokens.length),
-                id(metadata, "eos_token_id", tokens.length),
-                id(metadata, "eot_token_id", tokens.length),
-                id(metadata, "eom_token_id", tokens.length),
-                id(metadata, "unknown_token_id", tokens.length),
-                flag(metadata, "add_bos_token"),
-                flag(metadata, "add_eos_token"),
-                flag(metadata, "add_space_prefix"));
+                floats("scores"),
+                // A sentencepiece vocabulary merges by its scores, whatever list stands beside them.
+                kind == Vocabulary.Kind.BYTE_PAIR ? strings("merges") : new String[0],
+                special(kind, tokens.length),
+                new Vocabulary.Spaces(
+                        flag("add_space_prefix"), Boolean.TRUE.equals(flag("remove_extra_whitespaces")), false, blob()),
+                Map.of());
     }
 
-    static MillraceException broken(String what) {
-        return new MillraceException(
-                "MR-TEXT-002",
-                "The GGUF file's vocabulary is broken: " + what + ". Convert or download the file again.");
+    /** Files may leave out the ids that every vocabulary of the kind has had from the start. */
+    private Vocabulary.Special special(Vocabulary.Kind kind, int tokens) {
+        boolean unigram = kind == Vocabulary.Kind.UNIGRAM;
+        boolean pieces = kind == Vocabulary.Kind.SENTENCE_PIECE;
+        return new Vocabulary.Special(
+                id("bos_token_id", tokens, pieces ? 1 : -1),
+                id("eos_token_id", tokens, pieces ? 2 : unigram ? 1 : -1),
+                new int[] {id("eot_token_id", tokens, -1), id("eom_token_id", tokens, -1)},
+                true,
+                id("unknown_token_id", tokens, pieces ? 0 : unigram ? 2 : -1),
+                flag("add_bos_token"),
+                flag("add_eos_token"));
     }
 
-    private static String[] strings(Map<String, ?> metadata, String key) {
-        Object[] values = elements(metadata, key);
+    private MillraceException broken(String what) {
+        return Vocabulary.broken(file, what);
+    }
+
+    private String[] strings(String key) {
+        Object[] values = elements(key);
         String[] strings = new String[values.length];
         for (int i = 0; i < values.length; i++) {
             if (!(values[i] instanceof String string)) {
@@ -92,36 +100,47 @@ public record GgufVocabulary(
         return strings;
     }
 
-    private static int[] ints(Map<String, ?> metadata, String key, int defaultLength) {
+    private int[] ints(String key, int defaultLength) {
         if (metadata.get(PREFIX + key) == null) {
             int[] normal = new int[defaultLength];
-            java.util.Arrays.fill(normal, TokenType.NORMAL);
+            Arrays.fill(normal, TokenType.NORMAL);
             return normal;
         }
-        Object[] values = elements(metadata, key);
+        Object[] values = elements(key);
         int[] ints = new int[values.length];
         for (int i = 0; i < values.length; i++) {
-            if (!(values[i] instanceof Number number)) {
-                throw broken(PREFIX + key + "[" + i + "] is not a number");
-            }
-            ints[i] = number.intValue();
+            ints[i] = number(key, i, values[i]).intValue();
         }
         return ints;
     }
 
-    private static float[] floats(Map<String, ?> metadata, String key) {
-        Object[] values = elements(metadata, key);
+    private float[] floats(String key) {
+        Object[] values = elements(key);
         float[] floats = new float[values.length];
         for (int i = 0; i < values.length; i++) {
-            if (!(values[i] instanceof Number number) || Float.isNaN(number.floatValue())) {
-                throw broken(PREFIX + key + "[" + i + "] is not a number");
-            }
-            floats[i] = number.floatValue();
+            floats[i] = number(key, i, values[i]).floatValue();
         }
         return floats;
     }
 
-    private static Object[] elements(Map<String, ?> metadata, String key) {
+    private Number number(String key, int i, Object value) {
+        if (!(value instanceof Number number)) {
+            throw broken(PREFIX + key + "[" + i + "] is not a number");
+        }
+        return number;
+    }
+
+    private byte[] blob() {
+        String key = "precompiled_charsmap";
+        Object[] values = elements(key);
+        byte[] blob = new byte[values.length];
+        for (int i = 0; i < values.length; i++) {
+            blob[i] = number(key, i, values[i]).byteValue();
+        }
+        return blob;
+    }
+
+    private Object[] elements(String key) {
         Object value = metadata.get(PREFIX + key);
         if (value == null) {
             return new Object[0];
@@ -142,10 +161,10 @@ public record GgufVocabulary(
         return boxed;
     }
 
-    private static int id(Map<String, ?> metadata, String key, int tokens) {
+    private int id(String key, int tokens, int standard) {
         Object value = metadata.get(PREFIX + key);
         if (value == null) {
-            return -1;
+            return standard < tokens ? standard : -1;
         }
         if (!(value instanceof Number number)) {
             throw broken(PREFIX + key + " is not a number");
@@ -160,7 +179,7 @@ public record GgufVocabulary(
         return (int) id;
     }
 
-    private static @Nullable Boolean flag(Map<String, ?> metadata, String key) {
+    private @Nullable Boolean flag(String key) {
         return metadata.get(PREFIX + key) instanceof Boolean flag ? flag : null;
     }
 }

@@ -1,4 +1,4 @@
-/** Tokenizers built from the vocabulary in a GGUF file's metadata: byte-level BPE and sentencepiece BPE. Imports text. */
+/** The tokenizer in a GGUF file's metadata. Imports text and its vocab. */
 @NullMarked
 package io.millrace.worker.text.gguf;
 

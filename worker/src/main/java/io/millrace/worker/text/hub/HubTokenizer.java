@@ -8,15 +8,12 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
-import tools.jackson.core.JacksonException;
 import tools.jackson.databind.json.JsonMapper;
-import tools.jackson.databind.node.ObjectNode;
 
 /**
  * The tokenizer of a model folder: encoding by Hugging Face's library (DJL, native, no network), bytes of the tokens from the
@@ -27,9 +24,15 @@ public final class HubTokenizer implements Tokenizer, AutoCloseable {
     /** Without these DJL cuts at 512 tokens. */
     private static final Map<String, String> WHOLE_TEXT = Map.of("truncation", "false", "padding", "false");
 
+    private static final int RUN_MAX = 1_000_000;
+
     private final JsonMapper mapper;
     private final TokenizerFile file;
     private final HuggingFaceTokenizer tokenizer;
+    /** What goes before and after a text. */
+    private final int[] before;
+
+    private final int[] after;
     private final int bosId;
     private final int[] eosIds;
     private final long hash;
@@ -37,85 +40,90 @@ public final class HubTokenizer implements Tokenizer, AutoCloseable {
     private @Nullable HuggingFaceTokenizer plain;
 
     private HubTokenizer(
-            JsonMapper mapper,
-            byte[] content,
-            TokenizerFile file,
-            HuggingFaceTokenizer tokenizer,
-            int bosId,
-            int[] eosIds) {
+            JsonMapper mapper, byte[] content, TokenizerFile file, HuggingFaceTokenizer tokenizer, ModelFolder folder) {
         this.mapper = mapper;
         this.file = file;
         this.tokenizer = tokenizer;
-        this.bosId = bosId;
-        this.eosIds = eosIds;
-        this.hash = hash(content);
-    }
-
-    /**
-     * @param folder with {@code tokenizer.json}; BOS and EOS are taken from the configuration files beside it
-     * @throws MillraceException MR-TEXT-004 there is none, MR-TEXT-005 it cannot be used
-     */
-    public static HubTokenizer open(Path folder) {
-        Path path = folder.resolve("tokenizer.json");
-        if (!Files.isRegularFile(path)) {
-            throw new MillraceException(
-                    "MR-TEXT-004",
-                    "No tokenizer: looked for " + path + ". "
-                            + (Files.exists(folder.resolve("tokenizer.model"))
-                                    ? "tokenizer.model is there but is not read; convert it (AutoTokenizer.save_pretrained"
-                                            + " writes tokenizer.json)."
-                                    : "Put the model's tokenizer.json into the folder, or use a GGUF file, which carries"
-                                            + " its vocabulary."));
-        }
-        JsonMapper mapper = JsonMapper.builder().build();
-        try {
-            byte[] content = Files.readAllBytes(path);
-            if (!(mapper.readTree(content) instanceof ObjectNode root)) {
-                throw TokenizerFile.broken(path + " is not a JSON object");
+        this.bosId = folder.bos(file::id);
+        this.eosIds = folder.eos(file::id);
+        if (folder.saysWhatToAdd()) {
+            this.before = added(folder, "bos_token");
+            this.after = added(folder, "eos_token");
+        } else {
+            int[] one = ids(tokenizer, "a", true);
+            int[] empty = ids(tokenizer, "", true);
+            int bare = ids(tokenizer, "a", false).length;
+            int leading = 0;
+            while (leading < empty.length && leading < one.length - bare && empty[leading] == one[leading]) {
+                leading++;
             }
-            TokenizerFile file = new TokenizerFile(root);
-            ModelFolder configuration = new ModelFolder(folder, mapper);
-            int bos = configuration.bos(file);
-            int[] eos = configuration.eos(file);
-            return new HubTokenizer(mapper, content, file, create(content), bos, eos);
-        } catch (IOException | JacksonException e) {
-            throw TokenizerFile.broken(path + ": " + e.getMessage());
+            this.before = Arrays.copyOf(one, leading);
+            this.after = Arrays.copyOfRange(one, leading + bare, one.length);
+        }
+        this.hash = hash(content, before, after);
+    }
+
+    private int[] added(ModelFolder folder, String field) {
+        String token = folder.adds(false, field, file::id) ? folder.token(field) : null;
+        return token == null ? new int[0] : new int[] {file.id(token)};
+    }
+
+    /** @throws MillraceException MR-TEXT-005 it cannot be used */
+    static HubTokenizer of(TokenizerFile file, JsonMapper mapper, byte[] content, ModelFolder folder) {
+        HuggingFaceTokenizer tokenizer = create(file.path(), content);
+        try {
+            return new HubTokenizer(mapper, content, file, tokenizer, folder);
+        } catch (RuntimeException e) {
+            tokenizer.close();
+            throw e;
         }
     }
 
-    private static HuggingFaceTokenizer create(byte[] content) throws IOException {
+    private static HuggingFaceTokenizer create(String path, byte[] content) {
         try {
             return HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(content), WHOLE_TEXT);
-        } catch (RuntimeException e) {
-            throw TokenizerFile.broken("Hugging Face's library refuses it: " + e.getMessage());
+        } catch (RuntimeException | IOException e) {
+            throw TokenizerFile.broken(path, "Hugging Face's library refuses it: " + e.getMessage());
         }
     }
 
     @Override
     public int[] encode(String text, boolean addSpecial, boolean parseSpecial) {
-        String wellFormed = Utf16.wellFormed(text);
-        if (parseSpecial) {
-            return ids(tokenizer, wellFormed, addSpecial);
+        checkRuns(text);
+        int[] ids = ids(parseSpecial ? tokenizer : plain(), Utf16.wellFormed(text), false);
+        if (!addSpecial || before.length + after.length == 0) {
+            return ids;
         }
-        int[] ids = ids(plain(), wellFormed, false);
-        return addSpecial ? surround(ids) : ids;
+        int[] all = new int[before.length + ids.length + after.length];
+        System.arraycopy(before, 0, all, 0, before.length);
+        System.arraycopy(ids, 0, all, before.length, ids.length);
+        System.arraycopy(after, 0, all, before.length + ids.length, after.length);
+        return all;
     }
 
-    /** The special tokens that the post-processor puts before and after, around ids. */
-    private int[] surround(int[] ids) {
-        int[] empty = ids(tokenizer, "", true);
-        int[] one = ids(tokenizer, "a", true);
-        int[] bare = ids(tokenizer, "a", false);
-        int before = 0;
-        while (before < empty.length && before < one.length && empty[before] == one[before]) {
-            before++;
+    /**
+     * The library's regular expressions give up after ten million steps back, and it then takes the whole process down. So long a
+     * way back they have only within a run of white space, or of anything else.
+     */
+    private static void checkRuns(String text) {
+        if (text.length() <= RUN_MAX) {
+            return;
         }
-        int after = one.length - bare.length - before;
-        int[] all = new int[before + ids.length + after];
-        System.arraycopy(one, 0, all, 0, before);
-        System.arraycopy(ids, 0, all, before, ids.length);
-        System.arraycopy(one, one.length - after, all, before + ids.length, after);
-        return all;
+        int start = 0;
+        boolean space = false;
+        for (int i = 0; i < text.length(); i++) {
+            boolean now = Character.isWhitespace(text.charAt(i)) || Character.isSpaceChar(text.charAt(i));
+            if (now != space) {
+                start = i;
+                space = now;
+            } else if (i - start >= RUN_MAX) {
+                throw new MillraceException(
+                        "MR-TEXT-006",
+                        "The text has more than " + RUN_MAX + " characters " + (now ? "of" : "without")
+                                + " white space in one run, from character " + start
+                                + " on; this model's tokenizer takes no more. Break the run.");
+            }
+        }
     }
 
     private static int[] ids(HuggingFaceTokenizer tokenizer, String text, boolean addSpecial) {
@@ -129,11 +137,7 @@ public final class HubTokenizer implements Tokenizer, AutoCloseable {
 
     private synchronized HuggingFaceTokenizer plain() {
         if (plain == null) {
-            try {
-                plain = create(file.withoutControlTokens(mapper).getBytes(StandardCharsets.UTF_8));
-            } catch (IOException e) {
-                throw TokenizerFile.broken(String.valueOf(e.getMessage()));
-            }
+            plain = create(file.path(), file.withoutControlTokens(mapper).getBytes(StandardCharsets.UTF_8));
         }
         return plain;
     }
@@ -187,10 +191,11 @@ public final class HubTokenizer implements Tokenizer, AutoCloseable {
         }
     }
 
-    private static long hash(byte[] content) {
+    private static long hash(byte[] content, int[] before, int[] after) {
         try {
-            return ByteBuffer.wrap(MessageDigest.getInstance("SHA-256").digest(content))
-                    .getLong();
+            MessageDigest digest = MessageDigest.getInstance("SHA-256");
+            digest.update((Arrays.toString(before) + Arrays.toString(after)).getBytes(StandardCharsets.UTF_8));
+            return ByteBuffer.wrap(digest.digest(content)).getLong();
         } catch (NoSuchAlgorithmException e) {
             throw new AssertionError("every JDK has SHA-256", e);
         }

@@ -17,42 +17,119 @@ import tools.jackson.databind.node.ObjectNode;
 /** What we read ourselves in a {@code tokenizer.json}: the bytes of each token, and which tokens are control tokens. */
 final class TokenizerFile {
 
+    private static final int ID_MAX = 1 << 24;
+
+    private final String path;
     private final ObjectNode root;
     private final Map<String, Integer> ids = new HashMap<>();
     private final Map<String, Integer> modelIds = new HashMap<>();
+    private final Map<String, Integer> addedIds = new HashMap<>();
     private final byte[][] bytes;
     private final boolean[] control;
     private final boolean dropsFirstSpace;
 
-    TokenizerFile(ObjectNode root) {
+    private TokenizerFile(String path, ObjectNode root) {
+        this.path = path;
         this.root = root;
         readModel();
         int size = modelIds.values().stream().mapToInt(id -> id + 1).max().orElse(0);
-        for (JsonNode added : root.path("added_tokens")) {
-            size = Math.max(size, id(added) + 1);
-        }
+        assignAdded();
+        size = Math.max(
+                size, addedIds.values().stream().mapToInt(id -> id + 1).max().orElse(0));
         bytes = new byte[size][];
         control = new boolean[size];
         List<JsonNode> decoders = flatten(root.path("decoder"), "decoders");
         boolean byteLevel =
                 has(decoders, "ByteLevel") || has(flatten(root.path("pre_tokenizer"), "pretokenizers"), "ByteLevel");
         boolean pieces = has(decoders, "ByteFallback") || has(decoders, "Metaspace") || has(decoders, "Replace");
-        ByteAlphabet alphabet = new ByteAlphabet();
+        Spelling spelling = new Spelling(
+                byteLevel, pieces, root.path("model").path("end_of_word_suffix").asString(""));
         modelIds.forEach((token, id) -> {
-            if (byteLevel) {
-                bytes[id] = alphabet.bytes(token);
-            } else {
-                bytes[id] = pieces ? PieceBytes.of(token) : token.getBytes(StandardCharsets.UTF_8);
+            if (bytes[id] != null) {
+                throw broken(path, "model.vocab has the id " + id + " twice, once for \"" + token + "\"");
             }
+            bytes[id] = spelling.bytes(token);
         });
         ids.putAll(modelIds);
+        readAdded(pieces && !byteLevel);
+        dropsFirstSpace = decoders.stream().anyMatch(TokenizerFile::dropsSpace);
+    }
+
+    /** @throws MillraceException MR-TEXT-005 it is not what a tokenizer.json should be */
+    static TokenizerFile of(String path, JsonNode root) {
+        if (!(root instanceof ObjectNode object)) {
+            throw broken(path, "it is not a JSON object");
+        }
+        return new TokenizerFile(path, object);
+    }
+
+    /** How a token of the model's vocabulary is written. */
+    private record Spelling(ByteAlphabet alphabet, boolean byteLevel, boolean pieces, String endOfWord) {
+        Spelling(boolean byteLevel, boolean pieces, String endOfWord) {
+            this(new ByteAlphabet(), byteLevel, pieces, endOfWord);
+        }
+
+        byte[] bytes(String token) {
+            String text = !endOfWord.isEmpty() && token.endsWith(endOfWord)
+                    ? token.substring(0, token.length() - endOfWord.length()) + " "
+                    : token;
+            if (byteLevel) {
+                return alphabet.bytes(text);
+            }
+            return pieces ? PieceBytes.of(text) : text.getBytes(StandardCharsets.UTF_8);
+        }
+    }
+
+    /**
+     * As the library counts, whatever id the file says: a token of the model keeps its id, another one gets the next that is
+     * free.
+     */
+    private void assignAdded() {
+        int next = modelIds.size();
+        for (JsonNode added : root.path("added_tokens")) {
+            JsonNode said = added.path("id");
+            String content = added.path("content").asString("");
+            if (!said.isInt() || said.intValue() < 0 || said.intValue() > ID_MAX) {
+                throw broken(path, "added_tokens gives \"" + content + "\" the id " + said);
+            }
+            if (!content.isEmpty() && !addedIds.containsKey(content)) {
+                Integer own = modelIds.get(content);
+                int id = own == null ? next : own;
+                addedIds.put(content, id);
+                next = Math.max(next, id + 1);
+            }
+        }
+    }
+
+    /**
+     * The added tokens.
+     *
+     * @param pieces a token that is no control token has U+2581 for a space, as Gemma's runs of spaces
+     */
+    private void readAdded(boolean pieces) {
+        String prefix = prepended();
         for (JsonNode added : root.path("added_tokens")) {
             String content = added.path("content").asString("");
-            bytes[id(added)] = content.getBytes(StandardCharsets.UTF_8);
-            control[id(added)] = added.path("special").asBoolean(false);
-            ids.put(content, id(added));
+            Integer id = addedIds.get(content);
+            if (id == null) {
+                continue;
+            }
+            boolean special = added.path("special").asBoolean(false);
+            // One that is found in the normalized text has the normalizer's space before it.
+            String text = added.path("normalized").asBoolean(true) ? prefix + content : content;
+            bytes[id] = (pieces && !special ? text.replace('\u2581', ' ') : text).getBytes(StandardCharsets.UTF_8);
+            control[id] = special;
         }
-        dropsFirstSpace = decoders.stream().anyMatch(TokenizerFile::dropsSpace);
+        ids.putAll(addedIds);
+    }
+
+    private String prepended() {
+        for (JsonNode normalizer : flatten(root.path("normalizer"), "normalizers")) {
+            if (normalizer.path("type").asString("").equals("Prepend")) {
+                return normalizer.path("prepend").asString("").replace('\u2581', ' ');
+            }
+        }
+        return "";
     }
 
     private void readModel() {
@@ -61,35 +138,43 @@ final class TokenizerFile {
             vocabulary.properties().forEach(entry -> putModel(entry.getKey(), entry.getValue()));
         } else {
             for (int i = 0; i < vocabulary.size(); i++) {
-                modelIds.putIfAbsent(vocabulary.path(i).path(0).asString(""), i);
+                String token = vocabulary.path(i).path(0).asString("");
+                Integer before = modelIds.putIfAbsent(token, i);
+                if (before != null) {
+                    throw broken(path, "model.vocab has \"" + token + "\" twice, as " + before + " and as " + i);
+                }
             }
         }
         if (modelIds.isEmpty()) {
-            throw broken("model.vocab is missing or empty");
+            throw broken(path, "model.vocab is missing or empty");
         }
     }
 
     private void putModel(String token, JsonNode id) {
-        if (!id.isInt() || id.intValue() < 0 || id.intValue() > 1 << 24) {
-            throw broken("the id of \"" + token + "\" is " + id);
+        if (!id.isInt() || id.intValue() < 0 || id.intValue() > ID_MAX) {
+            throw broken(path, "model.vocab gives \"" + token + "\" the id " + id);
         }
         modelIds.put(token, id.intValue());
     }
 
-    private static int id(JsonNode added) {
-        JsonNode id = added.path("id");
-        if (!id.isInt() || id.intValue() < 0 || id.intValue() > 1 << 24) {
-            throw broken("an added token's id is " + id);
-        }
-        return id.intValue();
+    static MillraceException broken(String path, String what) {
+        return new MillraceException("MR-TEXT-005", path + " cannot be used: " + what + ". Download the model again.");
     }
 
-    static MillraceException broken(String what) {
-        return new MillraceException(
-                "MR-TEXT-005", "tokenizer.json cannot be used: " + what + ". Download the model again.");
+    ObjectNode root() {
+        return root;
     }
 
-    private static List<JsonNode> flatten(JsonNode node, String children) {
+    /** Of the model's own tokens; some may be added tokens too. */
+    Map<String, Integer> modelIds() {
+        return modelIds;
+    }
+
+    String path() {
+        return path;
+    }
+
+    static List<JsonNode> flatten(JsonNode node, String children) {
         List<JsonNode> flat = new ArrayList<>();
         flat.add(node);
         for (JsonNode child : node.path(children)) {
@@ -98,7 +183,7 @@ final class TokenizerFile {
         return flat;
     }
 
-    private static boolean has(List<JsonNode> nodes, String type) {
+    static boolean has(List<JsonNode> nodes, String type) {
         return nodes.stream().anyMatch(node -> node.path("type").asString("").equals(type));
     }
 
@@ -122,25 +207,22 @@ final class TokenizerFile {
         ObjectNode copy = root.deepCopy();
         String unguessable = UUID.randomUUID().toString();
         ArrayNode kept = mapper.createArrayNode();
+        ArrayNode pieces = copy.path("model").path("vocab") instanceof ArrayNode array ? array : null;
         for (JsonNode added : root.path("added_tokens")) {
-            boolean special = added.path("special").asBoolean(false);
-            if (!special) {
+            String content = added.path("content").asString("");
+            Integer own = modelIds.get(content);
+            if (!added.path("special").asBoolean(false)) {
                 kept.add(added.deepCopy());
-            } else if (!modelIds.containsKey(added.path("content").asString(""))) {
+            } else if (own == null) {
                 ObjectNode renamed = (ObjectNode) added.deepCopy();
-                renamed.put("content", unguessable + "-" + id(added));
+                renamed.put("content", unguessable + "-" + kept.size());
                 kept.add(renamed);
+            } else if (pieces != null && pieces.path(own) instanceof ArrayNode piece) {
+                // A unigram model finds its pieces in the text itself.
+                piece.set(0, unguessable + "-" + own);
             }
         }
         copy.set("added_tokens", kept);
-        if (copy.path("model").path("vocab") instanceof ArrayNode pieces) {
-            // A unigram model finds its pieces in the text itself.
-            for (JsonNode added : root.path("added_tokens")) {
-                if (added.path("special").asBoolean(false) && pieces.path(id(added)) instanceof ArrayNode piece) {
-                    piece.set(0, unguessable + "-" + id(added));
-                }
-            }
-        }
         copy.putNull("post_processor");
         return mapper.writeValueAsString(copy);
     }

@@ -1,4 +1,4 @@
-/** Tokenizers of the model folders of the Hugging Face hub: tokenizer.json, by way of DJL. Imports text. */
+/** Tokenizers of the Hugging Face hub's model folders, in all the files that they come in. Imports text and its vocab. */
 @NullMarked
 package io.millrace.worker.text.hub;
 

@@ -7,7 +7,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.DeserializationFeature;
 import tools.jackson.databind.JsonNode;
@@ -26,30 +25,22 @@ public final class ChatTemplate {
             .enable(DeserializationFeature.USE_BIG_INTEGER_FOR_INTS)
             .build();
     private final List<Stmt> body;
-    private final @Nullable String bos;
-    private final @Nullable String eos;
+    private final Map<String, String> tokens;
     private final TemplateLimits limits;
 
-    private ChatTemplate(List<Stmt> body, @Nullable String bos, @Nullable String eos, TemplateLimits limits) {
+    private ChatTemplate(List<Stmt> body, Map<String, String> tokens, TemplateLimits limits) {
         this.body = body;
-        this.bos = bos;
-        this.eos = eos;
+        this.tokens = Map.copyOf(tokens);
         this.limits = limits;
     }
 
     /**
-     * @param bos text of the BOS token; null when the model has none: the variable is then undefined
+     * @param tokens texts of special tokens by the names of their variables, such as {@code bos_token}; the others are undefined
      * @throws TemplateException of kind SYNTAX
      */
-    public static ChatTemplate compile(String source, @Nullable String bos, @Nullable String eos) {
-        return compile(source, bos, eos, TemplateLimits.DEFAULT);
-    }
-
-    /** As {@link #compile(String, String, String)}, with other limits. */
-    public static ChatTemplate compile(
-            String source, @Nullable String bos, @Nullable String eos, TemplateLimits limits) {
+    public static ChatTemplate compile(String source, Map<String, String> tokens) {
         try {
-            return new ChatTemplate(Parser.parse(source), bos, eos, limits);
+            return new ChatTemplate(Parser.parse(source), tokens, TemplateLimits.DEFAULT);
         } catch (StackOverflowError e) {
             throw tooDeep();
         }
@@ -70,12 +61,7 @@ public final class ChatTemplate {
         variables.put("tools", input.tools() == null ? None.NONE : Json.read(parse("tools", input.tools())));
         variables.put("documents", None.NONE);
         variables.put("add_generation_prompt", input.addGenerationPrompt());
-        if (bos != null) {
-            variables.put("bos_token", bos);
-        }
-        if (eos != null) {
-            variables.put("eos_token", eos);
-        }
+        variables.putAll(tokens);
         if (input.variables() != null) {
             if (!(Json.read(parse("variables", input.variables())) instanceof Map<?, ?> more)) {
                 throw new TemplateException(

@@ -7,6 +7,7 @@ import io.millrace.worker.text.jinja.TemplateException.Kind;
 import java.time.Duration;
 import java.time.LocalDateTime;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
@@ -18,7 +19,7 @@ class ChatTemplateTest {
     private static final LocalDateTime NOW = LocalDateTime.of(2026, 1, 2, 3, 4, 5);
 
     private static String render(String template, String messages) {
-        return ChatTemplate.compile(template, "<s>", null).render(ChatInput.of(messages, NOW));
+        return ChatTemplate.compile(template, Map.of("bos_token", "<s>")).render(ChatInput.of(messages, NOW));
     }
 
     private static void assertFails(String template, Kind kind) {
@@ -136,7 +137,7 @@ class ChatTemplateTest {
             assertThatThrownBy(() -> render("x", messages)).hasFieldOrPropertyWithValue("kind", Kind.INPUT);
         }
         assertThatThrownBy(() ->
-                        ChatTemplate.compile("x", null, null).render(new ChatInput("[]", null, "[]", true, false, NOW)))
+                        ChatTemplate.compile("x", Map.of()).render(new ChatInput("[]", null, "[]", true, false, NOW)))
                 .hasFieldOrPropertyWithValue("kind", Kind.INPUT);
     }
 
@@ -145,7 +146,7 @@ class ChatTemplateTest {
         ChatTemplate template = ChatTemplate.compile(
                 "{{ bos_token }}{{ eos_token is defined }} {{ tools[0].x }} {{ enable_thinking }} {{ documents }}"
                         + " {{ add_generation_prompt }} {{ strftime_now('%d %b %Y') }}",
-                "<s>", null);
+                Map.of("bos_token", "<s>"));
         assertThat(template.render(
                         new ChatInput("[]", "[{\"x\": 5}]", "{\"enable_thinking\": false}", false, false, NOW)))
                 .isEqualTo("<s>False 5 False None False 02 Jan 2026");
@@ -164,6 +165,6 @@ class ChatTemplateTest {
     }
 
     private static @Nullable String continued(String template, String messages) {
-        return ChatTemplate.compile(template, null, null).render(new ChatInput(messages, null, null, false, true, NOW));
+        return ChatTemplate.compile(template, Map.of()).render(new ChatInput(messages, null, null, false, true, NOW));
     }
 }

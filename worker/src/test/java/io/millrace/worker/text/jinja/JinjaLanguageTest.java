@@ -35,7 +35,7 @@ class JinjaLanguageTest {
         c.get("context").properties().forEach(entry -> context.put(entry.getKey(), Json.read(entry.getValue())));
         String got;
         try {
-            got = ChatTemplate.compile(c.get("template").stringValue(), null, null)
+            got = ChatTemplate.compile(c.get("template").stringValue(), Map.of())
                     .render(context, LocalDateTime.parse(c.get("now").stringValue()));
         } catch (TemplateException e) {
             if (!c.has("error")) {
