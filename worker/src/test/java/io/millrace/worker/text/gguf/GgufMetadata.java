@@ -5,11 +5,11 @@ import io.millrace.worker.text.Golden;
 import java.util.Map;
 
 /** Metadata of golden vocabularies, by the worker's own reader. */
-final class GgufMetadata {
+public final class GgufMetadata {
 
     private GgufMetadata() {}
 
-    static Map<String, Object> read(String golden) {
+    public static Map<String, Object> read(String golden) {
         try (GgufFile file = GgufFile.open(Golden.path(golden))) {
             return file.metadata();
         }
