@@ -165,6 +165,19 @@ class EngineGrammarTest {
     }
 
     @Test
+    void anAmbiguousGrammarIsLeftBeforeItExplodes() throws Exception {
+        TokenGrammar grammar = compiler.compile(
+                new GrammarSpec.Ebnf("root ::= \"a\" root \"b\" | \"a\" root \"c\" | \"a\" root \"d\" | \"x\""));
+        try (MockEngine e = new MockEngine(config(100), mock(64))) {
+            for (int seed = 0; seed < 20; seed++) {
+                Recorder r = e.run(request("a" + seed, grammar, seed).maxTokens(50));
+                assertThat(r.text(0)).matches("a{0,8}x[bcd]{0,8}");
+                assertThat(r.ended(0).finishReason()).isEqualTo("stop");
+            }
+        }
+    }
+
+    @Test
     void aStopStringEndsTheOutputAsEver() throws Exception {
         try (MockEngine e = new MockEngine(config(100), mock(64))) {
             Recorder r = e.run(request("a", regex("abcde"), 1).stops("cd"));

@@ -2,6 +2,7 @@ package io.millrace.worker.text.grammar;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.sampling.TokenMask;
+import io.millrace.worker.text.grammar.automaton.GrammarException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 
@@ -26,6 +27,9 @@ final class ComputedMask implements TokenMask {
                 }
             }
         } catch (ExecutionException e) {
+            if (e.getCause() instanceof GrammarException tooAmbiguous) {
+                throw new MillraceException("MR-GRAMMAR-002", tooAmbiguous.text());
+            }
             throw new MillraceException(
                     "MR-GRAMMAR-001", "What the grammar allows next could not be computed: " + e.getCause());
         } finally {

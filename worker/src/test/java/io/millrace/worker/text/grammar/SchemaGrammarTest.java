@@ -175,6 +175,17 @@ class SchemaGrammarTest {
     }
 
     @Test
+    void long_lists_of_values_are_taken() {
+        StringBuilder values = new StringBuilder("{\"enum\":[0");
+        for (int i = 1; i < 30_000; i++) {
+            values.append(",").append(i);
+        }
+        Grammar g = Texts.schema(values + ",7,7.0]}");
+        assertThat(Texts.accepts(g, "29999")).isTrue();
+        assertThat(Texts.accepts(g, "30000")).isFalse();
+    }
+
+    @Test
     void references_that_go_round_are_refused() {
         assertRefused("{\"$ref\":\"#\"}", Kind.UNSUPPORTED, "/$ref");
         assertThat(refused("{\"anyOf\":[{\"$ref\":\"#\"},{\"type\":\"null\"}]}").kind())

@@ -3,6 +3,7 @@ package io.millrace.worker.text.grammar.json;
 import io.millrace.worker.text.grammar.automaton.Automaton;
 import io.millrace.worker.text.grammar.automaton.Budget;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -21,6 +22,7 @@ final class Disjoint {
     private final Instances instances;
     private final Budget budget;
     private final Set<Located> checked = new HashSet<>();
+    private final Map<Flat, ObjectShape> shapes = new HashMap<>();
 
     Disjoint(StringLanguages strings, NumberLanguages numbers, Instances instances, Budget budget) {
         this.strings = strings;
@@ -114,6 +116,10 @@ final class Disjoint {
     }
 
     private ObjectShape shape(Flat flat) {
+        return shapes.computeIfAbsent(flat, this::shapeOf);
+    }
+
+    private ObjectShape shapeOf(Flat flat) {
         return ObjectShape.of(
                 flat, strings, strings.of(new StringLanguages.Shape(0, -1, List.of(), List.of())), budget);
     }

@@ -100,12 +100,14 @@ record Flat(List<Located> schemas) {
                 .findFirst()
                 .orElseThrow();
         List<JsonNode> values = new ArrayList<>();
-        candidates(first).forEach(value -> {
-            boolean allowed = schemas.stream().allMatch(s -> instances.holds(value, s));
-            if (allowed && values.stream().noneMatch(v -> Instances.equal(v, value))) {
+        for (JsonNode value : candidates(first)) {
+            boolean ownList = !first.has("const") || !first.has("enum");
+            if (schemas.stream()
+                    .allMatch(s ->
+                            s == first && ownList ? instances.holdsOtherwise(value, s) : instances.holds(value, s))) {
                 values.add(value);
             }
-        });
+        }
         return values;
     }
 

@@ -49,11 +49,16 @@ final class Instances {
 
     /** By what the schema says itself, without what it refers to or combines. */
     boolean holds(JsonNode value, Located schema) {
+        return (!schema.has("const") || equal(value, schema.node().get("const")))
+                && (!schema.has("enum") || among(value, schema.node().get("enum")))
+                && holdsOtherwise(value, schema);
+    }
+
+    /** As {@link #holds}, but for {@code enum} and {@code const}. */
+    boolean holdsOtherwise(JsonNode value, Located schema) {
         budget.spend(10);
         Located not = schema.schema("not");
         return (!schema.has("type") || Flat.declared(schema).contains(typeOf(value)))
-                && (!schema.has("const") || equal(value, schema.node().get("const")))
-                && (!schema.has("enum") || among(value, schema.node().get("enum")))
                 && (not == null || !valid(value, not))
                 && condition(value, schema)
                 && switch (typeOf(value)) {
@@ -172,8 +177,9 @@ final class Instances {
                 .allMatch(e -> !value.has(e.getKey()) || valid(value, e.getValue()));
     }
 
-    private static boolean among(JsonNode value, JsonNode list) {
+    private boolean among(JsonNode value, JsonNode list) {
         for (JsonNode each : list) {
+            budget.spend(1);
             if (equal(value, each)) {
                 return true;
             }

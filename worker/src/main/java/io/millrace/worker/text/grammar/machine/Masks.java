@@ -1,5 +1,6 @@
 package io.millrace.worker.text.grammar.machine;
 
+import io.millrace.worker.text.grammar.automaton.GrammarException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -10,6 +11,8 @@ import org.jspecify.annotations.Nullable;
 public final class Masks {
 
     private static final long CACHE_BYTES = 64L << 20;
+    /** Places followed for one mask; an unambiguous grammar needs a few thousand. */
+    private static final int WORK_MAX = 2_000_000;
 
     private record InnerKey(ByteDfa terminal, int state) {}
 
@@ -30,7 +33,11 @@ public final class Masks {
         return masks.get(state);
     }
 
-    /** One bit for each id, 1: allowed; ids that end a text are not among them. Not to be changed. */
+    /**
+     * One bit for each id, 1: allowed; ids that end a text are not among them. Not to be changed.
+     *
+     * @throws GrammarException when the grammar is too ambiguous there to be followed in bounded time
+     */
     public int[] of(State state) {
         int[] words = masks.get(state);
         if (words == null) {
@@ -42,6 +49,7 @@ public final class Masks {
 
     private int[] compute(State state) {
         int[] words = new int[vocabulary.words()];
+        int work = 0;
         for (Config config : state.configs) {
             Inner inner = inner(state.grammar.terminal(config.terminal()), config.state());
             int[] own = inner.words();
@@ -49,7 +57,7 @@ public final class Masks {
                 words[i] |= own[i];
             }
             if (inner.exits().length > 0) {
-                beyond(state.grammar, config, inner.exits(), words);
+                work = beyond(state.grammar, config, inner.exits(), words, work);
             }
         }
         return words;
@@ -65,27 +73,41 @@ public final class Masks {
         return inner;
     }
 
-    /** Tokens that go on after the terminal: the same state follows, wherever it ends. */
-    private void beyond(Grammar grammar, Config config, int[] exits, int[] words) {
+    /**
+     * Tokens that go on after the terminal: the same state follows, wherever it ends.
+     *
+     * @return work so far, with what this took
+     */
+    private int beyond(Grammar grammar, Config config, int[] exits, int[] words, int work) {
         Closure closure = new Closure(grammar);
         closure.pop(config.stack());
         State next = closure.state();
         if (next == null || next.configs.length == 0) {
-            return;
+            return work;
         }
         State[] states = new State[vocabulary.maxDepth() + 1];
+        int sum = work;
         for (int exit : exits) {
-            walk(exit, next, states, words);
+            sum += walk(exit, next, states, words);
+            if (sum > WORK_MAX) {
+                throw GrammarException.tooLarge("The grammar is too ambiguous to be followed here. Make it simpler.");
+            }
         }
+        return sum;
     }
 
-    private void walk(int root, State from, @Nullable State[] states, int[] words) {
+    private int walk(int root, State from, @Nullable State[] states, int[] words) {
+        int work = 0;
         states[vocabulary.depth(root)] = from;
         int end = vocabulary.after(root);
         for (int node = root + 1; node < end; ) {
             int depth = vocabulary.depth(node);
             State before = states[depth - 1];
             State next = before == null ? null : Grammar.step(before, vocabulary.label(node));
+            work += 1 + (next == null ? 0 : next.configs.length);
+            if (work > WORK_MAX) {
+                return work;
+            }
             if (next == null) {
                 node = vocabulary.after(node);
                 continue;
@@ -94,5 +116,6 @@ public final class Masks {
             vocabulary.set(node, words);
             node++;
         }
+        return work;
     }
 }
