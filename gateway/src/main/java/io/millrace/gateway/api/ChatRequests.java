@@ -17,9 +17,11 @@ final class ChatRequests {
     private static final Set<String> VERBATIM = Set.of("messages", "tools", "chat_template_kwargs");
 
     private final Json json;
+    private final GrammarFields grammars;
 
     ChatRequests(Json json) {
         this.json = json;
+        this.grammars = new GrammarFields(json);
     }
 
     Draft read(Json.Body parsed) {
@@ -29,6 +31,7 @@ final class ChatRequests {
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_completion_tokens", "max_tokens"));
         logprobs(body, sampling);
         SamplingFields.promptLogprobs(body, sampling);
+        grammars.read(parsed, sampling);
         Map<String, String> slices = json.slices(parsed.text(), VERBATIM);
         ChatInput chat = chat(body, slices);
         Submit.Builder submit = Submit.newBuilder()

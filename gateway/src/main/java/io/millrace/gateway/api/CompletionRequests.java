@@ -15,10 +15,12 @@ final class CompletionRequests {
 
     private static final int DEFAULT_MAX_TOKENS = 16;
 
+    private final GrammarFields grammars;
     private final int promptsMax;
 
     /** @param promptsMax most prompts of one call */
-    CompletionRequests(int promptsMax) {
+    CompletionRequests(Json json, int promptsMax) {
+        this.grammars = new GrammarFields(json);
         this.promptsMax = promptsMax;
     }
 
@@ -35,6 +37,7 @@ final class CompletionRequests {
         sampling.setEcho(echo);
         body.integer("logprobs", 0, SamplingFields.LOGPROBS_MAX).ifPresent(sampling::setLogprobs);
         SamplingFields.promptLogprobs(body, sampling);
+        grammars.read(parsed, sampling);
         if (echo && sampling.hasLogprobs() && !sampling.hasPromptLogprobs()) {
             sampling.setPromptLogprobs(sampling.getLogprobs());
         }

@@ -43,7 +43,7 @@ public final class Endpoints {
     public record Settings(int bodyBytesMax, Duration bodyTimeout, int promptsMax, Duration deadline, boolean sseIds) {}
 
     private final Json json = new Json();
-    private final ResponseRequests responses = new ResponseRequests();
+    private final ResponseRequests responses = new ResponseRequests(json);
     private final ChatRequests chats = new ChatRequests(json);
     private final CompletionRequests completions;
     private final Generation generation;
@@ -68,7 +68,7 @@ public final class Endpoints {
             BooleanSupplier ready) {
         this.tenants = tenants;
         this.ready = ready;
-        this.completions = new CompletionRequests(settings.promptsMax());
+        this.completions = new CompletionRequests(json, settings.promptsMax());
         var calls = new CallFactory(nodeId, clock, settings.deadline());
         this.generation = new Generation(admission, calls, node, dispatcher, metrics, tracer);
         var bodies = new Bodies(settings.bodyBytesMax(), settings.bodyTimeout());

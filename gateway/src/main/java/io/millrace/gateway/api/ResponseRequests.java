@@ -10,11 +10,20 @@ import io.millrace.shared.proto.Submit;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalLong;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /** Bodies of {@code /v1/responses}, and of {@code response.create} on its WebSocket. */
 final class ResponseRequests {
+
+    private final Json json;
+    private final GrammarFields grammars;
+
+    ResponseRequests(Json json) {
+        this.json = json;
+        this.grammars = new GrammarFields(json);
+    }
 
     Draft read(Json.Body parsed, boolean socket) {
         Fields body = new Fields(parsed.object(), "");
@@ -23,8 +32,9 @@ final class ResponseRequests {
         List<Draft.Text> texts = new ArrayList<>();
         String messages = messages(body, texts);
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_output_tokens"));
+        grammars.readForResponse(parsed, sampling);
         ResponseShape.Builder shape =
-                Common.shape(body, ResponseShape.Api.RESPONSES).setExtraJson(extra(body));
+                Common.shape(body, ResponseShape.Api.RESPONSES).setExtraJson(extra(body, format(parsed.text())));
         if (socket) {
             shape.setStream(true);
         }
@@ -61,11 +71,6 @@ final class ResponseRequests {
         }
         if (body.bool("background", false)) {
             throw body.unsupported("background", "Background responses are not supported by this server yet.");
-        }
-        JsonNode text = body.get("text");
-        JsonNode format = text == null ? null : text.get("format");
-        if (format != null && !"text".equals(format.path("type").asString(""))) {
-            throw body.unsupported("text", "Only 'text.format' of type \"text\" is supported by this server yet.");
         }
     }
 
@@ -111,8 +116,18 @@ final class ResponseRequests {
         texts.add(new Draft.Text(role, text));
     }
 
-    /** Fields of the request that the response object repeats. */
-    private static String extra(Fields body) {
+    /** {@code text.format} in the client's own characters. */
+    private String format(String body) {
+        String text = json.slices(body, Set.of("text")).getOrDefault("text", "{}");
+        return json.slices(text, Set.of("format")).getOrDefault("format", "{\"type\":\"text\"}");
+    }
+
+    /**
+     * Fields of the request that the response object repeats.
+     *
+     * @param format of the text, as JSON
+     */
+    private static String extra(Fields body, String format) {
         JsonText json = new JsonText().object().field("instructions", body.string("instructions"));
         JsonNode metadata = body.get("metadata");
         if (metadata != null && !metadata.isObject()) {
@@ -122,7 +137,7 @@ final class ResponseRequests {
         json.name("metadata").raw(metadata == null ? "{}" : metadata.toString());
         json.nothing("previous_response_id");
         json.name("reasoning").raw("{\"effort\":null,\"summary\":null}");
-        json.name("text").raw("{\"format\":{\"type\":\"text\"}}");
+        json.name("text").raw("{\"format\":" + format + "}");
         return json.field("user", user).endObject().toString();
     }
 }

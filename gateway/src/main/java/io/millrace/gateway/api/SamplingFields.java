@@ -13,8 +13,6 @@ final class SamplingFields {
     static final int LOGPROBS_MAX = 20;
     private static final int BIASES_MAX = 1024;
     private static final double TINY = 1e-6;
-    private static final List<String> GRAMMARS =
-            List.of("structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar");
 
     private SamplingFields() {}
 
@@ -48,7 +46,6 @@ final class SamplingFields {
         }
         out.addAllBadWords(body.strings("bad_words", STOPS_MAX));
         body.integer("truncate_prompt_tokens", 1, Integer.MAX_VALUE).ifPresent(out::setTruncatePromptTokens);
-        refuseGrammars(body);
         return out;
     }
 
@@ -107,23 +104,6 @@ final class SamplingFields {
             }
             int token = id;
             fields.number(each.getKey(), -100, 100).ifPresent(value -> out.putLogitBias(token, (float) value));
-        }
-    }
-
-    private static void refuseGrammars(Fields body) {
-        for (String name : GRAMMARS) {
-            if (body.has(name)) {
-                throw body.unsupported(name, "'" + name + "' is not supported by this server yet.");
-            }
-        }
-        JsonNode format = body.get("response_format");
-        if (format != null) {
-            String type = new Fields(format, body.path("response_format")).string("type");
-            if (!"text".equals(type)) {
-                throw body.unsupported(
-                        "response_format",
-                        "'response_format' of type '" + type + "' is not supported by this server yet.");
-            }
         }
     }
 }

@@ -104,6 +104,9 @@ class RealModelSystemTest {
             if (i % 5 == 2) {
                 request.putArray("stop").add(" the").add("\n");
             }
+            if (i % 4 == 1) {
+                people(request);
+            }
             requests.add(request);
         }
         return requests;
@@ -195,9 +198,23 @@ class RealModelSystemTest {
             if (i % 2 == 1) {
                 request.put("temperature", 0.8).put("seed", 4711 + i);
             }
+            if (i % 4 >= 2) {
+                people(request);
+            }
             requests.add(request);
         }
         return requests;
+    }
+
+    /** Binds the answer to a list longer than any answer here. */
+    private static void people(ObjectNode request) {
+        ObjectNode schema =
+                request.putObject("guided_json").put("type", "array").put("minItems", 40);
+        ObjectNode person = schema.putObject("items").put("type", "object").put("additionalProperties", false);
+        ObjectNode properties = person.putObject("properties");
+        properties.putObject("name").put("type", "string").put("maxLength", 12);
+        properties.putObject("age").put("type", "integer").put("minimum", 1).put("maximum", 99);
+        person.putArray("required").add("name").add("age");
     }
 
     private static String[] with(String... first) {

@@ -1,7 +1,9 @@
 package io.millrace.worker.engine;
 
 import io.millrace.worker.sampling.SamplingParams;
+import io.millrace.worker.text.grammar.TokenGrammar;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One execution for the engine: a tokenised, validated prompt and how to go on from it.
@@ -22,6 +24,7 @@ import java.util.List;
  * @param priority larger is preempted later
  * @param deadlineMs wall clock; checked every step
  * @param solo runs alone
+ * @param grammar of the output; null: any text
  */
 public record GenerationRequest(
         String key,
@@ -42,4 +45,5 @@ public record GenerationRequest(
         String cacheSalt,
         int priority,
         long deadlineMs,
-        boolean solo) {}
+        boolean solo,
+        @Nullable TokenGrammar grammar) {}

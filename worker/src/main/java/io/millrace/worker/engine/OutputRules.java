@@ -1,6 +1,8 @@
 package io.millrace.worker.engine;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.text.OutputText;
+import io.millrace.worker.text.grammar.GrammarCursor;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -33,8 +35,13 @@ final class OutputRules {
         this.maxModelLen = maxModelLen;
     }
 
-    /** Judges the last id of the sequence. A stop id ends the choice without giving text, unless the stop is to be included. */
-    Verdict judge(Sequence s, OutputText output, int id) {
+    /**
+     * Judges the last id of the sequence. A stop id ends the choice without giving text, unless the stop is to be included. So does
+     * an output that its grammar completes, whatever {@code min_tokens} says.
+     *
+     * @throws MillraceException MR-GRAMMAR-002 when the grammar does not allow the id
+     */
+    Verdict judge(Sequence s, OutputText output, @Nullable GrammarCursor grammar, int id) {
         boolean stopId = contains(request.stopIds(), id) && s.outputs() > request.minTokens();
         String text = stopId && !request.includeStop() ? "" : output.push(id);
         String matched = output.matchedStop();
@@ -45,10 +52,24 @@ final class OutputRules {
             String reason = contains(eosIds, id) ? "" : Integer.toString(id);
             return new Verdict(text, new End("stop", reason, output.finish()));
         }
+        if (grammar != null && follows(grammar, s, id)) {
+            return new Verdict(text, new End("stop", "", output.finish()));
+        }
         if (s.outputs() >= request.maxTokens() || s.length() >= maxModelLen) {
             return new Verdict(text, new End("length", "", output.finish()));
         }
         return new Verdict(text, null);
+    }
+
+    /** Whether the output is complete with this id, so that nothing can follow. */
+    private static boolean follows(GrammarCursor grammar, Sequence s, int id) {
+        if (!grammar.accept(id)) {
+            throw new MillraceException(
+                    "MR-GRAMMAR-002",
+                    "Token " + id + ", output " + s.outputs()
+                            + ", is not allowed by the grammar, or the grammar is too ambiguous to follow. Make it simpler.");
+        }
+        return grammar.finished();
     }
 
     /** Stop ids before min_tokens, and the last id of a bad word whose beginning stands at the end of the output. */

@@ -3,8 +3,10 @@ package io.millrace.worker.engine;
 import io.millrace.worker.engine.PrefixCache.BlockHash;
 import io.millrace.worker.sampling.SamplingRow;
 import io.millrace.worker.sampling.TokenHistory;
+import io.millrace.worker.sampling.TokenMask;
 import io.millrace.worker.text.OutputText;
 import io.millrace.worker.text.Tokenizer;
+import io.millrace.worker.text.grammar.GrammarCursor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -30,6 +32,7 @@ final class Sequence implements TokenHistory {
     private final int promptLength;
     private final OutputRules rules;
     private final OutputText text;
+    private final @Nullable GrammarCursor grammar;
     private final List<BlockHash> names = new ArrayList<>();
     private final int[][] blocks;
 
@@ -51,6 +54,7 @@ final class Sequence implements TokenHistory {
         this.ids = Arrays.copyOf(request.promptIds(), promptLength + Math.min(request.maxTokens(), 64));
         this.length = promptLength;
         this.blocks = new int[kvGroups][4];
+        this.grammar = request.grammar() == null ? null : request.grammar().begin();
         this.text = new OutputText(
                 tokenizer,
                 request.stopStrings(),
@@ -105,13 +109,14 @@ final class Sequence implements TokenHistory {
             ids = Arrays.copyOf(ids, length * 2);
         }
         ids[length++] = id;
-        return rules.judge(this, text, id);
+        return rules.judge(this, text, grammar, id);
     }
 
-    /** How its next id is to be chosen. */
+    /** How its next id is to be chosen; begins to compute what the grammar allows. */
     SamplingRow samplingRow() {
         GenerationRequest r = group.request();
-        return new SamplingRow(r.sampling(), r.seed(), choice, length, this, rules.suppressed(this), false);
+        TokenMask mask = grammar == null ? null : grammar.mask(r.stopIds());
+        return new SamplingRow(r.sampling(), r.seed(), choice, length, this, rules.suppressed(this), false, mask);
     }
 
     int computed() {

@@ -8,7 +8,7 @@ final class EngineFailures {
     /** HTTP status of a failure that would happen anywhere. */
     static int status(String code) {
         return switch (code) {
-            case "MR-ENGINE-002", "MR-ENGINE-003" -> 400;
+            case "MR-ENGINE-002", "MR-ENGINE-003", "MR-SAMPLING-002", "MR-GRAMMAR-002" -> 400;
             case "MR-ENGINE-007", "deadline_exceeded" -> 504;
             default -> 500;
         };

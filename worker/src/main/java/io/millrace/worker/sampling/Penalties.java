@@ -1,8 +1,9 @@
 package io.millrace.worker.sampling;
 
+import java.util.Arrays;
 import java.util.Map;
 
-/** Logit bias, penalties and suppressed ids, written into a copy of the logits. Not thread-safe. */
+/** Logit bias, penalties, suppressed ids and what a grammar forbids, written into a copy of the logits. Not thread-safe. */
 final class Penalties {
 
     private final int[] outputCount;
@@ -15,14 +16,17 @@ final class Penalties {
 
     /** Whether the row changes any logit. */
     static boolean any(SamplingRow row) {
-        return row.suppressed().length > 0 || !row.params().logitBias().isEmpty() || usesHistory(row.params());
+        return row.mask() != null
+                || row.suppressed().length > 0
+                || !row.params().logitBias().isEmpty()
+                || usesHistory(row.params());
     }
 
     private static boolean usesHistory(SamplingParams p) {
         return p.presencePenalty() != 0 || p.frequencyPenalty() != 0 || p.repetitionPenalty() != 1;
     }
 
-    /** Bias, then repetition (prompt and output), frequency and presence (output only), then suppressed ids to -infinity. */
+    /** Bias, then repetition (prompt and output), frequency and presence (output only), then to -infinity what may not be chosen. */
     void apply(float[] logits, SamplingRow row) {
         SamplingParams p = row.params();
         for (Map.Entry<Integer, Float> bias : p.logitBias().entrySet()) {
@@ -37,6 +41,29 @@ final class Penalties {
         for (int id : row.suppressed()) {
             if (id >= 0 && id < seen.length) {
                 logits[id] = Float.NEGATIVE_INFINITY;
+            }
+        }
+        if (row.mask() != null) {
+            forbid(logits, row.mask().words());
+        }
+    }
+
+    private static void forbid(float[] logits, int[] allowed) {
+        for (int word = 0; word < allowed.length; word++) {
+            int bits = allowed[word];
+            if (bits == -1) {
+                continue;
+            }
+            int from = word * 32;
+            int to = Math.min(from + 32, logits.length);
+            if (bits == 0) {
+                Arrays.fill(logits, from, to, Float.NEGATIVE_INFINITY);
+                continue;
+            }
+            for (int id = from; id < to; id++) {
+                if ((bits >>> (id - from) & 1) == 0) {
+                    logits[id] = Float.NEGATIVE_INFINITY;
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ import java.util.Arrays;
  * Chooses the next id of a logit row: a pure function of the logits and the row's {@link SamplingRow}, the same bits on every
  * machine and in every batch. Keeps scratch memory of a few times the vocabulary; not thread-safe, one a thread.
  *
- * <p>Order: logit bias and penalties on the raw logits, temperature, top-k, top-p (of what top-k left), min-p, typical. The draw
+ * <p>Order: logit bias, penalties and a grammar's mask on the raw logits, temperature, top-k, top-p (of what top-k left), min-p, typical. The draw
  * walks the remaining ids in ascending order.
  */
 public final class Sampler {
@@ -86,7 +86,8 @@ public final class Sampler {
                     "MR-SAMPLING-002",
                     "No id can be chosen at position " + row.position() + ": all " + vocabulary
                             + " logits are -infinity (" + row.suppressed().length
-                            + " ids suppressed). Loosen logit_bias, bad words or min_tokens.");
+                            + " ids suppressed" + (row.mask() == null ? "" : ", others forbidden by the grammar")
+                            + "). Loosen logit_bias, bad words or min_tokens, or the grammar.");
         }
         SamplingParams p = row.params();
         return p.temperature() == 0 || p.topK() == 1 ? top : draw(x, from, x[from + top], row);

@@ -1,5 +1,7 @@
 package io.millrace.worker.sampling;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * What one logit row needs to be sampled. The random numbers are Philox, keyed by (seed, choice), counted by (position,
  * purpose): never by the row of the batch.
@@ -10,6 +12,7 @@ package io.millrace.worker.sampling;
  * @param history ids so far, for the penalties; read-only view, may be shared
  * @param suppressed ids that may not be chosen now (eos before min_tokens, bad words); may be empty
  * @param wantLogits whether the raw logits come back as well
+ * @param mask ids that a grammar allows; null: all
  */
 public record SamplingRow(
         SamplingParams params,
@@ -18,4 +21,18 @@ public record SamplingRow(
         int position,
         TokenHistory history,
         int[] suppressed,
-        boolean wantLogits) {}
+        boolean wantLogits,
+        @Nullable TokenMask mask) {
+
+    /** Without a grammar. */
+    public SamplingRow(
+            SamplingParams params,
+            long seed,
+            int choice,
+            int position,
+            TokenHistory history,
+            int[] suppressed,
+            boolean wantLogits) {
+        this(params, seed, choice, position, history, suppressed, wantLogits, null);
+    }
+}

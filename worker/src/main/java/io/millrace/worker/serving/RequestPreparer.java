@@ -7,6 +7,7 @@ import io.millrace.worker.engine.GenerationRequest;
 import io.millrace.worker.journal.Preparation;
 import io.millrace.worker.sampling.SamplingParams;
 import io.millrace.worker.text.Tokenizer;
+import io.millrace.worker.text.grammar.TokenGrammar;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
@@ -29,6 +30,7 @@ final class RequestPreparer {
     private final Tokenizer tokenizer;
     private final @Nullable PromptRenderer renderer;
     private final SamplingReader sampling;
+    private final GrammarReader grammars;
     private final int vocabulary;
     private final int maxModelLen;
     private final int maxChoices;
@@ -52,6 +54,7 @@ final class RequestPreparer {
         this.tokenizer = tokenizer;
         this.renderer = renderer;
         this.sampling = new SamplingReader(defaults, vocabulary);
+        this.grammars = new GrammarReader(tokenizer, vocabulary);
         this.vocabulary = vocabulary;
         this.maxModelLen = maxModelLen;
         this.maxChoices = maxChoices;
@@ -91,6 +94,7 @@ final class RequestPreparer {
         int promptLogprobs = SamplingReader.logprobs("prompt_logprobs", s.hasPromptLogprobs(), s.getPromptLogprobs());
         int[] prompt = fit(truncate(promptIds(submit), s), submit);
         int maxTokens = maxTokens(s, prompt.length);
+        TokenGrammar grammar = grammars.read(s);
         return new GenerationRequest(
                 key,
                 prompt,
@@ -110,7 +114,8 @@ final class RequestPreparer {
                 submit.getCacheSalt(),
                 submit.getPriority(),
                 submit.getDeadlineMs(),
-                solo);
+                solo,
+                grammar);
     }
 
     private int choices(Submit submit) {

@@ -1,11 +1,13 @@
 package io.millrace.worker.engine;
 
 import io.millrace.worker.sampling.SamplingParams;
+import io.millrace.worker.text.grammar.TokenGrammar;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import org.jspecify.annotations.Nullable;
 
 /** Builds executions for tests. */
 final class Requests {
@@ -30,6 +32,7 @@ final class Requests {
     private int priority;
     private long deadlineMs;
     private boolean solo;
+    private @Nullable TokenGrammar grammar;
 
     static Requests of(String key, int... prompt) {
         Requests r = new Requests();
@@ -120,6 +123,11 @@ final class Requests {
         return this;
     }
 
+    Requests grammar(TokenGrammar value) {
+        grammar = value;
+        return this;
+    }
+
     GenerationRequest build() {
         List<int[]> ids = new ArrayList<>(accepted);
         while (ids.size() < n) {
@@ -144,6 +152,7 @@ final class Requests {
                 salt,
                 priority,
                 deadlineMs,
-                solo);
+                solo,
+                grammar);
     }
 }

@@ -163,7 +163,8 @@ public final class HashModel implements HostedModel, Engine {
                 submit.getCacheSalt(),
                 0,
                 submit.getDeadlineMs(),
-                solo));
+                solo,
+                null));
     }
 
     @Override

@@ -3,6 +3,8 @@ package io.millrace.worker.serving;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.millrace.shared.proto.ChatInput;
+import io.millrace.shared.proto.Choices;
+import io.millrace.shared.proto.OutputGrammar;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TokenIds;
@@ -214,6 +216,39 @@ class RequestPreparerTest {
                 ready(text("x", Sampling.newBuilder().addBadWords(" no"))).badWords();
         assertThat(words.stream().map(Arrays::toString)).containsExactly("[110, 111]", "[32, 110, 111]");
         assertThat(refused(Sampling.newBuilder().addBadWords(" ")).param()).isEqualTo("bad_words");
+    }
+
+    private static Sampling.Builder bound(OutputGrammar.Builder grammar) {
+        return Sampling.newBuilder().setGrammar(grammar.setParam("field"));
+    }
+
+    @Test
+    void what_the_output_must_be_is_compiled_once() {
+        OutputGrammar.Builder schema = OutputGrammar.newBuilder().setJsonSchema("{\"type\":\"null\"}");
+        assertThat(ready(text("x", bound(schema))).grammar())
+                .isNotNull()
+                .isSameAs(ready(text("y", bound(schema))).grammar());
+        assertThat(ready(text("x", bound(OutputGrammar.newBuilder().setJsonObject(true))))
+                        .grammar())
+                .isNotNull();
+        assertThat(ready(text("x")).grammar()).isNull();
+    }
+
+    @Test
+    void a_grammar_that_cannot_be_used_is_refused_by_its_field() {
+        Preparation.Refused schema = refused(
+                bound(OutputGrammar.newBuilder().setJsonSchema("{\"items\":{\"contains\":{},\"type\":\"array\"}}")));
+        assertThat(schema.param()).isEqualTo("field");
+        assertThat(schema.code()).isEqualTo("unsupported_schema");
+        assertThat(schema.message()).contains("#/items/contains");
+        assertThat(refused(bound(OutputGrammar.newBuilder().setRegex("("))).code())
+                .isEqualTo("invalid_regex");
+        assertThat(refused(bound(OutputGrammar.newBuilder().setEbnf("root ::= \"a\" root")))
+                        .code())
+                .isEqualTo("unsatisfiable_grammar");
+        assertThat(refused(bound(OutputGrammar.newBuilder().setChoice(Choices.getDefaultInstance())))
+                        .code())
+                .isEqualTo("invalid_choice");
     }
 
     @Test

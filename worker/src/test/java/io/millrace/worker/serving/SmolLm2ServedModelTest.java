@@ -3,6 +3,7 @@ package io.millrace.worker.serving;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.millrace.shared.proto.ChatInput;
+import io.millrace.shared.proto.OutputGrammar;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.worker.journal.Preparation;
@@ -17,6 +18,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 @Timeout(300)
 @SuppressWarnings("NullAway.Init") // set by load()
@@ -97,6 +99,29 @@ class SmolLm2ServedModelTest {
             assertThat(output.finishReason())
                     .isEqualTo(golden.get("finish").asString().equals("eos") ? "stop" : "length");
         }
+    }
+
+    @Test
+    void an_answer_by_schema_is_valid() {
+        Submit submit = chat(cases().getFirst())
+                .setSampling(Sampling.newBuilder()
+                        .setTemperature(0)
+                        .setMaxTokens(120)
+                        .setGrammar(OutputGrammar.newBuilder().setJsonSchema("""
+                                {"type":"object","properties":{"topic":{"type":"string","maxLength":40},
+                                 "mood":{"enum":["glad","sad"]},"score":{"type":"integer","minimum":0,"maximum":10}},
+                                 "required":["topic","mood","score"],"additionalProperties":false}""")))
+                .build();
+        Collected.Output output = Collected.run(model, "schema", submit);
+        JsonNode answer = new JsonMapper().readTree(output.text());
+        assertThat(output.finishReason()).isEqualTo("stop");
+        assertThat(List.copyOf(answer.propertyNames())).containsExactly("topic", "mood", "score");
+        assertThat(answer.path("mood").stringValue()).isIn("glad", "sad");
+        assertThat(answer.path("score").intValue()).isBetween(0, 10);
+        assertThat(answer.path("topic")
+                        .stringValue()
+                        .codePointCount(0, answer.path("topic").stringValue().length()))
+                .isLessThanOrEqualTo(40);
     }
 
     @Test

@@ -1,7 +1,9 @@
 package io.millrace.worker.backend.mock;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.sampling.SamplingRow;
 import java.util.Arrays;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -73,10 +75,25 @@ public record MockTokens(long seed, int vocabulary, int eosId, int endOneIn) {
 
     /** The id that follows a context, for a row. */
     int token(long state, @Nullable SamplingRow row) {
-        if (row == null || row.params().temperature() == 0) {
-            return pick(state, row == null ? null : row.suppressed());
+        if (row == null) {
+            return pick(state, null);
         }
-        return pick(mixRequest(state, row.seed(), row.choice(), row.position()), row.suppressed());
+        long s = row.params().temperature() == 0 ? state : mixRequest(state, row.seed(), row.choice(), row.position());
+        return row.mask() == null
+                ? pick(s, row.suppressed())
+                : pickAllowed(s, row.suppressed(), row.mask().words());
+    }
+
+    /** One of the ids that a mask leaves, each as likely. */
+    private int pickAllowed(long state, int[] suppressed, int[] words) {
+        int[] allowed = IntStream.range(0, vocabulary)
+                .filter(id -> (words[id >> 5] >>> id & 1) == 1 && !contains(suppressed, id))
+                .toArray();
+        if (allowed.length == 0) {
+            throw new MillraceException(
+                    "MR-SAMPLING-002", "No id is left: the grammar allows none that is not suppressed. Loosen either.");
+        }
+        return allowed[(int) Long.remainderUnsigned(mix(state ^ 0x510E527FADE682D1L), allowed.length)];
     }
 
     /** A logit in [-6, 6) for an id after a context. */
