@@ -47,6 +47,9 @@ final class CallFactory {
     }
 
     private static long estimate(Draft draft, Draft.Prompt prompt) {
+        if (prompt.input().hasPooling()) {
+            return prompt.units();
+        }
         Sampling sampling = draft.submit().getSampling();
         long output = sampling.hasMaxTokens() ? sampling.getMaxTokens() : GUESSED_OUTPUT;
         return prompt.units()
@@ -55,6 +58,15 @@ final class CallFactory {
 
     /** Throws 400 when the limits of the model already say that the draft cannot be answered. */
     static void check(Draft draft, ModelState model) {
+        Submit.Task task = draft.submit().getTask();
+        if (!model.tasks().isEmpty() && !model.tasks().contains(task)) {
+            throw new ApiException(ApiError.of(
+                    400,
+                    "unsupported_task",
+                    "model",
+                    "The model '%s' does not serve the task %s; its tasks are: %s."
+                            .formatted(model.name(), Models.name(task), Models.names(model.tasks()))));
+        }
         int length = model.maxModelLen();
         Sampling sampling = draft.submit().getSampling();
         if (length > 0 && sampling.hasMaxTokens() && sampling.getMaxTokens() > length) {

@@ -197,6 +197,12 @@ final class CallTelemetry implements CallObserver {
     }
 
     private static String operation(ResponseShape shape) {
-        return shape.getApi() == ResponseShape.Api.COMPLETIONS ? "text_completion" : "chat";
+        return switch (shape.getApi()) {
+            case COMPLETIONS -> "text_completion";
+            case EMBEDDINGS -> "embeddings";
+            case RERANK -> "rerank";
+            case SCORE -> "score";
+            case CHAT_COMPLETIONS, RESPONSES, UNRECOGNIZED -> "chat";
+        };
     }
 }

@@ -9,6 +9,7 @@ import io.opentelemetry.api.trace.Tracer;
 import java.time.Duration;
 import java.util.List;
 import java.util.function.BooleanSupplier;
+import java.util.function.Function;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpMethod;
 import org.springframework.http.MediaType;
@@ -29,6 +30,9 @@ public final class Endpoints {
     private static final String CHAT = "/v1/chat/completions";
     private static final String COMPLETIONS = "/v1/completions";
     private static final String RESPONSES = "/v1/responses";
+    private static final String EMBEDDINGS = "/v1/embeddings";
+    private static final List<String> RERANK = List.of("/v1/rerank", "/v2/rerank", "/rerank");
+    private static final List<String> SCORE = List.of("/v1/score", "/score");
     private static final String MODELS = "/v1/models";
     private static final String HEALTH = "/health";
 
@@ -44,6 +48,7 @@ public final class Endpoints {
 
     private final Json json = new Json();
     private final ResponseRequests responses = new ResponseRequests(json);
+    private final PoolingRequests pooling = new PoolingRequests();
     private final ChatRequests chats = new ChatRequests(json);
     private final CompletionRequests completions;
     private final Generation generation;
@@ -81,8 +86,11 @@ public final class Endpoints {
     }
 
     public RouterFunction<ServerResponse> routes() {
-        return RouterFunctions.route()
-                .POST(CHAT, request -> http.generate(request, CHAT, chats::read))
+        RouterFunctions.Builder routes = RouterFunctions.route();
+        post(routes, EMBEDDINGS, pooling::embeddings);
+        RERANK.forEach(path -> post(routes, path, pooling::rerank));
+        SCORE.forEach(path -> post(routes, path, pooling::score));
+        return routes.POST(CHAT, request -> http.generate(request, CHAT, chats::read))
                 .POST(COMPLETIONS, request -> http.generate(request, COMPLETIONS, completions::read))
                 .POST(RESPONSES, request -> http.generate(request, RESPONSES, body -> responses.read(body, false)))
                 .GET(RESPONSES, Endpoints::isSocket, this::socket)
@@ -98,6 +106,11 @@ public final class Endpoints {
                 .route(RequestPredicates.path(RESPONSES), request -> notAllowed(request, HttpMethod.POST))
                 .route(RequestPredicates.path(MODELS), request -> notAllowed(request, HttpMethod.GET))
                 .build();
+    }
+
+    private void post(RouterFunctions.Builder routes, String path, Function<Json.Body, Draft> read) {
+        routes.POST(path, request -> http.generate(request, path, read))
+                .route(RequestPredicates.path(path), request -> notAllowed(request, HttpMethod.POST));
     }
 
     private Mono<ServerResponse> authorised(ServerRequest request, java.util.function.Supplier<String> document) {

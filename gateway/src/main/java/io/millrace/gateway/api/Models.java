@@ -5,6 +5,10 @@ import io.millrace.gateway.node.ModelState;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
 import io.millrace.gateway.stream.JsonText;
+import io.millrace.shared.proto.Submit;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
 
 /** {@code /v1/models}: what the live routers say is served. Thread-safe. */
 final class Models {
@@ -52,6 +56,18 @@ final class Models {
                 .field("dtype", model.dtype())
                 .field("parameters", model.parameters())
                 .field("workers", model.workers())
-                .endObject();
+                .name("tasks")
+                .array();
+        model.tasks().stream().map(Models::name).sorted().forEach(json::value);
+        json.endArray().endObject();
+    }
+
+    /** As people read it. */
+    static String name(Submit.Task task) {
+        return task.name().toLowerCase(Locale.ROOT);
+    }
+
+    static String names(List<Submit.Task> tasks) {
+        return tasks.stream().map(Models::name).sorted().collect(Collectors.joining(", "));
     }
 }

@@ -49,6 +49,9 @@ public record Call(List<Part> parts) {
                     case CHAT_COMPLETIONS, UNRECOGNIZED -> "chatcmpl-";
                     case COMPLETIONS -> "cmpl-";
                     case RESPONSES -> "resp_";
+                    case EMBEDDINGS -> "embd-";
+                    case RERANK -> "rerank-";
+                    case SCORE -> "score-";
                 }
                 + id().text();
     }

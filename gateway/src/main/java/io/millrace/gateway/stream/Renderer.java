@@ -8,7 +8,13 @@ import io.millrace.shared.proto.ResponseShape;
  * thread-safe.
  */
 public sealed interface Renderer
-        permits ChatChunks, ChatDocument, CompletionChunks, CompletionDocument, ResponseEvents, ResponseDocument {
+        permits ChatChunks,
+                ChatDocument,
+                CompletionChunks,
+                CompletionDocument,
+                ResponseEvents,
+                ResponseDocument,
+                PooledDocument {
 
     /** Adds the events of the next accepted record; REJECT, REFUSE, FAIL and CANCEL go to {@link #fail}. */
     void accept(Accepted accepted, Frames<?> out);
@@ -26,6 +32,7 @@ public sealed interface Renderer
             case CHAT_COMPLETIONS, UNRECOGNIZED -> shape.getStream() ? new ChatChunks(call) : new ChatDocument(call);
             case COMPLETIONS -> shape.getStream() ? new CompletionChunks(call) : new CompletionDocument(call);
             case RESPONSES -> shape.getStream() ? new ResponseEvents(call) : new ResponseDocument(call);
+            case EMBEDDINGS, RERANK, SCORE -> new PooledDocument(call);
         };
     }
 }

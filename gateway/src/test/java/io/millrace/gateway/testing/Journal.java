@@ -17,6 +17,8 @@ import io.millrace.shared.proto.Tokens;
 import io.millrace.shared.proto.TopLogprob;
 import io.millrace.shared.proto.Usage;
 import io.millrace.shared.topic.Topic;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Random;
 import java.util.function.Consumer;
@@ -109,6 +111,19 @@ public final class Journal {
                         .setLast(true)
                         .setKind("prompt_logprobs")
                         .setData(all.build().toByteString())));
+    }
+
+    /** A whole OUTPUT of numbers. */
+    public Journal output(int index, String kind, float... values) {
+        ByteBuffer bytes = ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.asFloatBuffer().put(values);
+        return write(JournalRecord.newBuilder()
+                .setOutput(Output.newBuilder()
+                        .setAid(aid)
+                        .setIndex(index)
+                        .setLast(true)
+                        .setKind(kind)
+                        .setData(ByteString.copyFrom(bytes))));
     }
 
     public ByteString aid() {

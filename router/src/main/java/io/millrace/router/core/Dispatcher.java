@@ -51,7 +51,7 @@ final class Dispatcher {
                     Estimates.promptTokens(request.submit) + journal.acceptedTotal(),
                     Estimates.outputTokens(request.submit, context.stats.outputTokens(key.model())),
                     request.submit.getPrefixHashList(),
-                    journal.acceptedTotal() > 0 ? journal.numericsId() : "",
+                    journal.acceptedTotal() > 0 || !journal.outputsEnded().isEmpty() ? journal.numericsId() : "",
                     key.solo());
             Placement.Choice choice = context.placement.choose(candidates, key.model(), demand);
             if (choice == null) {

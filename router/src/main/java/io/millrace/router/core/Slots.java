@@ -44,6 +44,7 @@ final class Slots {
             }
             dispatch.addAccepted(accepted);
         }
+        dispatch.addAllOutputsEnded(journal.outputsEnded());
         binding.sent = true;
         binding.sendFailed = false;
         context.hold(binding);

@@ -13,6 +13,7 @@ import io.millrace.shared.proto.Usage;
 import io.millrace.shared.proto.Yield;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -166,7 +167,8 @@ public final class JournalFold {
         current = claim.getAttempt();
         attempt = new Attempt(claim, offset, timestampMs);
         if (!claim.getNumericsId().isEmpty()) {
-            inexact |= acceptedTotal() > 0 && !claim.getNumericsId().equals(numericsId);
+            boolean output = acceptedTotal() > 0 || !outputParts.isEmpty();
+            inexact |= output && !claim.getNumericsId().equals(numericsId);
             numericsId = claim.getNumericsId();
         }
         if (claim.getPromptLength() > 0) {
@@ -479,6 +481,11 @@ public final class JournalFold {
     /** Parts accepted of that output. */
     public int outputParts(int index) {
         return outputParts.getOrDefault(index, 0);
+    }
+
+    /** Indexes of the outputs that are complete, ascending. */
+    public List<Integer> outputsEnded() {
+        return outputEnded.stream().sorted().toList();
     }
 
     public boolean outputEnded(int index) {

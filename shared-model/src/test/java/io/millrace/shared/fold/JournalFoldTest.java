@@ -234,6 +234,16 @@ class JournalFoldTest {
     }
 
     @Test
+    void otherNumericsAfterAcceptedOutputsMakeTheAnswerInexact() {
+        accepts(admit(1), claim(1, 1, Records.WEIGHTS, "a"), claim(2, 2, Records.WEIGHTS, "b"));
+        accepts(output(2, 3, 0, true), output(2, 1, 0, true), claim(3, 3, Records.WEIGHTS, "b"));
+        assertThat(fold.inexact()).isFalse();
+        assertThat(fold.outputsEnded()).containsExactly(1, 3);
+        accepts(claim(4, 4, Records.WEIGHTS, "c"));
+        assertThat(fold.inexact()).isTrue();
+    }
+
+    @Test
     void usageIsWhatWasDelivered() {
         accepts(admit(2), claim(1, 1), tokens(1, 0, 0, 1, 2), tokens(1, 1, 0, 3));
         accepts(Records.record()

@@ -21,6 +21,12 @@ final class WorkerOptions {
     private @Nullable String engine;
 
     @Option(
+            names = "--task",
+            paramLabel = "NAME",
+            description = "auto, generate, embed or score (default auto: as the model's files say).")
+    private @Nullable String task;
+
+    @Option(
             names = "--max-model-len",
             paramLabel = "TOKENS",
             description = "Most tokens of prompt and output together.")
@@ -40,6 +46,7 @@ final class WorkerOptions {
             properties.put("millrace.worker.models[" + i + "]", models.get(i));
         }
         put(properties, "millrace.worker.engine", engine);
+        put(properties, "millrace.worker.task", task);
         put(properties, "millrace.worker.max-model-len", maxModelLen);
         put(properties, "millrace.worker.force-max-model-len", forceMaxModelLen ? true : null);
         put(properties, "millrace.worker.kv-memory", kvMemory);
@@ -51,6 +58,7 @@ final class WorkerOptions {
         List<String> arguments = new ArrayList<>();
         models.forEach(model -> arguments.addAll(List.of("--model", model)));
         add(arguments, "--engine", engine);
+        add(arguments, "--task", task);
         add(arguments, "--max-model-len", maxModelLen);
         if (forceMaxModelLen) {
             arguments.add("--force-max-model-len");

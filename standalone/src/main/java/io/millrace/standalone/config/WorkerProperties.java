@@ -14,6 +14,7 @@ import org.springframework.util.unit.DataSize;
  * @param models what each serves: {@code [NAME=]SPEC}; SPEC is {@code default}, a .gguf file, a folder, {@code hf:org/name} or
  *     {@code mock}
  * @param engine {@code auto}, {@code torch}, {@code cpu}, {@code cuda} or {@code mock}
+ * @param task {@code auto} (what the model's files say), {@code generate}, {@code embed} or {@code score}
  * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit
  * @param forceMaxModelLen whether that may be beyond what the checkpoint is made for
  * @param kvMemory memory of each model's KV cache; 0: chosen by the machine's memory
@@ -34,6 +35,7 @@ public record WorkerProperties(
         @DefaultValue("1") int count,
         @DefaultValue("default") List<String> models,
         @DefaultValue("auto") String engine,
+        @DefaultValue("auto") String task,
         @DefaultValue("0") int maxModelLen,
         @DefaultValue("false") boolean forceMaxModelLen,
         @DefaultValue("0") DataSize kvMemory,

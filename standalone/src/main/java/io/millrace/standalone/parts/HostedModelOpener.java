@@ -24,7 +24,8 @@ final class HostedModelOpener implements ModelOpener {
                 properties.maxRunning(),
                 properties.stepTokens(),
                 properties.threadsEach(),
-                properties.mockStep().toNanos());
+                properties.mockStep().toNanos(),
+                properties.task());
         host.checkTogether(properties.models(), options, ModelProgress.lines(progress));
         List<ServedModel> models = new ArrayList<>();
         Runnable close = () -> models.forEach(ServedModel::close);

@@ -108,12 +108,12 @@ final class Cluster implements AutoCloseable {
         return part;
     }
 
-    Part<WorkerNode> worker(String name, HashModel... models) throws InterruptedException {
+    Part<WorkerNode> worker(String name, HostedModel... models) throws InterruptedException {
         var own = new KafkaLog(settings.withClientId(name));
         var worker = new WorkerNode(
                 WorkerConfig.defaults().withId(name).withDrainGrace(Duration.ofMillis(200)),
                 own,
-                List.<HostedModel>of(models),
+                List.of(models),
                 Telemetry.disabled(),
                 new SimpleMeterRegistry());
         worker.start();
@@ -161,6 +161,12 @@ final class Cluster implements AutoCloseable {
     synchronized int accepted(Sent sent) {
         JournalFold journal = fold(sent.partition()).journal(sent.req());
         return journal == null ? 0 : journal.acceptedTotal();
+    }
+
+    /** Outputs that are complete. */
+    synchronized int outputs(Sent sent) {
+        JournalFold journal = fold(sent.partition()).journal(sent.req());
+        return journal == null ? 0 : journal.outputsEnded().size();
     }
 
     synchronized boolean terminal(Sent sent) {

@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param logitRows [R] rows whose logits are wanted; a row may occur several times (the n choices of a prompt)
  * @param sampling [R] how to choose the next id of each logit row; null: logits only
  * @param adapter [S] LoRA adapter of each sequence; 0 is none
+ * @param types [T] segment of each row (0, or 1 in the second text of a pair); null: all 0
  */
 public record StepInputs(
         int[] tokens,
@@ -28,7 +29,51 @@ public record StepInputs(
         int[][][] blockTable,
         int[] logitRows,
         @Nullable SamplingRow[] sampling,
-        int[] adapter) {
+        int[] adapter,
+        int @Nullable [] types) {
+
+    /** Of one segment. */
+    public StepInputs(
+            int[] tokens,
+            int[] positions,
+            int[][] slotMapping,
+            int[] queryStart,
+            int[] contextLen,
+            int[][][] blockTable,
+            int[] logitRows,
+            @Nullable SamplingRow[] sampling,
+            int[] adapter) {
+        this(tokens, positions, slotMapping, queryStart, contextLen, blockTable, logitRows, sampling, adapter, null);
+    }
+
+    /**
+     * Whole inputs for a program that pools: no cache, nothing sampled.
+     *
+     * @param queryStart [S+1]
+     * @param types [T]
+     */
+    public static StepInputs whole(int[] tokens, int[] queryStart, int[] types) {
+        int sequences = queryStart.length - 1;
+        int[] positions = new int[tokens.length];
+        int[] contextLen = new int[sequences];
+        for (int s = 0; s < sequences; s++) {
+            contextLen[s] = queryStart[s + 1] - queryStart[s];
+            for (int i = 0; i < contextLen[s]; i++) {
+                positions[queryStart[s] + i] = i;
+            }
+        }
+        return new StepInputs(
+                tokens,
+                positions,
+                new int[0][],
+                queryStart,
+                contextLen,
+                new int[0][][],
+                new int[0],
+                new SamplingRow[0],
+                new int[sequences],
+                types);
+    }
 
     /** T. */
     public int rows() {

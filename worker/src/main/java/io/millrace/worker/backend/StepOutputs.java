@@ -15,11 +15,26 @@ import org.jspecify.annotations.Nullable;
  * @param logits [R][vocabulary] raw float32 logits, only of rows whose sampling was null or asked for them; otherwise null
  * @param errors [R] why a row could not be sampled (a NaN, nothing left to choose): its own failure, not the step's; null when
  *     no row failed
+ * @param pooled [S][n] what a program that pools gives, one row for each sequence; null of one that samples
  */
 public record StepOutputs(
         @Nullable SampledToken[] sampled,
         float @Nullable [][] logits,
-        @Nullable MillraceException @Nullable [] errors) {
+        @Nullable MillraceException @Nullable [] errors,
+        float @Nullable [][] pooled) {
+
+    /** Of a program that samples. */
+    public StepOutputs(
+            @Nullable SampledToken[] sampled,
+            float @Nullable [][] logits,
+            @Nullable MillraceException @Nullable [] errors) {
+        this(sampled, logits, errors, null);
+    }
+
+    /** Of a program that pools. */
+    public static StepOutputs pooled(float[][] rows) {
+        return new StepOutputs(new SampledToken[0], null, null, rows);
+    }
 
     /** No row failed. */
     public StepOutputs(@Nullable SampledToken[] sampled, float @Nullable [][] logits) {

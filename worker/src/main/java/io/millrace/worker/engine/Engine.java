@@ -8,6 +8,11 @@ public interface Engine extends AutoCloseable {
     /** Queues an execution. Everything about it goes to the listener. */
     void submit(GenerationRequest request, GenerationListener listener);
 
+    /** Queues an execution of a model that pools. One that generates fails it, MR-ENGINE-014. */
+    default void pool(PoolingRequest request, PoolingListener listener) {
+        listener.onFailure("MR-ENGINE-014", "The model generates text, and no embeddings or scores.", false);
+    }
+
     /** Stops an execution; unknown keys are ignored. */
     void cancel(String key);
 

@@ -11,17 +11,22 @@ import io.millrace.shared.proto.Dispatch;
 import io.millrace.shared.proto.SlotCancel;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.telemetry.Telemetry;
+import io.millrace.worker.engine.Engine;
 import io.millrace.worker.engine.GenerationRequest;
+import io.millrace.worker.engine.PoolingRequest;
 import java.security.SecureRandom;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -213,6 +218,7 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
             switch (prepared) {
                 case Preparation.Refused refusal -> execution.refuse(refusal);
                 case Preparation.Ready ready -> run(execution, submit, ready.request());
+                case Preparation.Pooled pooled -> pool(execution, submit, pooled.request());
             }
         } catch (RuntimeException | StackOverflowError e) {
             // Deeply nested input overflows the stack of whatever walks it: that is this request's fault alone.
@@ -231,8 +237,23 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
         if (submit.getSampling().getEcho() && submit.hasPromptIds()) {
             execution.echo(prompt);
         }
+        hand(execution, engine -> engine.submit(request, execution));
+    }
+
+    private void pool(Execution execution, Submit submit, PoolingRequest request) {
+        int[] prompt = request.inputs().stream()
+                .flatMapToInt(input -> Arrays.stream(input.ids()))
+                .toArray();
+        if (execution.claim(submit, prompt.length, PromptHash.of(prompt), List.of(new int[0]), new boolean[1])) {
+            PoolingRequest left =
+                    request.without(Set.copyOf(execution.dispatch().getOutputsEndedList()));
+            hand(execution, engine -> engine.pool(left, execution));
+        }
+    }
+
+    private static void hand(Execution execution, Consumer<Engine> submission) {
         try {
-            execution.model().engine().submit(request, execution);
+            submission.accept(execution.model().engine());
         } catch (RuntimeException e) {
             LOG.error("{}: the engine does not take it", execution.describe(), e);
             execution.giveBack("fault");

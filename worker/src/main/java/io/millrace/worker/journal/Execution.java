@@ -15,7 +15,10 @@ import io.millrace.shared.proto.Tokens;
 import io.millrace.shared.proto.Usage;
 import io.millrace.shared.proto.Yield;
 import io.millrace.worker.engine.GenerationListener;
+import io.millrace.worker.engine.PoolingListener;
 import io.millrace.worker.sampling.SampledToken;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
 
@@ -25,7 +28,7 @@ import java.util.List;
  * <p>It is over when it has written its last record, was cancelled, or when an append failed: then nothing more is written except a YIELD.
  * Thread-safe: engine, log and reader threads call in; the lock is held only for moments.
  */
-final class Execution implements GenerationListener {
+final class Execution implements GenerationListener, PoolingListener {
 
     private static final int EARLY_TOKENS = 4;
     /** Indexes of OUTPUT: the same in each attempt, so that what is accepted already counts once. */
@@ -78,6 +81,7 @@ final class Execution implements GenerationListener {
     private int[] counts = new int[0];
     private boolean[] ended = new boolean[0];
     private long[] lastTokenNanos = new long[0];
+    private String outputKind = "";
     private int promptTokens;
     private int cachedTokens;
     private int produced;
@@ -171,6 +175,7 @@ final class Execution implements GenerationListener {
         counts = accepted.stream().mapToInt(ids -> ids.length).toArray();
         ended = over.clone();
         lastTokenNanos = new long[counts.length];
+        outputKind = submit.getTask() == Submit.Task.SCORE ? "score" : "embedding";
         spans.request(submit, promptLength);
         if (!claimed) {
             claimed = true;
@@ -355,6 +360,33 @@ final class Execution implements GenerationListener {
                 .setLast(true)
                 .setKind("prompt_logprobs")
                 .setData(all.build().toByteString())));
+    }
+
+    @Override
+    public synchronized void onOutput(int index, float[] values) {
+        if (phase == Phase.OVER) {
+            return;
+        }
+        first(clock.nanos());
+        append(record().setOutput(Output.newBuilder()
+                .setAid(aid)
+                .setIndex(index)
+                .setPart(0)
+                .setLast(true)
+                .setKind(outputKind)
+                .setData(floats(values))));
+    }
+
+    /** Little-endian float32. */
+    private static ByteString floats(float[] values) {
+        ByteBuffer bytes = ByteBuffer.allocate(values.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.asFloatBuffer().put(values);
+        return ByteString.copyFrom(bytes);
+    }
+
+    @Override
+    public void onPooled() {
+        onEnd(0, 0, "stop", "", "");
     }
 
     @Override

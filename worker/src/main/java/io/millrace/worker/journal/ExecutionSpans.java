@@ -44,7 +44,7 @@ final class ExecutionSpans {
     }
 
     void request(Submit submit, int promptTokens) {
-        process.setAttribute("gen_ai.operation.name", submit.hasChat() ? "chat" : "text_completion");
+        process.setAttribute("gen_ai.operation.name", operation(submit));
         process.setAttribute("gen_ai.provider.name", "millrace");
         process.setAttribute("gen_ai.request.model", submit.getModel());
         process.setAttribute("gen_ai.usage.input_tokens", promptTokens);
@@ -58,6 +58,14 @@ final class ExecutionSpans {
         if (sampling.hasTopP()) {
             process.setAttribute("gen_ai.request.top_p", sampling.getTopP());
         }
+    }
+
+    private static String operation(Submit submit) {
+        return switch (submit.getTask()) {
+            case EMBED -> "embeddings";
+            case SCORE -> "score";
+            case GENERATE, UNRECOGNIZED -> submit.hasChat() ? "chat" : "text_completion";
+        };
     }
 
     void scheduled(int cachedTokens) {

@@ -1,12 +1,16 @@
 package io.millrace.worker.journal;
 
 import io.millrace.worker.engine.GenerationRequest;
+import io.millrace.worker.engine.PoolingRequest;
 
 /** What became of a request's validation. */
 public sealed interface Preparation {
 
     /** The engine may run it. */
     record Ready(GenerationRequest request) implements Preparation {}
+
+    /** The engine may pool it. */
+    record Pooled(PoolingRequest request) implements Preparation {}
 
     /**
      * It is refused, everywhere and for ever.

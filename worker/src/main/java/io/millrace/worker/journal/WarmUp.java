@@ -2,10 +2,14 @@ package io.millrace.worker.journal;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.log.Clock;
+import io.millrace.shared.proto.PoolingInput;
+import io.millrace.shared.proto.PoolingPair;
+import io.millrace.shared.proto.PoolingText;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TokenIds;
 import io.millrace.worker.engine.GenerationListener;
+import io.millrace.worker.engine.PoolingListener;
 import io.millrace.worker.sampling.SampledToken;
 import java.time.Duration;
 import java.util.List;
@@ -31,22 +35,39 @@ final class WarmUp {
         for (int i = 0; i < PROMPT_TOKENS; i++) {
             prompt.addIds(i);
         }
-        Submit submit = Submit.newBuilder()
+        Submit.Builder submit = Submit.newBuilder()
                 .setModel(model.name())
                 .setCreatedMs(clock.wallMs())
                 .setDeadlineMs(clock.wallMs() + PATIENCE.toMillis())
                 .setCacheSalt("warm-up")
-                .setPromptIds(prompt)
-                .setN(1)
-                .setSampling(
-                        Sampling.newBuilder().setTemperature(0).setMaxTokens(3).setIgnoreEos(true))
-                .build();
+                .setN(1);
+        boolean generates = model.tasks().contains(Submit.Task.GENERATE);
+        if (generates) {
+            submit.setPromptIds(prompt)
+                    .setSampling(Sampling.newBuilder()
+                            .setTemperature(0)
+                            .setMaxTokens(3)
+                            .setIgnoreEos(true));
+        } else {
+            PoolingText text = PoolingText.newBuilder().setIds(prompt).build();
+            submit.setTask(Submit.Task.SCORE)
+                    .setPooling(PoolingInput.newBuilder()
+                            .addInputs(text)
+                            .addInputs(text)
+                            .addPairs(PoolingPair.newBuilder().setSecond(1)));
+        }
         long start = clock.nanos();
-        switch (model.prepare("warm-up", submit, List.of(new int[0]), new boolean[1], false)) {
+        switch (model.prepare("warm-up", submit.build(), List.of(new int[0]), new boolean[1], false)) {
             case Preparation.Refused refused -> LOG.info("no warm-up of {}: {}", model.name(), refused.message());
             case Preparation.Ready ready -> {
                 var done = new CompletableFuture<Void>();
                 model.engine().submit(ready.request(), new Listener(done));
+                await(model, done);
+                LOG.info("{} is warm after {} ms", model.name(), (clock.nanos() - start) / 1_000_000);
+            }
+            case Preparation.Pooled pooled -> {
+                var done = new CompletableFuture<Void>();
+                model.engine().pool(pooled.request(), new Listener(done));
                 await(model, done);
                 LOG.info("{} is warm after {} ms", model.name(), (clock.nanos() - start) / 1_000_000);
             }
@@ -67,10 +88,24 @@ final class WarmUp {
         }
     }
 
-    private record Listener(CompletableFuture<Void> done) implements GenerationListener {
+    private record Listener(CompletableFuture<Void> done) implements GenerationListener, PoolingListener {
 
         @Override
         public void onTokens(int choice, int start, List<SampledToken> tokens, String text) {}
+
+        @Override
+        public void onScheduled(int cachedTokens) {}
+
+        @Override
+        public void onCancelled() {}
+
+        @Override
+        public void onOutput(int index, float[] values) {}
+
+        @Override
+        public void onPooled() {
+            done.complete(null);
+        }
 
         @Override
         public void onEnd(int choice, int n, String finishReason, String stopReason, String text) {

@@ -213,4 +213,91 @@ public sealed interface Op {
             return OpCode.LATENT_ATTENTION;
         }
     }
+
+    /** Layer norm over runs of {@code width} values: {@code (x - mean) / sqrt(variance + eps) · weight + bias}. */
+    record LayerNorm(int x, int weight, int bias, int out, int width, float eps) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.LAYER_NORM;
+        }
+    }
+
+    /** {@code out = f(x)}, value by value. */
+    record Activation(int x, int out, Function function) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.ACTIVATION;
+        }
+
+        /** Numbers in the encoded form are the ordinals. */
+        public enum Function {
+            /** By the error function. */
+            GELU,
+            GELU_TANH,
+            RELU,
+            SILU,
+            TANH
+        }
+    }
+
+    /** Attention of the rows of a sequence to each other, without a cache; in both directions unless {@code causal}. */
+    record SelfAttention(
+            int q,
+            int k,
+            int v,
+            int out,
+            int heads,
+            int kvHeads,
+            int keyDim,
+            int valueDim,
+            boolean causal,
+            int window,
+            float scale,
+            float softCap)
+            implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.SELF_ATTENTION;
+        }
+    }
+
+    /** {@code out[T, H] = table[positions[T] + offset]}. */
+    record EmbedPositions(int table, int out, int offset) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.EMBED_POSITIONS;
+        }
+    }
+
+    /** {@code out[T, H] = table[types[T]]}. */
+    record EmbedTypes(int table, int out) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.EMBED_TYPES;
+        }
+    }
+
+    /** {@code out[S, H]}: one row for each sequence. */
+    record Pool(int x, int out, Kind kind) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.POOL;
+        }
+
+        /** Numbers in the encoded form are the ordinals. */
+        public enum Kind {
+            /** The first row (CLS). */
+            FIRST,
+            LAST,
+            MEAN
+        }
+    }
+
+    /** Gives {@code x[S, n]} to the host; ends a program that does not sample. */
+    record Output(int x) implements Op {
+        @Override
+        public OpCode code() {
+            return OpCode.OUTPUT;
+        }
+    }
 }

@@ -26,6 +26,13 @@ public enum OpCode {
     MOE_ROUTE(34),
     MOE_EXPERTS(35),
     LATENT_ATTENTION(36),
+    LAYER_NORM(40),
+    ACTIVATION(41),
+    SELF_ATTENTION(42),
+    EMBED_POSITIONS(43),
+    EMBED_TYPES(44),
+    POOL(45),
+    OUTPUT(46),
     /** Reserved: tensor parallelism. */
     ALL_REDUCE(64),
     /** Reserved: tensor parallelism. */

@@ -28,6 +28,13 @@ public final class OpHandles {
             case Op.MoeRoute o -> List.of(o.x(), o.weight());
             case Op.MoeExperts o -> experts(o);
             case Op.LatentAttention o -> List.of(o.qNope(), o.qRope(), o.keyUp(), o.valueUp());
+            case Op.LayerNorm o -> layerNorm(o);
+            case Op.Activation o -> List.of(o.x());
+            case Op.SelfAttention o -> List.of(o.q(), o.k(), o.v());
+            case Op.EmbedPositions o -> List.of(o.table());
+            case Op.EmbedTypes o -> List.of(o.table());
+            case Op.Pool o -> List.of(o.x());
+            case Op.Output o -> List.of(o.x());
         };
     }
 
@@ -51,6 +58,13 @@ public final class OpHandles {
             case Op.LatentAttention o -> List.of(o.out());
             case Op.KvWrite o -> List.of();
             case Op.Sample o -> List.of();
+            case Op.LayerNorm o -> List.of(o.out());
+            case Op.Activation o -> List.of(o.out());
+            case Op.SelfAttention o -> List.of(o.out());
+            case Op.EmbedPositions o -> List.of(o.out());
+            case Op.EmbedTypes o -> List.of(o.out());
+            case Op.Pool o -> List.of(o.out());
+            case Op.Output o -> List.of();
         };
     }
 
@@ -60,6 +74,10 @@ public final class OpHandles {
         result.addAll(op.ups());
         result.addAll(op.downs());
         return result;
+    }
+
+    private static List<Integer> layerNorm(Op.LayerNorm op) {
+        return op.bias() == Op.NONE ? List.of(op.x(), op.weight()) : List.of(op.x(), op.weight(), op.bias());
     }
 
     private static List<Integer> linear(Op.Linear op) {

@@ -128,6 +128,31 @@ final class ProgramCodec {
                         .add(o.kvRank())
                         .add(o.valueDim())
                         .add(o.scale());
+            case Op.LayerNorm o ->
+                w.add(o.x())
+                        .add(o.weight())
+                        .add(o.bias())
+                        .add(o.out())
+                        .add(o.width())
+                        .add(o.eps());
+            case Op.Activation o -> w.add(o.x()).add(o.out()).add(o.function().ordinal());
+            case Op.SelfAttention o ->
+                w.add(o.q())
+                        .add(o.k())
+                        .add(o.v())
+                        .add(o.out())
+                        .add(o.heads())
+                        .add(o.kvHeads())
+                        .add(o.keyDim())
+                        .add(o.valueDim())
+                        .add(o.causal() ? 1 : 0)
+                        .add(o.window())
+                        .add(o.scale())
+                        .add(o.softCap());
+            case Op.EmbedPositions o -> w.add(o.table()).add(o.out()).add(o.offset());
+            case Op.EmbedTypes o -> w.add(o.table()).add(o.out());
+            case Op.Pool o -> w.add(o.x()).add(o.out()).add(o.kind().ordinal());
+            case Op.Output o -> w.add(o.x());
         }
         return w.toArray();
     }
@@ -214,6 +239,26 @@ final class ProgramCodec {
                 new Op.LatentAttention(
                         in.next(), in.next(), in.next(), in.next(), in.next(), in.next(), in.next(), in.next(),
                         in.next(), in.next(), in.next(), in.next(), in.real());
+            case LAYER_NORM -> new Op.LayerNorm(in.next(), in.next(), in.next(), in.next(), in.next(), in.real());
+            case ACTIVATION -> new Op.Activation(in.next(), in.next(), Op.Activation.Function.values()[in.next()]);
+            case SELF_ATTENTION ->
+                new Op.SelfAttention(
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.next(),
+                        in.next() != 0,
+                        in.next(),
+                        in.real(),
+                        in.real());
+            case EMBED_POSITIONS -> new Op.EmbedPositions(in.next(), in.next(), in.next());
+            case EMBED_TYPES -> new Op.EmbedTypes(in.next(), in.next());
+            case POOL -> new Op.Pool(in.next(), in.next(), Op.Pool.Kind.values()[in.next()]);
+            case OUTPUT -> new Op.Output(in.next());
             case EMBED_ROWS, LORA, ALL_REDUCE, ALL_GATHER, SEND, RECEIVE ->
                 throw new IllegalArgumentException("op " + code + " is reserved");
         };

@@ -161,6 +161,48 @@ public final class Recorder {
         ops.add(new Op.Sample(logits));
     }
 
+    /** {@code bias} may be {@link Op#NONE}. */
+    public int layerNorm(int x, int weight, int bias, float eps) {
+        int out = like("norm", x);
+        ops.add(new Op.LayerNorm(x, weight, bias, out, width(weight), eps));
+        return out;
+    }
+
+    public int activation(int x, Op.Activation.Function function) {
+        int out = like("activation", x);
+        ops.add(new Op.Activation(x, out, function));
+        return out;
+    }
+
+    /** In both directions, over equal heads. */
+    public int selfAttention(int q, int k, int v, int heads, int dim, float scale) {
+        int out = rows("attention", heads * dim);
+        ops.add(new Op.SelfAttention(q, k, v, out, heads, heads, dim, dim, false, 0, scale, 0));
+        return out;
+    }
+
+    public int embedPositions(int table, int offset) {
+        int out = rows("positions", width(table));
+        ops.add(new Op.EmbedPositions(table, out, offset));
+        return out;
+    }
+
+    public int embedTypes(int table) {
+        int out = rows("types", width(table));
+        ops.add(new Op.EmbedTypes(table, out));
+        return out;
+    }
+
+    public int pool(int x, Op.Pool.Kind kind) {
+        int out = tensor(Role.ACTIVATION, "pooled", TensorInfo.SEQUENCES, width(x));
+        ops.add(new Op.Pool(x, out, kind));
+        return out;
+    }
+
+    public void output(int x) {
+        ops.add(new Op.Output(x));
+    }
+
     /** The program so far. Throws {@link IllegalStateException} when an op reads what none before it wrote. */
     public StepProgram finish() {
         Set<Integer> written = new HashSet<>(weights.values());

@@ -5,6 +5,7 @@ import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.torch.TorchBackend;
 import io.millrace.worker.engine.EngineConfig;
 import io.millrace.worker.model.decoder.Decoder;
+import io.millrace.worker.model.encoder.PooledModel;
 
 /** What depends on the engine that a model's options name. */
 final class Engines {
@@ -26,6 +27,12 @@ final class Engines {
     /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */
     static MemoryNeed need(ModelOptions options, Decoder decoder, KvOptions kv) {
         MemoryNeed torch = TorchBackend.need(decoder, kv);
+        return options.engine().equals(ModelHost.MOCK) ? new MemoryNeed(0, 0, torch.availableBytes()) : torch;
+    }
+
+    /** The same of a model without a cache. */
+    static MemoryNeed need(ModelOptions options, PooledModel model) {
+        MemoryNeed torch = TorchBackend.need(model);
         return options.engine().equals(ModelHost.MOCK) ? new MemoryNeed(0, 0, torch.availableBytes()) : torch;
     }
 

@@ -20,6 +20,12 @@ final class LoadedModels {
 
     static ServedModel load(
             ResolvedModel model, ModelOptions options, LoadProgress progress, Clock clock, StepListener steps) {
+        PooledFiles pooled = PooledFiles.open(model.path(), options.task());
+        if (pooled != null) {
+            try (pooled) {
+                return PooledModels.start(model, pooled, options, progress, clock, steps);
+            }
+        }
         try (ModelFiles files = ModelFiles.open(model.path())) {
             Tokenizer tokenizer = tokenizer(files);
             try {
@@ -80,7 +86,7 @@ final class LoadedModels {
                 : FolderTokenizers.open(files.path());
     }
 
-    private static void closeTokenizer(Tokenizer tokenizer) {
+    static void closeTokenizer(Tokenizer tokenizer) {
         if (tokenizer instanceof HubTokenizer hub) {
             hub.close();
         }

@@ -13,6 +13,7 @@ import io.millrace.worker.model.weights.WeightTensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -99,11 +100,13 @@ record ModelFiles(Path path, Map<String, Object> metadata, WeightSource source, 
 
     /** How most bytes of the weights are kept, for people. */
     String format() {
-        if (source instanceof QuantizedSource quantized) {
-            return quantized.format();
-        }
+        return source instanceof QuantizedSource quantized ? quantized.format() : format(used().values());
+    }
+
+    /** The type of most bytes. */
+    static String format(Collection<WeightTensor> tensors) {
         Map<String, Long> bytes = new HashMap<>();
-        used().values().forEach(t -> bytes.merge(t.dtype().name(), t.storedBytes(), Long::sum));
+        tensors.forEach(t -> bytes.merge(t.dtype().name(), t.storedBytes(), Long::sum));
         return bytes.entrySet().stream()
                 .max(Map.Entry.<String, Long>comparingByValue().thenComparing(Map.Entry.comparingByKey()))
                 .map(Map.Entry::getKey)

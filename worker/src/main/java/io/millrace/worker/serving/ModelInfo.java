@@ -5,6 +5,7 @@ import static io.millrace.worker.backend.MemoryNeed.mib;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.model.config.DecoderConfig;
+import io.millrace.worker.model.encoder.PooledModel;
 import io.millrace.worker.model.hub.ResolvedModel;
 import java.util.ArrayList;
 import java.util.List;
@@ -42,6 +43,11 @@ public record ModelInfo(
 
     /** Reads the headers; coded errors as of loading, but for memory, which {@link #problem} tells. */
     public static ModelInfo describe(ResolvedModel model, ModelOptions options) {
+        try (PooledFiles pooled = PooledFiles.open(model.path(), options.task())) {
+            if (pooled != null) {
+                return describe(model, pooled, options);
+            }
+        }
         try (ModelFiles files = ModelFiles.open(model.path())) {
             DecoderConfig config = files.decoder().config();
             KvBudget budget = KvBudget.of(config, options);
@@ -72,6 +78,29 @@ public record ModelInfo(
                     budget.maxModelLen(),
                     problem);
         }
+    }
+
+    private static ModelInfo describe(ResolvedModel model, PooledFiles files, ModelOptions options) {
+        PooledModel pooled = files.model();
+        long parameters = files.parameters();
+        MemoryNeed need = Engines.need(options, pooled);
+        boolean fits = need.shortByBytes() == 0;
+        return new ModelInfo(
+                model.name(),
+                model.path().toString(),
+                pooled.architecture() + (pooled.head() ? " for scores" : " for embeddings"),
+                files.format(),
+                parameters,
+                8.0 * files.storedBytes() / Math.max(1, parameters),
+                pooled.layers(),
+                pooled.contextLength(),
+                files.storedBytes(),
+                need,
+                0,
+                files.maxTokens(options),
+                fits
+                        ? null
+                        : need.tooMuch("The model", Engines.weights(options)).toString());
     }
 
     /** For a person: what it is, what it needs, and what is wrong if something is. */

@@ -1,6 +1,7 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.error.MillraceException;
+import java.util.List;
 
 /**
  * How a model is to be served; 0 means "choose".
@@ -13,6 +14,7 @@ import io.millrace.shared.error.MillraceException;
  * @param stepTokens most token rows of a step; 0: the engine's default
  * @param threads that compute; 0: one per processor
  * @param mockStepNanos what a step of the mock engine takes
+ * @param task {@code auto} (what its files say), {@code generate}, {@code embed} or {@code score}
  */
 public record ModelOptions(
         String engine,
@@ -22,9 +24,12 @@ public record ModelOptions(
         int maxRunning,
         int stepTokens,
         int threads,
-        long mockStepNanos) {
+        long mockStepNanos,
+        String task) {
 
-    public static final ModelOptions DEFAULT = new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0);
+    private static final List<String> TASKS = List.of("auto", "generate", "embed", "score");
+
+    public static final ModelOptions DEFAULT = new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0, "auto");
 
     public ModelOptions {
         switch (engine) {
@@ -35,6 +40,10 @@ public record ModelOptions(
             default ->
                 throw new MillraceException(
                         "MR-SERVE-002", "There is no engine " + engine + ". Choose auto, torch or mock.");
+        }
+        if (!TASKS.contains(task)) {
+            throw new MillraceException(
+                    "MR-SERVE-007", "There is no task " + task + ". Choose " + String.join(", ", TASKS) + ".");
         }
         check("max-model-len", maxModelLen);
         check("kv-memory", kvMemoryBytes);
@@ -52,41 +61,70 @@ public record ModelOptions(
 
     public ModelOptions withEngine(String value) {
         return new ModelOptions(
-                value, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
+                value,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                maxRunning,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                task);
     }
 
     public ModelOptions withMaxModelLen(int value) {
         return new ModelOptions(
-                engine, value, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
+                engine, value, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos, task);
     }
 
     public ModelOptions withForceMaxModelLen(boolean value) {
         return new ModelOptions(
-                engine, maxModelLen, value, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos);
+                engine, maxModelLen, value, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos, task);
     }
 
     public ModelOptions withKvMemoryBytes(long value) {
         return new ModelOptions(
-                engine, maxModelLen, forceMaxModelLen, value, maxRunning, stepTokens, threads, mockStepNanos);
+                engine, maxModelLen, forceMaxModelLen, value, maxRunning, stepTokens, threads, mockStepNanos, task);
     }
 
     public ModelOptions withMaxRunning(int value) {
         return new ModelOptions(
-                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, value, stepTokens, threads, mockStepNanos);
+                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, value, stepTokens, threads, mockStepNanos, task);
     }
 
     public ModelOptions withStepTokens(int value) {
         return new ModelOptions(
-                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, value, threads, mockStepNanos);
+                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, value, threads, mockStepNanos, task);
     }
 
     public ModelOptions withThreads(int value) {
         return new ModelOptions(
-                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, value, mockStepNanos);
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                maxRunning,
+                stepTokens,
+                value,
+                mockStepNanos,
+                task);
     }
 
     public ModelOptions withMockStepNanos(long value) {
         return new ModelOptions(
-                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, value);
+                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, value, task);
+    }
+
+    public ModelOptions withTask(String value) {
+        return new ModelOptions(
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                maxRunning,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                value);
     }
 }

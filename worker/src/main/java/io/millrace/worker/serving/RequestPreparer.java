@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * Makes requests ready for the engine: template, tokenizer, validation. A pure function of the request and the model: every worker
  * with the same model makes the same ids. Thread-safe.
  */
-final class RequestPreparer {
+final class RequestPreparer implements Preparer {
 
     private static final int MAX_STOPS = 64;
     private static final int MAX_BAD_WORDS = 256;
@@ -69,7 +69,8 @@ final class RequestPreparer {
         return longest;
     }
 
-    Preparation prepare(String key, Submit submit, List<int[]> accepted, boolean[] ended, boolean solo) {
+    @Override
+    public Preparation prepare(String key, Submit submit, List<int[]> accepted, boolean[] ended, boolean solo) {
         try {
             return new Preparation.Ready(request(key, submit, accepted, ended, solo));
         } catch (Refusal r) {
@@ -80,10 +81,7 @@ final class RequestPreparer {
     private GenerationRequest request(String key, Submit submit, List<int[]> accepted, boolean[] ended, boolean solo) {
         if (submit.getTask() != Submit.Task.GENERATE) {
             throw new Refusal(
-                    400,
-                    "unsupported_task",
-                    "",
-                    "The model " + model + " does not serve the task " + submit.getTask() + "; it generates text.");
+                    400, "unsupported_task", "", PoolingPreparer.unsupported(model, submit.getTask(), "generate"));
         }
         Sampling s = submit.getSampling();
         SamplingParams params = sampling.read(s);
@@ -141,7 +139,8 @@ final class RequestPreparer {
             }
             case PROMPT_TEXT -> encode(submit.getPromptText(), true, submit);
             case PROMPT_IDS -> givenIds(submit);
-            case INPUT_NOT_SET -> throw Refusal.invalid("prompt", "The request has neither messages nor a prompt.");
+            case POOLING, INPUT_NOT_SET ->
+                throw Refusal.invalid("prompt", "The request has neither messages nor a prompt.");
         };
     }
 

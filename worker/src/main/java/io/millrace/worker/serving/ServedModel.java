@@ -41,13 +41,25 @@ public final class ServedModel implements HostedModel, AutoCloseable {
     }
 
     private final Identity identity;
+    private final Set<Submit.Task> tasks;
     private final Tokenizer tokenizer;
-    private final RequestPreparer preparer;
+    private final Preparer preparer;
     private final Engine engine;
     private final Runnable release;
 
     /** @param release frees what the engine used, after it is closed */
-    ServedModel(Identity identity, Tokenizer tokenizer, RequestPreparer preparer, Engine engine, Runnable release) {
+    ServedModel(Identity identity, Tokenizer tokenizer, Preparer preparer, Engine engine, Runnable release) {
+        this(identity, Set.of(Submit.Task.GENERATE), tokenizer, preparer, engine, release);
+    }
+
+    ServedModel(
+            Identity identity,
+            Set<Submit.Task> tasks,
+            Tokenizer tokenizer,
+            Preparer preparer,
+            Engine engine,
+            Runnable release) {
+        this.tasks = Set.copyOf(tasks);
         this.identity = identity;
         this.tokenizer = tokenizer;
         this.preparer = preparer;
@@ -95,7 +107,7 @@ public final class ServedModel implements HostedModel, AutoCloseable {
 
     @Override
     public Set<Submit.Task> tasks() {
-        return Set.of(Submit.Task.GENERATE);
+        return tasks;
     }
 
     @Override

@@ -1,5 +1,7 @@
 package io.millrace.worker.text;
 
+import org.jspecify.annotations.Nullable;
+
 /** Text to ids and back, of one model. Thread-safe. */
 public interface Tokenizer {
 
@@ -34,6 +36,11 @@ public interface Tokenizer {
 
     /** Ids that end a text; may be empty. */
     int[] eosIds();
+
+    /** What stands around the texts of a pair; null: the tokenizer has no form for pairs. */
+    default @Nullable PairFrame pairFrame() {
+        return null;
+    }
 
     /** 64-bit hash of the vocabulary and rules. */
     long hash();

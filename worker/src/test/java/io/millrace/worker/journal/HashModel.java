@@ -54,7 +54,7 @@ public final class HashModel implements HostedModel, Engine {
                         .toArray();
             case PROMPT_TEXT -> submit.getPromptText().codePoints().toArray();
             case CHAT -> submit.getChat().getMessagesJson().codePoints().toArray();
-            case INPUT_NOT_SET -> new int[0];
+            case POOLING, INPUT_NOT_SET -> new int[0];
         };
     }
 

@@ -33,7 +33,14 @@ class StepProgramTest {
                 new Op.LatentAttention(9, 10, 4, 5, 22, 0, 3, 8, 16, 4, 32, 12, 0.2f),
                 new Op.GatherRows(15, 16),
                 new Op.Logits(16, 0, 17, 0.5f, 30),
-                new Op.Sample(17));
+                new Op.Sample(17),
+                new Op.LayerNorm(1, 2, Op.NONE, 23, 4, 1e-12f),
+                new Op.Activation(23, 24, Op.Activation.Function.TANH),
+                new Op.SelfAttention(7, 8, 9, 25, 8, 2, 16, 12, true, 7, 0.25f, 50),
+                new Op.EmbedPositions(0, 26, 2),
+                new Op.EmbedTypes(0, 27),
+                new Op.Pool(25, 28, Op.Pool.Kind.MEAN),
+                new Op.Output(28));
         return new StepProgram(tensors, ops);
     }
 

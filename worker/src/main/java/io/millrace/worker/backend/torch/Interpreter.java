@@ -1,5 +1,6 @@
 package io.millrace.worker.backend.torch;
 
+import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.jni.JniUtils;
 import io.millrace.worker.program.Op;
@@ -13,10 +14,18 @@ final class Interpreter {
     private final List<TorchKvCache> caches;
     private final Constants constants;
     private final ThreadTeam team;
+    private final boolean pools;
     private final Pointwise pointwise;
     private final Experts experts;
 
+    /** Of a program that samples. */
     Interpreter(TorchWeights weights, List<TorchKvCache> caches, Constants constants, ThreadTeam team) {
+        this(weights, caches, constants, team, false);
+    }
+
+    /** @param pools the program pools whole sequences */
+    Interpreter(TorchWeights weights, List<TorchKvCache> caches, Constants constants, ThreadTeam team, boolean pools) {
+        this.pools = pools;
         this.weights = weights;
         this.caches = caches;
         this.constants = constants;
@@ -48,6 +57,13 @@ final class Interpreter {
             case Op.GatherRows o -> throw misplaced(o);
             case Op.Logits o -> throw misplaced(o);
             case Op.Sample o -> throw misplaced(o);
+            case Op.LayerNorm o -> rows.put(o.out(), layerNorm(o, rows.get(o.x())));
+            case Op.Activation o -> rows.put(o.out(), pointwise.activation(o.function(), rows.get(o.x())));
+            case Op.SelfAttention o -> rows.put(o.out(), rows.whole(o).run(o, constants));
+            case Op.EmbedPositions o -> rows.put(o.out(), Pt.rows(rows.get(o.out()), weights.array(o.table())));
+            case Op.EmbedTypes o -> rows.put(o.out(), Pt.rows(rows.get(o.out()), weights.array(o.table())));
+            case Op.Pool o -> throw misplaced(o);
+            case Op.Output o -> throw misplaced(o);
         }
     }
 
@@ -62,6 +78,17 @@ final class Interpreter {
     private static PtNDArray replace(PtNDArray old, PtNDArray now) {
         old.close();
         return now;
+    }
+
+    private PtNDArray layerNorm(Op.LayerNorm op, PtNDArray x) {
+        PtNDArray weight = weights.array(op.weight());
+        Shape width = new Shape(op.width());
+        if (op.bias() != Op.NONE) {
+            return JniUtils.layerNorm(x, width, weight, weights.array(op.bias()), op.eps());
+        }
+        try (PtNDArray zero = Pt.floats(x.getManager(), new float[op.width()], op.width())) {
+            return JniUtils.layerNorm(x, width, weight, zero, op.eps());
+        }
     }
 
     private void linear(Op.Linear op, RowGroup rows, boolean share) {
@@ -79,7 +106,8 @@ final class Interpreter {
         ThreadTeam.Task product = (t, thread) -> {
             int[] task = tasks.get(t);
             Matrix matrix = weights.matrix(op.weights().get(task[0]));
-            parts.get(task[0])[task[1]] = matrix.slabs().get(task[1]).product(x);
+            Matrix.Slab slab = matrix.slabs().get(task[1]);
+            parts.get(task[0])[task[1]] = pools ? PooledSteps.product(x, slab) : slab.product(x);
         };
         if (share) {
             team.parallel(tasks.size(), product);

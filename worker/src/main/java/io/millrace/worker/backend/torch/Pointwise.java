@@ -48,15 +48,28 @@ final class Pointwise {
     /** {@code f(gate) · up}. */
     PtNDArray gated(Op.Gated.Function function, PtNDArray gate, PtNDArray up) {
         PtNDArray result = switch (function) {
-            case SILU -> {
-                PtNDArray s = Pt.sigmoid(gate);
-                JniUtils.muli(s, gate);
-                yield s;
-            }
+            case SILU -> silu(gate);
             case GELU_TANH -> geluTanh(gate);
         };
         JniUtils.muli(result, up);
         return result;
+    }
+
+    /** {@code f(x)}. */
+    PtNDArray activation(Op.Activation.Function function, PtNDArray x) {
+        return switch (function) {
+            case GELU -> Pt.gelu(x);
+            case GELU_TANH -> geluTanh(x);
+            case RELU -> JniUtils.relu(x);
+            case SILU -> silu(x);
+            case TANH -> Pt.tanh(x);
+        };
+    }
+
+    private static PtNDArray silu(PtNDArray x) {
+        PtNDArray s = Pt.sigmoid(x);
+        JniUtils.muli(s, x);
+        return s;
     }
 
     /** x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))). */

@@ -61,6 +61,11 @@ final class Pt {
         return whole(x, JniUtils::tanh);
     }
 
+    /** GELU of each value, by the error function. */
+    static PtNDArray gelu(PtNDArray x) {
+        return whole(x, JniUtils::gelu);
+    }
+
     /**
      * A function of each value. The library computes values that do not fill its vectors in another way, with other bits; so where
      * there are such, zeros are added.

@@ -29,6 +29,7 @@ final class RowGroup {
     private final PtNDArray[] activations;
     private final Map<Long, Geometry> geometries = new HashMap<>();
     private final Map<Integer, NDIndex> slotRows = new HashMap<>();
+    private final Map<Long, WholeAttention> whole = new HashMap<>();
     private final PtNDArray tokens;
     private final Map<Long, Turn> turns = new HashMap<>();
 
@@ -74,6 +75,23 @@ final class RowGroup {
 
     PtNDArray tokens() {
         return tokens;
+    }
+
+    /** [rows] of each row what stands for it in a [T] array of the step, plus {@code offset}; all 0 for null. */
+    PtNDArray ofRows(int @Nullable [] step, int offset) {
+        long[] values = new long[rows()];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (step == null ? 0L : step[stepRow(i)]) + offset;
+        }
+        return Pt.longs(manager, values);
+    }
+
+    WholeAttention whole(Op.SelfAttention op) {
+        return Objects.requireNonNull(whole.get(WholeAttention.key(op)));
+    }
+
+    void plan(Op.SelfAttention op, StepInputs in) {
+        whole.computeIfAbsent(WholeAttention.key(op), key -> new WholeAttention(op, in, this));
     }
 
     PtNDArray get(int handle) {

@@ -15,7 +15,7 @@ import java.util.List;
  * @param ops of the program
  * @param dead [op] activations that no later op reads
  * @param stages bounds of op runs, each beginning with an attention (which reads what all groups wrote); the last bound is the
- *     first op of the end, which gathers logit rows
+ *     first op of the end, which gathers logit rows or pools
  */
 record Schedule(List<Op> ops, List<List<Integer>> dead, int[] stages) {
 
@@ -32,7 +32,7 @@ record Schedule(List<Op> ops, List<List<Integer>> dead, int[] stages) {
             if (ops.get(i) instanceof Op.Attention || ops.get(i) instanceof Op.LatentAttention) {
                 bounds.add(i);
             }
-            if (ops.get(i) instanceof Op.GatherRows) {
+            if (ops.get(i) instanceof Op.GatherRows || ops.get(i) instanceof Op.Pool) {
                 end = i;
             }
         }
@@ -48,6 +48,11 @@ record Schedule(List<Op> ops, List<List<Integer>> dead, int[] stages) {
         }
         return new Schedule(
                 ops, dead, bounds.stream().mapToInt(Integer::intValue).toArray());
+    }
+
+    /** The program pools whole sequences, and samples nothing. */
+    boolean pools() {
+        return end() < ops.size() && ops.get(end()) instanceof Op.Pool;
     }
 
     /** First op of the end. */

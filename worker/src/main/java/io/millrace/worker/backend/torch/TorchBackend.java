@@ -9,10 +9,15 @@ import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.model.config.RopeFrequencies;
 import io.millrace.worker.model.decoder.Decoder;
+import io.millrace.worker.model.decoder.WeightSlot;
+import io.millrace.worker.model.encoder.PooledModel;
 import io.millrace.worker.model.weights.WeightSource;
+import io.millrace.worker.program.StepProgram;
 import java.lang.foreign.Arena;
 import java.util.List;
+import java.util.Map;
 
 /** Loads models into DJL's PyTorch, widened to float32. Stateless; each runtime has its own threads and memory. */
 public final class TorchBackend {
@@ -28,7 +33,6 @@ public final class TorchBackend {
      * @throws MillraceException MR-MEM-001 when weights and cache do not fit, MR-TORCH-002 when PyTorch cannot be started,
      *     MR-CONFIG-001 for a block size that is not possible, and what reading the weights may throw
      */
-    @SuppressWarnings("MustBeClosedChecker") // the runtime closes the arena
     public static ModelRuntime load(
             Decoder decoder, WeightSource source, KvOptions options, int threads, LoadProgress progress) {
         int blockTokens = options.blockTokens();
@@ -40,13 +44,58 @@ public final class TorchBackend {
         }
         KvLayout layout =
                 MemoryPlan.layout(decoder, options, TorchWeights.bytes(decoder.program()), MemoryPlan.available());
+        return load(
+                decoder.program(),
+                decoder.slots(),
+                source,
+                layout,
+                decoder.ropeTables(source, MemoryPlan.maxLength(decoder.config(), options)),
+                MemoryPlan.maxLength(decoder.config(), options),
+                decoder.vocabularySize(),
+                threads,
+                progress);
+    }
+
+    /**
+     * Loads a model that pools; it has no cache. Errors as of the other.
+     *
+     * @param maxTokens of an input
+     */
+    public static ModelRuntime load(PooledModel model, int maxTokens, int threads, LoadProgress progress) {
+        MemoryNeed need = need(model);
+        if (need.shortByBytes() > 0) {
+            throw need.tooMuch("The model", "weights in float32");
+        }
+        return load(
+                model.program(),
+                model.slots(),
+                model.source(),
+                new KvLayout(1, List.of()),
+                model.ropeTables(maxTokens),
+                maxTokens,
+                model.vocabularySize(),
+                threads,
+                progress);
+    }
+
+    @SuppressWarnings("MustBeClosedChecker") // the runtime closes the arena
+    private static ModelRuntime load(
+            StepProgram program,
+            Map<String, WeightSlot> slots,
+            WeightSource source,
+            KvLayout layout,
+            List<RopeFrequencies> ropes,
+            int maxLength,
+            int vocabulary,
+            int threads,
+            LoadProgress progress) {
         progress.at("engine", 0);
         PtNDManager manager = manager();
         Arena arena = Arena.ofShared();
         Pt.oneThread();
         ThreadTeam team = new ThreadTeam("torch", Math.max(1, threads), Pt::oneThread);
         try {
-            TorchWeights weights = TorchWeights.load(decoder, source, arena, manager, team, progress);
+            TorchWeights weights = TorchWeights.load(program, slots, source, arena, manager, team, progress);
             progress.at("cache", 0);
             List<TorchKvCache> caches = layout.groups().stream()
                     .map(group -> new TorchKvCache(manager, group, layout.blockTokens()))
@@ -59,10 +108,12 @@ public final class TorchBackend {
                     weights,
                     caches,
                     layout,
-                    Schedule.of(decoder.program()),
-                    decoder.program().tensors().size(),
-                    ropeTables(decoder, source, MemoryPlan.maxLength(decoder.config(), options)),
-                    decoder.vocabularySize(),
+                    Schedule.of(program),
+                    program.tensors().size(),
+                    ropes.stream()
+                            .map(frequencies -> new RopeTable(frequencies, maxLength))
+                            .toList(),
+                    vocabulary,
                     Numerics.id(manager)));
         } catch (RuntimeException | Error e) {
             team.close();
@@ -77,6 +128,11 @@ public final class TorchBackend {
         return MemoryPlan.need(decoder, options, TorchWeights.bytes(decoder.program()), MemoryPlan.available());
     }
 
+    /** What loading a model that pools will take. */
+    public static MemoryNeed need(PooledModel model) {
+        return new MemoryNeed(TorchWeights.bytes(model.program()), 0, MemoryPlan.available());
+    }
+
     private static PtNDManager manager() {
         try {
             return (PtNDManager) Engine.getEngine("PyTorch").newBaseManager(ai.djl.Device.cpu());
@@ -87,11 +143,5 @@ public final class TorchBackend {
                             + ". Its native library comes with the build for Linux on x86-64; on others choose another engine.",
                     e);
         }
-    }
-
-    private static List<RopeTable> ropeTables(Decoder decoder, WeightSource source, int maxLength) {
-        return decoder.ropeTables(source, maxLength).stream()
-                .map(frequencies -> new RopeTable(frequencies, maxLength))
-                .toList();
     }
 }

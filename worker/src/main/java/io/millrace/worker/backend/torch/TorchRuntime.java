@@ -51,8 +51,12 @@ final class TorchRuntime implements ModelRuntime {
 
     TorchRuntime(Parts parts) {
         this.parts = parts;
-        this.interpreter =
-                new Interpreter(parts.weights(), parts.caches(), new Constants(parts.manager()), parts.team());
+        this.interpreter = new Interpreter(
+                parts.weights(),
+                parts.caches(),
+                new Constants(parts.manager()),
+                parts.team(),
+                parts.schedule().pools());
         this.samplers = new Sampler[parts.team().threads()];
         for (int i = 0; i < samplers.length; i++) {
             samplers[i] = new Sampler(parts.vocabulary());
@@ -148,9 +152,10 @@ final class TorchRuntime implements ModelRuntime {
             n = Math.max(threads, (rows + GROUP_ROWS - 1) / GROUP_ROWS);
             n = (n + threads - 1) / threads * threads;
         }
-        int[] bounds = Pt.split(rows, n);
-        RowGroup[] groups = new RowGroup[n];
-        for (int i = 0; i < n; i++) {
+        boolean pools = parts.schedule().pools();
+        int[] bounds = pools ? PooledSteps.bounds(in, rows < MIN_SPLIT_ROWS ? 1 : threads) : Pt.split(rows, n);
+        RowGroup[] groups = new RowGroup[bounds.length - 1];
+        for (int i = 0; i < groups.length; i++) {
             groups[i] = new RowGroup(step, bounds[i], bounds[i + 1], ids, parts.tensors());
         }
         for (RowGroup group : groups) {
@@ -168,6 +173,10 @@ final class TorchRuntime implements ModelRuntime {
                 case Op.Rope rope -> group.turn(rope, parts.ropes().get(rope.table()), in.positions());
                 case Op.Attention o -> plan(group, in, o.group(), o.window());
                 case Op.LatentAttention o -> plan(group, in, o.group(), 0);
+                case Op.SelfAttention o -> group.plan(o, in);
+                // Replaced by the rows of the table when the op runs.
+                case Op.EmbedPositions o -> group.put(o.out(), group.ofRows(in.positions(), o.offset()));
+                case Op.EmbedTypes o -> group.put(o.out(), group.ofRows(in.types(), 0));
                 default -> {}
             }
         }
@@ -223,6 +232,9 @@ final class TorchRuntime implements ModelRuntime {
 
     /** The end of the program, over the logit rows of all groups. */
     private StepOutputs finish(PtNDManager step, List<RowGroup> groups, StepInputs in) {
+        if (parts.schedule().pools()) {
+            return PooledSteps.finish(parts.schedule(), interpreter, step, parts.tensors(), groups, in);
+        }
         int rows = in.logitRows().length;
         lastSampled = new int[rows];
         if (rows == 0) {

@@ -69,15 +69,14 @@ final class TorchWeights {
 
     /** Reads everything, in parallel, largest first. */
     static TorchWeights load(
-            Decoder decoder,
+            StepProgram program,
+            Map<String, WeightSlot> slots,
             WeightSource source,
             Arena arena,
             PtNDManager manager,
             ThreadTeam team,
             LoadProgress progress) {
         TorchWeights weights = new TorchWeights();
-        StepProgram program = decoder.program();
-        Map<String, WeightSlot> slots = decoder.slots();
         Uses uses = new Uses(program);
         List<Piece> pieces = new ArrayList<>();
         Map<Integer, List<Matrix.Slab>> slabs = new HashMap<>();
@@ -205,6 +204,9 @@ final class TorchWeights {
                         arrays.addAll(o.biases());
                     }
                     case Op.Logits o -> matrices.add(o.weight());
+                    case Op.LayerNorm o -> arrays.addAll(List.of(o.weight(), o.bias()));
+                    case Op.EmbedPositions o -> arrays.add(o.table());
+                    case Op.EmbedTypes o -> arrays.add(o.table());
                     case Op.MoeRoute o -> matrices.add(o.weight());
                     case Op.MoeExperts o -> {
                         matrices.addAll(o.gates());

@@ -5,6 +5,8 @@ import io.millrace.shared.error.MillraceException;
 /** The coded errors of configs, and the checks both forms share. */
 final class ConfigErrors {
 
+    private static final String ENCODERS = "BertModel, RobertaModel, XLMRobertaModel, NomicBertModel";
+
     static final int MAX_LAYERS = 4096;
     static final int MAX_SIZE = 1 << 24;
     static final int MAX_EXPERTS = 4096;
@@ -23,7 +25,7 @@ final class ConfigErrors {
         return new MillraceException(
                 "MR-MODEL-001",
                 origin + ": architecture " + name + " is not supported; supported: " + Family.supported()
-                        + ". Choose a model of one of these.");
+                        + "; for embeddings and scores also " + ENCODERS + ". Choose a model of one of these.");
     }
 
     MillraceException wrong(String key, String what) {

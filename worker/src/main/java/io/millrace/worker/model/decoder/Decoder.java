@@ -25,8 +25,8 @@ public final class Decoder {
     private Decoder(DecoderConfig config, WeightSource source) {
         this.config = config;
         TensorNames names = new TensorNames(config, source);
-        SlotCheck check = new SlotCheck(config, source);
-        this.vocabulary = check.vocabulary(names.embedding());
+        SlotCheck check = new SlotCheck(config.origin(), config.architecture(), config.layers(), source);
+        this.vocabulary = check.vocabulary(names.embedding(), config.vocabularySize());
         Recorder recorder = new Recorder();
         Slots found = new Slots(config, source, names, recorder);
         this.program = record(recorder, found, names, output(names, source));

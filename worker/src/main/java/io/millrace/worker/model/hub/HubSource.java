@@ -38,7 +38,11 @@ final class HubSource {
             "quantize_config.json",
             "quant_config.json",
             "vocab.json",
-            "merges.txt");
+            "merges.txt",
+            "vocab.txt",
+            "modules.json",
+            "sentence_bert_config.json",
+            "1_Pooling/config.json");
 
     private final HubSettings settings;
     private final HubClient client;

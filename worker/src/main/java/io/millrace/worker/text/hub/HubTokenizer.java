@@ -1,7 +1,9 @@
 package io.millrace.worker.text.hub;
 
+import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.text.PairFrame;
 import io.millrace.worker.text.Tokenizer;
 import io.millrace.worker.text.Utf16;
 import java.io.ByteArrayInputStream;
@@ -133,6 +135,28 @@ public final class HubTokenizer implements Tokenizer, AutoCloseable {
             ids[i] = (int) longs[i];
         }
         return ids;
+    }
+
+    /** Learned from a pair of one letter each. */
+    @Override
+    public @Nullable PairFrame pairFrame() {
+        Encoding pair = tokenizer.encode("a", "b", true, false);
+        long[] ids = pair.getIds();
+        long[] sequences = pair.getSequenceIds();
+        long[] special = pair.getSpecialTokenMask();
+        int[][] parts = new int[3][0];
+        int part = 0;
+        boolean segments = false;
+        for (int i = 0; i < ids.length; i++) {
+            if (special[i] == 0) {
+                part = sequences[i] == 0 ? 1 : 2;
+            } else {
+                parts[part] = Arrays.copyOf(parts[part], parts[part].length + 1);
+                parts[part][parts[part].length - 1] = (int) ids[i];
+            }
+            segments |= pair.getTypeIds()[i] == 1;
+        }
+        return part == 2 ? new PairFrame(parts[0], parts[1], parts[2], segments) : null;
     }
 
     private synchronized HuggingFaceTokenizer plain() {

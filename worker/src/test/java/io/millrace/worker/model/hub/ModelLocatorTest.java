@@ -102,6 +102,19 @@ class ModelLocatorTest {
     }
 
     @Test
+    void what_says_how_an_embedding_model_pools_is_fetched_too() throws IOException {
+        for (String name :
+                new String[] {"modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "vocab.txt"}) {
+            hub.files.put(name, name.getBytes(StandardCharsets.UTF_8));
+        }
+        Path folder = locator().locate(SPEC, Progress.NONE).path();
+        assertThat(folder.resolve("1_Pooling/config.json")).hasContent("1_Pooling/config.json");
+        assertThat(folder.resolve("modules.json")).exists();
+        assertThat(folder.resolve("sentence_bert_config.json")).exists();
+        assertThat(folder.resolve("vocab.txt")).exists();
+    }
+
+    @Test
     void an_index_that_leads_out_of_the_folder_is_refused() {
         hub.files.put(
                 "model.safetensors.index.json",
