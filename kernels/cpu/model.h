@@ -1,0 +1,121 @@
+// A model: a step program, its weights, its cache and the threads that run it.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+#include "memory.h"
+#include "plan.h"
+#include "pool.h"
+#include "program.h"
+
+namespace millrace {
+
+// Cosines and sines of a rotary table, computed for as many positions as were asked for.
+class RopeTable {
+ public:
+  void set(const float* frequencies, int half, float factor);
+  bool is_set() const { return !frequencies_.empty(); }
+  int half() const { return static_cast<int>(frequencies_.size()); }
+  // Makes positions up to and with this one.
+  void need(int position);
+  const float* cos(int position) const { return pages_[static_cast<size_t>(position / kPage)].get() + position % kPage * 2 * half(); }
+  const float* sin(int position) const { return cos(position) + half(); }
+
+ private:
+  static constexpr int kPage = 64;
+  std::vector<float> frequencies_;
+  float factor_ = 1;
+  std::vector<std::unique_ptr<float[]>> pages_;
+};
+
+class Model {
+ public:
+  Model(const mr_options& options, const int32_t* program, int64_t words);
+
+  void bind(int tensor, int type, int64_t rows, int64_t columns, const void* data, int64_t bytes);
+  void rope(int table, const float* frequencies, int half, float factor);
+  void run(const mr_step& step);
+  void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
+  void read(int tensor, float* out, int64_t floats) const;
+
+  int64_t weight_bytes() const { return weight_bytes_; }
+  int64_t cache_bytes() const { return cache_bytes_; }
+  const std::string& numerics() const { return numerics_; }
+
+ private:
+  struct Weight {
+    bool bound = false;
+    // Used as a matrix or table: packed; as a vector: widened.
+    bool is_matrix = false;
+    bool is_vector = false;
+    Packed packed;
+    Memory memory;
+    std::vector<float> vector;
+  };
+
+  // Layers of a group, keys and values in one piece of memory each.
+  struct Group {
+    int blocks = 0;
+    std::vector<Memory> memory;
+    std::vector<KvLayer> layers;
+    // Bytes of a block of keys, of values.
+    int64_t key_block = 0;
+    int64_t value_block = 0;
+  };
+
+  // Attention of one step for ops that see the same rows.
+  struct AttentionPlan {
+    int group, heads, kv_heads, window;
+    std::vector<AttentionTask> tasks;
+    // With partial results: per task to merge, its first and number of chunks, and where they lie.
+    std::vector<AttentionTask> merges;
+    std::vector<int64_t> partial_at;
+    std::vector<int64_t> merge_at;
+    int64_t partial_floats = 0;
+  };
+
+  void make_cache(const mr_options& options);
+  void mark_uses();
+  void prepare();
+  void check_step(const mr_step& step) const;
+  void make_room(const mr_step& step);
+  void run_rows(const Stage& stage, const mr_step& step, int rows);
+  void run_row(const Stage& stage, const mr_step& step, int row);
+  void run_op(const Op& op, const mr_step& step, int row);
+  void make_input(const Op& op, int row);
+  void run_product(const Op& op, int rows);
+  void run_attention(const Op& op, const mr_step& step);
+  const AttentionPlan& attention_plan(const Op& op, const mr_step& step);
+  void plan_sequence(AttentionPlan& plan, const Op& op, const mr_step& step, int sequence, bool split);
+  Rows rows_of(int tensor) const;
+  const Weight& weight(int handle) const { return weights_[static_cast<size_t>(handle)]; }
+  const float* vector_of(int handle) const { return weights_[static_cast<size_t>(handle)].vector.data(); }
+
+  const Kernels& kernels_;
+  Pool pool_;
+  Program program_;
+  Plan plan_;
+  int precision_;
+  int block_tokens_;
+  bool keep_;
+  bool prepared_ = false;
+  int vocabulary_ = 0;
+  std::vector<Weight> weights_;
+  std::vector<Group> groups_;
+  std::vector<RopeTable> ropes_;
+  std::vector<Memory> slots_;
+  // Inputs of the product that comes next: int8 rows, bf16 rows.
+  Memory quantised_, narrow_;
+  std::vector<Memory> scratch_;
+  Memory partials_;
+  std::vector<AttentionPlan> attention_plans_;
+  float* logits_ = nullptr;
+  int last_rows_ = 0, last_logit_rows_ = 0;
+  int64_t weight_bytes_ = 0, cache_bytes_ = 0;
+  std::string numerics_;
+};
+
+}  // namespace millrace
