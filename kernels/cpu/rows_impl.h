@@ -101,7 +101,7 @@ void rope(const float* x, float* out, int heads, int head_dim, int dims, bool pa
   }
 }
 
-// A block of 32 with a NaN or an infinity gets NaN as its factor, so that the fault shows.
+// A block of 32 with a NaN or an infinity gets NaN as its factor, so that the fault shows; its codes stay within range.
 void quantise(const float* x, int n, int padded, uint8_t* out) {
   constexpr int kVectors = 32 / kLanes;
   auto* scales = reinterpret_cast<float*>(out + QuantRow::scales(padded));
@@ -124,7 +124,7 @@ void quantise(const float* x, int n, int padded, uint8_t* out) {
     F inverse = splat(most > 1e-30f ? 127.0f / most : 0.0f);
     I q[kVectors];
     for (int i = 0; i < kVectors; i++) {
-      q[i] = to_int(v[i] * inverse);
+      q[i] = to_int(vmin(vmax(v[i] * inverse, splat(-127.0f)), splat(127.0f)));
       store_s8(reinterpret_cast<int8_t*>(out) + k + i * kLanes, q[i]);
     }
     int32_t sums[2] = {0, 0};

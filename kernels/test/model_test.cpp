@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "builder.h"
+#include "runner.h"
 #include "pack.h"
 
 namespace millrace::test {

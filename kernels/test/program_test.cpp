@@ -1,4 +1,4 @@
-#include "builder.h"
+#include "runner.h"
 #include "error.h"
 #include "plan.h"
 

@@ -1,30 +1,12 @@
-// Writes step programs and runs them, for tests.
+// Runs step programs behind the C ABI, for tests.
 #pragma once
 #include <memory>
 
 #include "check.h"
 #include "millrace.h"
-#include "program.h"
+#include "program_builder.h"
 
 namespace millrace::test {
-
-// Records ops in the encoded form.
-class Builder {
- public:
-  int weight(const std::string& name, int rows, int columns) { return tensor(0, name, {rows, columns}); }
-  int vector(const std::string& name, int n) { return tensor(0, name, {n}); }
-  int rows(int width) { return tensor(1, "x", {kTokenRows, width}); }
-  int logit_rows(int width) { return tensor(1, "x", {kLogitRows, width}); }
-  void op(int number, const std::vector<int32_t>& words);
-  std::vector<int32_t> encode() const;
-  static int32_t bits(float x);
-
- private:
-  int tensor(int role, const std::string& name, const std::vector<int32_t>& sizes);
-
-  std::vector<int32_t> tensors_, ops_;
-  int tensor_count_ = 0, op_count_ = 0;
-};
 
 // A sequence and where its blocks are.
 struct Sequence {

@@ -1,4 +1,4 @@
-#include "builder.h"
+#include "runner.h"
 
 #include <algorithm>
 
@@ -10,39 +10,6 @@ char message[512];
 void check(int32_t status) { CHECK(status == MR_OK, "%s", message); }
 
 }  // namespace
-
-int32_t Builder::bits(float x) {
-  int32_t b;
-  std::memcpy(&b, &x, 4);
-  return b;
-}
-
-int Builder::tensor(int role, const std::string& name, const std::vector<int32_t>& sizes) {
-  tensors_.push_back(role);
-  tensors_.push_back(static_cast<int32_t>(sizes.size()));
-  tensors_.insert(tensors_.end(), sizes.begin(), sizes.end());
-  tensors_.push_back(static_cast<int32_t>(name.size()));
-  for (size_t i = 0; i < name.size(); i += 4) {
-    int32_t word = 0;
-    for (size_t j = 0; j < 4 && i + j < name.size(); j++) word |= static_cast<uint8_t>(name[i + j]) << 8 * j;
-    tensors_.push_back(word);
-  }
-  return tensor_count_++;
-}
-
-void Builder::op(int number, const std::vector<int32_t>& words) {
-  ops_.push_back(number);
-  ops_.push_back(static_cast<int32_t>(words.size()));
-  ops_.insert(ops_.end(), words.begin(), words.end());
-  op_count_++;
-}
-
-std::vector<int32_t> Builder::encode() const {
-  std::vector<int32_t> words = {0x4D525350, 1, tensor_count_, op_count_};
-  words.insert(words.end(), tensors_.begin(), tensors_.end());
-  words.insert(words.end(), ops_.begin(), ops_.end());
-  return words;
-}
 
 mr_options options(int isa, int threads) {
   mr_options o{};
