@@ -21,7 +21,7 @@ struct Rows {
   float* row(int64_t r) const { return data + r * stride; }
 };
 
-// Panels [panel0, panel1) of w, rows [row0, row1): out = cap(factor · x · wᵀ + bias). The form of x is that of the weight: float rows,
+// Groups [group0, group1) of w, rows [row0, row1): out = cap(factor · x · wᵀ + bias). The form of x is that of the weight: float rows,
 // QuantRow, or pairs of bf16.
 struct LinearTask {
   const Packed* w;
@@ -32,7 +32,7 @@ struct LinearTask {
   float factor;
   float cap;
   int row0, row1;
-  int panel0, panel1;
+  int group0, group1;
 };
 
 // K and V of a layer. Keys: [block][head][block_tokens / 16][key_dim][16]; values: [block][head][block_tokens][value_stride].

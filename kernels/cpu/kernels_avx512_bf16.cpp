@@ -14,11 +14,10 @@ namespace avx512 {
 namespace {
 
 template <int M>
-__attribute__((noinline)) void bf16_tile(const LinearTask& t, int row, int panel) {
+__attribute__((noinline)) void bf16_tile(const LinearTask& t, int row, int group) {
   const uint8_t* x[M];
   for (int m = 0; m < M; m++) x[m] = static_cast<const uint8_t*>(t.x) + (row + m) * t.x_stride;
-  const uint8_t* w[kPanels];
-  for (int n = 0; n < kPanels; n++) w[n] = t.w->panel(panel + n);
+  const uint8_t* w = t.w->group(group);
   F sums[kPanels][M];
   for (int n = 0; n < kPanels; n++) {
     for (int m = 0; m < M; m++) sums[n][m] = splat(0.0f);
@@ -27,7 +26,7 @@ __attribute__((noinline)) void bf16_tile(const LinearTask& t, int row, int panel
   for (int64_t k = 0; k < pairs; k++) {
     B weight[kPanels];
 #pragma GCC unroll 2
-    for (int n = 0; n < kPanels; n++) weight[n] = load_bytes(w[n] + k * 4 * kLanes);
+    for (int n = 0; n < kPanels; n++) weight[n] = load_bytes(w + (k * kPanels + n) * 4 * kLanes);
 #pragma GCC unroll 8
     for (int m = 0; m < M; m++) {
       B value = splat_int(four_bytes(x[m] + 4 * k));
@@ -37,12 +36,12 @@ __attribute__((noinline)) void bf16_tile(const LinearTask& t, int row, int panel
       }
     }
   }
-  for (int n = 0; n < kPanels; n++) finish<M>(t, row, panel + n, sums[n]);
+  for (int n = 0; n < kPanels; n++) finish<M>(t, row, group * kPanels + n, sums[n]);
 }
 
 template <int M>
 struct Bf16 {
-  static MR_INLINE void run(const LinearTask& t, int row, int panel) { bf16_tile<M>(t, row, panel); }
+  static MR_INLINE void run(const LinearTask& t, int row, int group) { bf16_tile<M>(t, row, group); }
 };
 
 void bf16_linear(const LinearTask& t) {

@@ -88,7 +88,7 @@ MR_INLINE int32_t four_bytes(const uint8_t* p) {
 
 // Products of M rows with kPanels panels.
 template <Codes C, Scales S, int Zero, bool Signed, int M>
-__attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int panel) {
+__attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int group) {
   constexpr int kZero = Signed ? (kOffsetCodes ? 128 : 0) : Zero;
   constexpr bool kDotSigned = Signed && !kOffsetCodes;
   constexpr int kSets = scale_values(S) / 32;
@@ -99,12 +99,9 @@ __attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int pane
   for (int i = 0; i < 16; i++) table[i] = static_cast<uint8_t>(kLevels[i] + (kOffsetCodes ? 128 : 0));
   const uint8_t* x[M];
   for (int m = 0; m < M; m++) x[m] = static_cast<const uint8_t*>(t.x) + (row + m) * t.x_stride;
-  const uint8_t* codes[kPanels];
-  const uint8_t* scales[kPanels];
-  for (int n = 0; n < kPanels; n++) {
-    codes[n] = t.w->panel(panel + n);
-    scales[n] = codes[n] + t.w->scale_offset;
-  }
+  constexpr int kFactorBytes = scale_bytes(S) * kLanes;
+  constexpr int kCodeBytes = code_bytes(C) * kLanes;
+  const uint8_t* w = t.w->group(group);
   F sums[kPanels][M];
   for (int n = 0; n < kPanels; n++) {
     for (int m = 0; m < M; m++) sums[n][m] = splat(0.0f);
@@ -113,11 +110,12 @@ __attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int pane
     Factors<S> factors[kPanels];
 #pragma GCC unroll 2
     for (int n = 0; n < kPanels; n++) {
-      factors[n].read(scales[n]);
-      scales[n] += scale_bytes(S) * kLanes;
+      factors[n].read(w + n * kFactorBytes);
     }
+    w += kPanels * kFactorBytes;
     for (int set = 0; set < kSets; set++) {
       const int64_t at = k + 32 * set;
+      const uint8_t* codes = w + set * kCodeBytes;
 #pragma GCC unroll 2
       for (int sub = 0; sub < kSubs; sub++) {
         I dots[kPanels][M];
@@ -136,7 +134,7 @@ __attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int pane
           const int s = sub * kStepsOfSub + i;
           B code[kPanels];
 #pragma GCC unroll 2
-          for (int n = 0; n < kPanels; n++) code[n] = step<C>(codes[n], s, table);
+          for (int n = 0; n < kPanels; n++) code[n] = step<C>(codes + n * kSets * kCodeBytes, s, table);
 #pragma GCC unroll 8
           for (int m = 0; m < M; m++) {
             const int32_t bytes = four_bytes(x[m] + at + 4 * s);
@@ -168,20 +166,18 @@ __attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int pane
           }
         }
       }
-#pragma GCC unroll 2
-      for (int n = 0; n < kPanels; n++) codes[n] += code_bytes(C) * kLanes;
     }
+    w += kPanels * kSets * kCodeBytes;
   }
-  for (int n = 0; n < kPanels; n++) finish<M>(t, row, panel + n, sums[n]);
+  for (int n = 0; n < kPanels; n++) finish<M>(t, row, group * kPanels + n, sums[n]);
 }
 
 // The same with float rows: F32, F16 column by column, BF16 in pairs.
 template <int Type, int M>
-__attribute__((noinline)) void float_tile(const LinearTask& t, int row, int panel) {
+__attribute__((noinline)) void float_tile(const LinearTask& t, int row, int group) {
   const float* x[M];
   for (int m = 0; m < M; m++) x[m] = reinterpret_cast<const float*>(static_cast<const uint8_t*>(t.x) + (row + m) * t.x_stride);
-  const uint8_t* w[kPanels];
-  for (int n = 0; n < kPanels; n++) w[n] = t.w->panel(panel + n);
+  const uint8_t* w = t.w->group(group);
   F sums[kPanels][M];
   for (int n = 0; n < kPanels; n++) {
     for (int m = 0; m < M; m++) sums[n][m] = splat(0.0f);
@@ -191,10 +187,10 @@ __attribute__((noinline)) void float_tile(const LinearTask& t, int row, int pane
     F weight[kPanels];
 #pragma GCC unroll 2
     for (int n = 0; n < kPanels; n++) {
-      if constexpr (Type == MR_F32) weight[n] = load(reinterpret_cast<const float*>(w[n]) + k * kLanes);
-      if constexpr (Type == MR_F16) weight[n] = load_half(reinterpret_cast<const uint16_t*>(w[n]) + k * kLanes);
+      if constexpr (Type == MR_F32) weight[n] = load(reinterpret_cast<const float*>(w) + (k * kPanels + n) * kLanes);
+      if constexpr (Type == MR_F16) weight[n] = load_half(reinterpret_cast<const uint16_t*>(w) + (k * kPanels + n) * kLanes);
       if constexpr (Type == MR_BF16) {
-        B pair = load_bytes(w[n] + k / 2 * 4 * kLanes);
+        B pair = load_bytes(w + (k / 2 * kPanels + n) * 4 * kLanes);
         weight[n] = k % 2 == 0 ? bf16_even(pair) : bf16_odd(pair);
       }
     }
@@ -205,19 +201,18 @@ __attribute__((noinline)) void float_tile(const LinearTask& t, int row, int pane
       for (int n = 0; n < kPanels; n++) sums[n][m] = fma(weight[n], value, sums[n][m]);
     }
   }
-  for (int n = 0; n < kPanels; n++) finish<M>(t, row, panel + n, sums[n]);
+  for (int n = 0; n < kPanels; n++) finish<M>(t, row, group * kPanels + n, sums[n]);
 }
 
 // Cuts rows into tiles of at most kMaxRows, none of which is needlessly small.
 template <class Tile>
 MR_INLINE void tiles(const LinearTask& t, Tile tile) {
-  for (int panel = t.panel0; panel < t.panel1; panel += kPanels) {
+  for (int group = t.group0; group < t.group1; group++) {
     int row = t.row0;
     while (row < t.row1) {
       int left = t.row1 - row;
       int rows = left >= 2 * kMaxRows || left <= kMaxRows ? (left < kMaxRows ? left : kMaxRows) : (left + 1) / 2;
-      if (rows == 5) rows = 3;
-      tile(rows, row, panel);
+      tile(rows, row, group);
       row += rows;
     }
   }
@@ -225,14 +220,17 @@ MR_INLINE void tiles(const LinearTask& t, Tile tile) {
 
 template <template <int> class Of>
 MR_INLINE void by_rows(const LinearTask& t) {
-  tiles(t, [&](int rows, int row, int panel) {
+  tiles(t, [&](int rows, int row, int group) {
     switch (rows) {
-      case 1: Of<1>::run(t, row, panel); break;
-      case 2: Of<2>::run(t, row, panel); break;
-      case 3: Of<3>::run(t, row, panel); break;
-      case 4: Of<4>::run(t, row, panel); break;
+      case 1: Of<1>::run(t, row, group); break;
+      case 2: Of<2>::run(t, row, group); break;
+      case 3: Of<3>::run(t, row, group); break;
+      case 4: Of<4>::run(t, row, group); break;
+      case 5:
+        if constexpr (kMaxRows >= 6) Of<5>::run(t, row, group);
+        break;
       default:
-        if constexpr (kMaxRows >= 6) Of<6>::run(t, row, panel);
+        if constexpr (kMaxRows >= 6) Of<6>::run(t, row, group);
     }
   });
 }
@@ -241,9 +239,9 @@ template <int Type>
 struct Quant {
   template <int M>
   struct Of {
-    static MR_INLINE void run(const LinearTask& t, int row, int panel) {
+    static MR_INLINE void run(const LinearTask& t, int row, int group) {
       constexpr TypeInfo info = kTypes[Type];
-      quant_tile<info.codes, info.scales, info.zero, info.is_signed, M>(t, row, panel);
+      quant_tile<info.codes, info.scales, info.zero, info.is_signed, M>(t, row, group);
     }
   };
 };
@@ -252,7 +250,7 @@ template <int Type>
 struct Float {
   template <int M>
   struct Of {
-    static MR_INLINE void run(const LinearTask& t, int row, int panel) { float_tile<Type, M>(t, row, panel); }
+    static MR_INLINE void run(const LinearTask& t, int row, int group) { float_tile<Type, M>(t, row, group); }
   };
 };
 

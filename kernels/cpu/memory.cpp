@@ -54,6 +54,19 @@ Memory::~Memory() {
   if (data_) munmap(data_, static_cast<size_t>(size_));
 }
 
+uint8_t* Slabs::take(int64_t bytes) {
+  constexpr int64_t kSlab = 16 * kHuge;
+  bytes = (bytes + 63) / 64 * 64;
+  if (all_.empty() || used_ + bytes > all_.back().size()) {
+    all_.emplace_back(bytes > kSlab ? bytes : kSlab);
+    used_ = 0;
+  }
+  uint8_t* piece = all_.back().data() + used_;
+  used_ += bytes;
+  size_ += bytes;
+  return piece;
+}
+
 void Memory::need(int64_t bytes) {
   if (bytes > size_) {
     *this = Memory();

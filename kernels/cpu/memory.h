@@ -1,6 +1,7 @@
 // Large aligned memory.
 #pragma once
 #include <cstdint>
+#include <vector>
 
 namespace millrace {
 
@@ -25,6 +26,18 @@ class Memory {
 
  private:
   uint8_t* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+// Many pieces of memory that live as long as this does, aligned to 64, side by side in large ones.
+class Slabs {
+ public:
+  uint8_t* take(int64_t bytes);
+  int64_t size() const { return size_; }
+
+ private:
+  std::vector<Memory> all_;
+  int64_t used_ = 0;
   int64_t size_ = 0;
 };
 

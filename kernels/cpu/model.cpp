@@ -152,19 +152,16 @@ void Model::bind(int tensor, int type, int64_t rows, int64_t columns, const void
   if (w.is_matrix) {
     bool widen = precision_ == MR_PRECISION_F32 && is_quantised(type);
     w.packed = layout(widen ? MR_F32 : type, rows, columns, kernels_.lanes, kernels_.panels);
-    if (!w.memory.data()) {
-      w.memory = Memory(packed_bytes(w.packed));
-      weight_bytes_ += w.memory.size();
-    }
-    w.packed.data = w.memory.data();
-    int64_t lanes = kernels_.lanes;
-    pool_.run(w.packed.panels, [&](int panel, int) {
-      uint8_t* out = w.memory.data() + panel * w.packed.panel_bytes;
-      const uint8_t* from = stored + std::min(panel * lanes, rows) * row;
-      if (!widen) return pack_panel(w.packed, from, panel, kernels_.offset_codes, out);
-      std::vector<float> wide(static_cast<size_t>(lanes * columns));
-      for (int64_t i = 0; i < lanes && panel * lanes + i < rows; i++) widen_row(type, from + i * row, columns, &wide[static_cast<size_t>(i * columns)]);
-      pack_panel(w.packed, reinterpret_cast<const uint8_t*>(wide.data()), panel, false, out);
+    if (!w.memory) w.memory = slabs_.take(packed_bytes(w.packed));
+    w.packed.data = w.memory;
+    int64_t wide = int64_t{kernels_.lanes} * kernels_.panels;
+    pool_.run(w.packed.groups, [&](int group, int) {
+      uint8_t* out = w.memory + group * w.packed.group_bytes;
+      const uint8_t* from = stored + group * wide * row;
+      if (!widen) return pack_group(w.packed, from, group, kernels_.offset_codes, out);
+      std::vector<float> values(static_cast<size_t>(wide * columns));
+      for (int64_t i = 0; i < wide && group * wide + i < rows; i++) widen_row(type, from + i * row, columns, &values[static_cast<size_t>(i * columns)]);
+      pack_group(w.packed, reinterpret_cast<const uint8_t*>(values.data()), group, false, out);
     });
   }
   w.bound = true;

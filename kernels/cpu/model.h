@@ -41,7 +41,7 @@ class Model {
   void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
   void read(int tensor, float* out, int64_t floats) const;
 
-  int64_t weight_bytes() const { return weight_bytes_; }
+  int64_t weight_bytes() const { return slabs_.size(); }
   int64_t cache_bytes() const { return cache_bytes_; }
   const std::string& numerics() const { return numerics_; }
 
@@ -52,7 +52,7 @@ class Model {
     bool is_matrix = false;
     bool is_vector = false;
     Packed packed;
-    Memory memory;
+    uint8_t* memory = nullptr;
     std::vector<float> vector;
   };
 
@@ -103,6 +103,7 @@ class Model {
   bool keep_;
   bool prepared_ = false;
   int vocabulary_ = 0;
+  Slabs slabs_;
   std::vector<Weight> weights_;
   std::vector<Group> groups_;
   std::vector<RopeTable> ropes_;
@@ -114,7 +115,7 @@ class Model {
   std::vector<AttentionPlan> attention_plans_;
   float* logits_ = nullptr;
   int last_rows_ = 0, last_logit_rows_ = 0;
-  int64_t weight_bytes_ = 0, cache_bytes_ = 0;
+  int64_t cache_bytes_ = 0;
   std::string numerics_;
 };
 

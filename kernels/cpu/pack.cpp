@@ -25,8 +25,9 @@ struct Place {
 void set_bits(uint8_t& byte, int value) { byte = static_cast<uint8_t>(byte | value); }
 
 // Puts a code where it belongs; bytes are zero before.
-void put(Codes codes, uint8_t* group, Place at, int code) {
-  switch (codes) {
+template <Codes C>
+void put(uint8_t* group, Place at, int code) {
+  switch (C) {
     case Codes::k8: group[at.byte(at.step)] = static_cast<uint8_t>(code); break;
     case Codes::k5: set_bits(group[at.mask(16)], (code >> 4) << at.bit() % 8); [[fallthrough]];
     case Codes::k4:
@@ -68,23 +69,31 @@ float get_half(const uint8_t* at, int lane) {
 // Bytes of halves before the byte-sized factors.
 int halves(Scales scales) { return scales == Scales::kSuper32Min || scales == Scales::kSuper16Min || scales == Scales::kHalfMin ? 4 : 2; }
 
-void put_scales(Scales scales, uint8_t* out, int lanes, int lane, const StoredRow& row) {
-  for (size_t b = 0; b < row.d.size(); b++, out += scale_bytes(scales) * lanes) {
-    put_half(out, lane, row.d[b]);
-    if (halves(scales) == 4) put_half(out + 2 * lanes, lane, row.m[b]);
-    uint8_t* bytes = out + halves(scales) * lanes + lane;
-    for (size_t s = 0; s < 16; s++) {
-      size_t sub = b * (scales == Scales::kSuper16 || scales == Scales::kSuper16Min ? 16 : 8) + s;
-      if (scales == Scales::kSuper16) bytes[s * static_cast<size_t>(lanes)] = row.scale[sub];
-      if (scales == Scales::kSuper16Min) {
-        bytes[s * static_cast<size_t>(lanes)] = static_cast<uint8_t>(row.scale[sub] | row.minimum[sub] << 4);
+// Factors of set b of a row, into a run of one entry a lane.
+void put_scales(Scales scales, uint8_t* out, int lanes, int lane, const StoredRow& row, size_t b) {
+  auto step = static_cast<size_t>(lanes);
+  put_half(out, lane, row.d[b]);
+  if (halves(scales) == 4) put_half(out + 2 * lanes, lane, row.m[b]);
+  uint8_t* bytes = out + halves(scales) * lanes + lane;
+  const uint8_t* scale = row.scale.data();
+  const uint8_t* minimum = row.minimum.data();
+  switch (scales) {
+    case Scales::kSuper16:
+      for (size_t s = 0; s < 16; s++) bytes[s * step] = scale[16 * b + s];
+      break;
+    case Scales::kSuper16Min:
+      for (size_t s = 0; s < 16; s++) bytes[s * step] = static_cast<uint8_t>(scale[16 * b + s] | minimum[16 * b + s] << 4);
+      break;
+    case Scales::kSuper32:
+      for (size_t s = 0; s < 8; s++) bytes[s * step] = scale[8 * b + s];
+      break;
+    case Scales::kSuper32Min:
+      for (size_t s = 0; s < 8; s++) {
+        bytes[2 * s * step] = scale[8 * b + s];
+        bytes[(2 * s + 1) * step] = minimum[8 * b + s];
       }
-      if (scales == Scales::kSuper32 && s < 8) bytes[s * static_cast<size_t>(lanes)] = row.scale[sub];
-      if (scales == Scales::kSuper32Min && s < 8) {
-        bytes[2 * s * static_cast<size_t>(lanes)] = row.scale[sub];
-        bytes[(2 * s + 1) * static_cast<size_t>(lanes)] = row.minimum[sub];
-      }
-    }
+      break;
+    default: break;
   }
 }
 
@@ -94,10 +103,8 @@ struct Factors {
   float minimum;
 };
 
-Factors get_scales(Scales scales, const uint8_t* in, int lanes, int lane, int sixteenth) {
-  int per = scale_values(scales) / 16;
-  const uint8_t* set = in + static_cast<int64_t>(sixteenth / per) * scale_bytes(scales) * lanes;
-  int s = sixteenth % per;
+// Of the s-th 16 values of a set.
+Factors get_scales(Scales scales, const uint8_t* set, int lanes, int lane, int s) {
   float d = get_half(set, lane);
   const uint8_t* bytes = set + halves(scales) * lanes + lane;
   switch (scales) {
@@ -119,16 +126,41 @@ Factors get_scales(Scales scales, const uint8_t* in, int lanes, int lane, int si
   return {0, 0};
 }
 
-void pack_floats(const Packed& w, const uint8_t* stored, int panel, uint8_t* out) {
-  int size = kTypes[w.type].block_bytes;
-  int64_t row_size = static_cast<int64_t>(w.columns) * size;
-  for (int lane = 0; lane < w.lanes; lane++) {
-    if (panel * w.lanes + lane >= w.rows) break;
-    const uint8_t* in = stored + lane * row_size;
-    for (int64_t k = 0; k < w.columns; k++) {
-      int64_t at = w.type == MR_BF16 ? (k / 2 * w.lanes + lane) * 2 + k % 2 : k * w.lanes + lane;
-      std::memcpy(out + at * size, in + k * size, static_cast<size_t>(size));
-    }
+// Index of a value of a plain type within its group.
+int64_t float_at(const Packed& w, int panel, int lane, int64_t k) {
+  if (w.type == MR_BF16) return ((k / 2 * w.width + panel) * w.lanes + lane) * 2 + k % 2;
+  return (k * w.width + panel) * w.lanes + lane;
+}
+
+template <class Word>
+void pack_floats(const Packed& w, const Word* in, int panel, int lane, Word* out) {
+  for (int64_t k = 0; k < w.columns; k++) std::memcpy(out + float_at(w, panel, lane, k), in + k, sizeof(Word));
+}
+
+// Codes of one row.
+template <Codes C>
+void pack_codes(const Packed& w, const StoredRow& row, int panel, int lane, int flip, uint8_t* out) {
+  const TypeInfo& info = kTypes[w.type];
+  const int per = scale_values(info.scales) / 32;
+  const int64_t set = static_cast<int64_t>(set_bytes(info)) * w.width * w.lanes;
+  for (int g = 0; g < w.columns / 32; g++) {
+    const uint8_t* codes = &row.codes[static_cast<size_t>(32 * g)];
+    uint8_t* group = out + g / per * set + static_cast<int64_t>(scale_bytes(info.scales)) * w.width * w.lanes +
+                     (static_cast<int64_t>(panel) * per + g % per) * code_bytes(C) * w.lanes;
+    for (int k = 0; k < 4 * kSteps; k++) put<C>(group, {w.lanes, k / 4, lane, k % 4}, codes[k] ^ flip);
+  }
+}
+
+void pack_codes(const Packed& w, const StoredRow& row, int panel, int lane, bool offset, uint8_t* out) {
+  switch (kTypes[w.type].codes) {
+    case Codes::k8: return pack_codes<Codes::k8>(w, row, panel, lane, offset ? 128 : 0, out);
+    case Codes::k4: return pack_codes<Codes::k4>(w, row, panel, lane, 0, out);
+    case Codes::kTable: return pack_codes<Codes::kTable>(w, row, panel, lane, 0, out);
+    case Codes::k5: return pack_codes<Codes::k5>(w, row, panel, lane, 0, out);
+    case Codes::k6: return pack_codes<Codes::k6>(w, row, panel, lane, 0, out);
+    case Codes::k2: return pack_codes<Codes::k2>(w, row, panel, lane, 0, out);
+    case Codes::k3: return pack_codes<Codes::k3>(w, row, panel, lane, 0, out);
+    case Codes::kFloat: break;
   }
 }
 
@@ -136,67 +168,70 @@ void pack_floats(const Packed& w, const uint8_t* stored, int panel, uint8_t* out
 
 int64_t row_bytes(int type, int64_t columns) { return columns / kTypes[type].block_values * kTypes[type].block_bytes; }
 
-Packed layout(int type, int64_t rows, int64_t columns, int lanes, int group) {
+Packed layout(int type, int64_t rows, int64_t columns, int lanes, int width) {
   const TypeInfo& info = kTypes[type];
   Packed w;
   w.type = type;
   w.rows = static_cast<int>(rows);
   w.columns = static_cast<int>(columns);
   w.lanes = lanes;
-  int64_t wide = static_cast<int64_t>(lanes) * group;
-  w.panels = static_cast<int>((rows + wide - 1) / wide) * group;
-  int64_t bytes = is_quantised(type) ? columns / 32 * code_bytes(info.codes) : (columns + 1) / 2 * 2 * info.block_bytes;
-  w.scale_offset = (bytes * lanes + 63) / 64 * 64;
-  bytes = is_quantised(type) ? columns / scale_values(info.scales) * scale_bytes(info.scales) * lanes : 0;
-  w.panel_bytes = w.scale_offset + (bytes + 63) / 64 * 64;
+  w.width = width;
+  int64_t wide = static_cast<int64_t>(lanes) * width;
+  w.groups = static_cast<int>((rows + wide - 1) / wide);
+  int64_t bytes = is_quantised(type) ? columns / scale_values(info.scales) * set_bytes(info) : (columns + 1) / 2 * 2 * info.block_bytes;
+  w.group_bytes = (bytes * wide + 63) / 64 * 64;
   return w;
 }
 
-int64_t packed_bytes(const Packed& packed) { return packed.panels * packed.panel_bytes; }
+int64_t packed_bytes(const Packed& packed) { return packed.groups * packed.group_bytes; }
 
-void pack_panel(const Packed& w, const uint8_t* stored, int panel, bool offset, uint8_t* out) {
+void pack_group(const Packed& w, const uint8_t* stored, int group, bool offset, uint8_t* out) {
   const TypeInfo& info = kTypes[w.type];
-  std::memset(out, 0, static_cast<size_t>(w.panel_bytes));
-  if (!is_quantised(w.type)) {
-    pack_floats(w, stored, panel, out);
-    return;
-  }
-  bool add = offset && info.codes == Codes::k8;
-  int group_bytes = code_bytes(info.codes) * w.lanes;
+  std::memset(out, 0, static_cast<size_t>(w.group_bytes));
+  int64_t row_size = row_bytes(w.type, w.columns);
   StoredRow row;
-  for (int lane = 0; lane < w.lanes && panel * w.lanes + lane < w.rows; lane++) {
-    take_apart(w.type, stored + lane * row_bytes(w.type, w.columns), w.columns, row);
-    for (int g = 0; g < w.columns / 32; g++) {
-      const uint8_t* codes = &row.codes[static_cast<size_t>(32 * g)];
-      uint8_t* group = out + static_cast<int64_t>(g) * group_bytes;
-      for (int k = 0; k < 4 * kSteps; k++) {
-        put(info.codes, group, {w.lanes, k / 4, lane, k % 4}, add ? codes[k] ^ 128 : codes[k]);
-      }
+  for (int r = 0; r < w.width * w.lanes && group * w.width * w.lanes + r < w.rows; r++) {
+    const uint8_t* in = stored + r * row_size;
+    int panel = r / w.lanes;
+    int lane = r % w.lanes;
+    if (w.type == MR_F32) {
+      pack_floats(w, reinterpret_cast<const uint32_t*>(in), panel, lane, reinterpret_cast<uint32_t*>(out));
+    } else if (!is_quantised(w.type)) {
+      pack_floats(w, reinterpret_cast<const uint16_t*>(in), panel, lane, reinterpret_cast<uint16_t*>(out));
+    } else {
+      take_apart(w.type, in, w.columns, row);
+      pack_codes(w, row, panel, lane, offset, out);
+      int64_t run = static_cast<int64_t>(scale_bytes(info.scales)) * w.lanes;
+      int64_t set = static_cast<int64_t>(set_bytes(info)) * w.width * w.lanes;
+      for (size_t b = 0; b < row.d.size(); b++) put_scales(info.scales, out + static_cast<int64_t>(b) * set + panel * run, w.lanes, lane, row, b);
     }
-    put_scales(info.scales, out + w.scale_offset, w.lanes, lane, row);
   }
 }
 
 void unpack_row(const Packed& w, int row, bool offset, float* out) {
   const TypeInfo& info = kTypes[w.type];
-  const uint8_t* panel = w.panel(row / w.lanes);
+  int wide = w.width * w.lanes;
+  const uint8_t* in = w.group(row / wide);
+  int panel = row % wide / w.lanes;
   int lane = row % w.lanes;
   if (!is_quantised(w.type)) {
-    for (int64_t k = 0; k < w.columns; k++) {
-      int64_t at = w.type == MR_BF16 ? (k / 2 * w.lanes + lane) * 2 + k % 2 : k * w.lanes + lane;
-      widen_row(w.type, panel + at * info.block_bytes, 1, out + k);
-    }
+    for (int64_t k = 0; k < w.columns; k++) widen_row(w.type, in + float_at(w, panel, lane, k) * info.block_bytes, 1, out + k);
     return;
   }
   bool eight = info.codes == Codes::k8;
-  for (int k = 0; k < w.columns; k += 16) {
-    Factors f = get_scales(info.scales, panel + w.scale_offset, w.lanes, lane, k / 16);
-    const uint8_t* group = panel + static_cast<int64_t>(k / 32) * code_bytes(info.codes) * w.lanes;
-    for (int j = 0; j < 16; j++) {
-      int code = get(info.codes, group, {w.lanes, (k % 32 + j) / 4, lane, j % 4});
-      if (eight) code = offset ? code - 128 : static_cast<int8_t>(code);
-      float product = f.scale * static_cast<float>(code - info.zero);
-      out[k + j] = product + f.minimum;
+  int values = scale_values(info.scales);
+  int64_t factors = static_cast<int64_t>(scale_bytes(info.scales)) * w.lanes;
+  int64_t codes = static_cast<int64_t>(set_codes(info)) * w.lanes;
+  for (int start = 0; start < w.columns; start += values, in += (factors + codes) * w.width) {
+    for (int k = 0; k < values; k += 16) {
+      Factors f = get_scales(info.scales, in + panel * factors, w.lanes, lane, k / 16);
+      const uint8_t* group = in + factors * w.width + panel * codes + static_cast<int64_t>(k / 32) * code_bytes(info.codes) * w.lanes;
+      for (int j = 0; j < 16; j++) {
+        int code = get(info.codes, group, {w.lanes, (k % 32 + j) / 4, lane, j % 4});
+        if (eight) code = offset ? code - 128 : static_cast<int8_t>(code);
+        float product = f.scale * static_cast<float>(code - info.zero);
+        out[start + k + j] = product + f.minimum;
+      }
     }
   }
 }
@@ -214,13 +249,13 @@ void widen_row(int type, const uint8_t* stored, int64_t columns, float* out) {
     }
     return;
   }
-  Packed w = layout(type, 1, columns, 1, 1);
   StoredRow row;
   take_apart(type, stored, columns, row);
-  std::vector<uint8_t> factors(static_cast<size_t>(w.panel_bytes - w.scale_offset));
-  put_scales(kTypes[type].scales, factors.data(), 1, 0, row);
+  uint8_t factors[32] = {};
+  int values = scale_values(kTypes[type].scales);
   for (int64_t k = 0; k < columns; k++) {
-    Factors f = get_scales(kTypes[type].scales, factors.data(), 1, 0, static_cast<int>(k / 16));
+    if (k % values == 0) put_scales(kTypes[type].scales, factors, 1, 0, row, static_cast<size_t>(k / values));
+    Factors f = get_scales(kTypes[type].scales, factors, 1, 0, static_cast<int>(k % values / 16));
     int code = row.codes[static_cast<size_t>(k)];
     if (kTypes[type].codes == Codes::kTable) code = kLevels[code];
     if (kTypes[type].codes == Codes::k8) code = static_cast<int8_t>(code);

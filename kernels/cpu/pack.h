@@ -6,17 +6,17 @@
 
 namespace millrace {
 
-// Sizes of the packed form, without data. `group` is the number of panels that a tile takes. Columns are whole blocks.
-Packed layout(int type, int64_t rows, int64_t columns, int lanes, int group);
+// Sizes of the packed form, without data. `width` is the number of panels that a tile takes. Columns are whole blocks.
+Packed layout(int type, int64_t rows, int64_t columns, int lanes, int width);
 
-// Bytes of all panels.
+// Bytes of all groups.
 int64_t packed_bytes(const Packed& packed);
 
 // Bytes of a stored row.
 int64_t row_bytes(int type, int64_t columns);
 
-// Packs one panel into `out`, panel_bytes long. `stored`: its first row. `offset`: signed codes get 128 added.
-void pack_panel(const Packed& packed, const uint8_t* stored, int panel, bool offset, uint8_t* out);
+// Packs one group into `out`, group_bytes long. `stored`: its first row. `offset`: signed codes get 128 added.
+void pack_group(const Packed& packed, const uint8_t* stored, int group, bool offset, uint8_t* out);
 
 // Values of one row, as the type defines them: products in float32, no fused multiply-add.
 void unpack_row(const Packed& packed, int row, bool offset, float* out);

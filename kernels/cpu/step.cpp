@@ -218,7 +218,7 @@ void Model::run_product(const Op& op, int rows) {
     task.factor = op.code == OpCode::kLogits ? op.factor : 1.0f;
     task.cap = op.code == OpCode::kLogits ? op.cap : 0.0f;
     parts.push_back(task);
-    units += w.panels / kernels_.panels;
+    units += w.groups;
     ends.push_back(units);
   }
   int wanted = pool_.threads() == 1 ? 1 : pool_.threads() * kTasksOfThread;
@@ -237,8 +237,8 @@ void Model::run_product(const Op& op, int rows) {
       LinearTask task = parts[i];
       task.row0 = static_cast<int>(int64_t{rows} * part / row_tasks);
       task.row1 = static_cast<int>(int64_t{rows} * (part + 1) / row_tasks);
-      task.panel0 = (first - start) * kernels_.panels;
-      task.panel1 = (last - start) * kernels_.panels;
+      task.group0 = first - start;
+      task.group1 = last - start;
       kernels_.linear(task);
     }
   });

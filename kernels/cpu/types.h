@@ -95,20 +95,26 @@ constexpr int scale_bytes(Scales scales) {
   return 0;
 }
 
-// A weight matrix [rows, columns] in panels of `lanes` rows, one lane each; codes of a panel first, then its factors. BF16 keeps pairs of
-// columns together, F32 and F16 have column after column. Rows are filled up with zeros to a whole number of panel groups.
+// A weight matrix [rows, columns] in panels of `lanes` rows, one lane each, and groups of panels that a tile takes together. What a tile
+// reads lies in the order in which it reads: for each set of values the factors of all panels of the group, then their codes. BF16 keeps
+// pairs of columns together, F32 and F16 have column after column, panel beside panel. Rows are filled up with zeros.
 struct Packed {
   int type = 0;
   int rows = 0;
   int columns = 0;
   int lanes = 0;
-  int panels = 0;
-  int64_t panel_bytes = 0;
-  int64_t scale_offset = 0;
+  // Panels of a group.
+  int width = 0;
+  int groups = 0;
+  int64_t group_bytes = 0;
   const uint8_t* data = nullptr;
 
-  const uint8_t* panel(int i) const { return data + i * panel_bytes; }
+  const uint8_t* group(int i) const { return data + i * group_bytes; }
 };
+
+// Bytes of a set of values of one panel: factors and codes; of a group without the padding at its end.
+constexpr int set_codes(const TypeInfo& info) { return scale_values(info.scales) / 32 * code_bytes(info.codes); }
+constexpr int set_bytes(const TypeInfo& info) { return scale_bytes(info.scales) + set_codes(info); }
 
 // Rows of activations in int8: `values` bytes each, of which blocks of 32 share a factor; then the factors and sums, at the offsets below.
 struct QuantRow {

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "check.h"
 #include "memory.h"
 #include "pack.h"
@@ -20,8 +18,8 @@ Matrix matrix(const Kernels& k, int type, int rows, int columns, Random& random)
   m.packed = layout(type, rows, columns, k.lanes, k.panels);
   m.memory = Memory(packed_bytes(m.packed));
   m.packed.data = m.memory.data();
-  for (int p = 0; p < m.packed.panels; p++) {
-    pack_panel(m.packed, stored.data() + std::min(p * k.lanes, rows) * row, p, k.offset_codes, m.memory.data() + p * m.packed.panel_bytes);
+  for (int g = 0; g < m.packed.groups; g++) {
+    pack_group(m.packed, stored.data() + g * k.lanes * k.panels * row, g, k.offset_codes, m.memory.data() + g * m.packed.group_bytes);
   }
   m.values.resize(static_cast<size_t>(rows * columns));
   for (int r = 0; r < rows; r++) widen_row(type, stored.data() + r * row, columns, &m.values[static_cast<size_t>(r * columns)]);
@@ -74,7 +72,7 @@ void multiply(const Kernels& k, const Matrix& w, const Input& in, int rows, std:
   t.bias = bias;
   t.factor = factor;
   t.row1 = rows;
-  t.panel1 = w.packed.panels;
+  t.group1 = w.packed.groups;
   k.linear(t);
 }
 

@@ -30,8 +30,8 @@ TEST(packed_rows_have_the_values_of_stored_ones) {
       std::vector<uint8_t> data(static_cast<size_t>(packed_bytes(w)), 0xee);
       w.data = data.data();
       int64_t row = row_bytes(type, columns);
-      for (int p = 0; p < w.panels; p++) {
-        pack_panel(w, stored.data() + std::min(p * w.lanes, rows) * row, p, k->offset_codes, data.data() + p * w.panel_bytes);
+      for (int g = 0; g < w.groups; g++) {
+        pack_group(w, stored.data() + g * w.lanes * w.width * row, g, k->offset_codes, data.data() + g * w.group_bytes);
       }
       std::vector<float> expected(static_cast<size_t>(columns));
       std::vector<float> actual(static_cast<size_t>(columns));
