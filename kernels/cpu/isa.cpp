@@ -68,10 +68,4 @@ const Kernels& kernels_of(int isa, bool exact) {
   return *portable_kernels();
 }
 
-int64_t input_bytes(const Kernels& kernels, int type, int64_t n) {
-  if (is_quantised(type)) return QuantRow::bytes((n + 31) / 32 * 32);
-  if (type == MR_BF16 && kernels.bf16_rows) return (n * 2 + 63) / 64 * 64;
-  return n * 4;
-}
-
 }  // namespace millrace

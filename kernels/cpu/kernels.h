@@ -87,14 +87,14 @@ struct Kernels {
   void (*rope)(const float* x, float* out, int heads, int head_dim, int dims, bool pairs, const float* cos, const float* sin);
   void (*gated)(const float* gate, const float* up, float* out, int n, int function);
   void (*add)(const float* a, const float* b, float* out, int n, float factor);
+  // out[i] = x[i] · σ(gate[i · gates / n])
+  void (*sigmoid_scale)(const float* x, const float* gate, float* out, int n, int gates);
+  float (*dot)(const float* a, const float* b, int n);
   void (*scale)(const float* x, float* out, int n, float factor);
   void (*soft_cap)(const float* x, float* out, int n, float cap);
   // k and v of one row into a slot.
   void (*kv_write)(const KvLayer&, int slot, const float* k, const float* v);
 };
-
-// Bytes of an activation row of n values for a weight of that type.
-int64_t input_bytes(const Kernels& kernels, int type, int64_t n);
 
 // Null when this build has none.
 const Kernels* portable_kernels();

@@ -14,7 +14,8 @@ namespace millrace::MR_ISA {
 namespace {
 
 Kernels table(const char* name) {
-  return {name, kLanes, kPanels, kOffsetCodes, false, linear, attention, merge, quantise, to_bf16, rms_norm, rope, gated, add, scale,
+  return {name, kLanes, kPanels, kOffsetCodes, false, linear, attention, merge, quantise, to_bf16, rms_norm, rope, gated, add,
+          sigmoid_scale, dot, scale,
           soft_cap_row, kv_write};
 }
 

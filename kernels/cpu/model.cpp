@@ -103,7 +103,8 @@ void Model::make_cache(const mr_options& options) {
 
 void Model::mark_uses() {
   for (const Op& op : program_.ops) {
-    bool matrix = op.code == OpCode::kLinear || op.code == OpCode::kLogits || op.code == OpCode::kEmbed;
+    bool matrix = op.code == OpCode::kLinear || op.code == OpCode::kLogits || op.code == OpCode::kEmbed ||
+                  op.code == OpCode::kMoeExperts;
     for (int w : op.weights) (matrix ? weights_[static_cast<size_t>(w)].is_matrix : weights_[static_cast<size_t>(w)].is_vector) = true;
     for (int b : op.biases) {
       if (b >= 0) weights_[static_cast<size_t>(b)].is_vector = true;

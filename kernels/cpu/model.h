@@ -1,10 +1,12 @@
 // A model: a step program, its weights, its cache and the threads that run it.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "input.h"
 #include "kernels.h"
 #include "memory.h"
 #include "plan.h"
@@ -85,12 +87,31 @@ class Model {
   void run_rows(const Stage& stage, const mr_step& step, int rows);
   void run_row(const Stage& stage, const mr_step& step, int row);
   void run_op(const Op& op, const mr_step& step, int row);
-  void make_input(const Op& op, int row);
+  void route(const Op& op, const float* x, int row);
+  void multiply(const std::vector<LinearTask>& products);
   void run_product(const Op& op, int rows);
+  void run_experts(const Op& op, int rows);
   void run_attention(const Op& op, const mr_step& step);
   const AttentionPlan& attention_plan(const Op& op, const mr_step& step);
   void plan_sequence(AttentionPlan& plan, const Op& op, const mr_step& step, int sequence, bool split);
   Rows rows_of(int tensor) const;
+
+  // Calls f(row) for all rows, by all threads when it is worth it.
+  template <class Function>
+  void share_rows(int rows, const Function& f) {
+    constexpr int kAlone = 2;
+    constexpr int kTasksOfThread = 4;
+    if (rows <= kAlone) {
+      for (int r = 0; r < rows; r++) f(r);
+      return;
+    }
+    int tasks = std::min(rows, pool_.threads() * kTasksOfThread);
+    pool_.run(tasks, [&](int task, int) {
+      int end = static_cast<int>(int64_t{rows} * (task + 1) / tasks);
+      for (int r = static_cast<int>(int64_t{rows} * task / tasks); r < end; r++) f(r);
+    });
+  }
+
   const Weight& weight(int handle) const { return weights_[static_cast<size_t>(handle)]; }
   const float* vector_of(int handle) const { return weights_[static_cast<size_t>(handle)].vector.data(); }
 
@@ -108,8 +129,10 @@ class Model {
   std::vector<Group> groups_;
   std::vector<RopeTable> ropes_;
   std::vector<Memory> slots_;
-  // Inputs of the product that comes next: int8 rows, bf16 rows.
-  Memory quantised_, narrow_;
+  // Of the product that comes next.
+  Input input_;
+  std::vector<LinearTask> pieces_;
+  Memory expert_in_, expert_gate_, expert_up_, expert_out_;
   std::vector<Memory> scratch_;
   Memory partials_;
   std::vector<AttentionPlan> attention_plans_;

@@ -16,6 +16,7 @@ bool on_logit_rows(const Program& program, const Op& op) {
 
 Stage::Kind kind_of(const Op& op) {
   if (op.code == OpCode::kLinear || op.code == OpCode::kLogits) return Stage::Kind::kProduct;
+  if (op.code == OpCode::kMoeExperts) return Stage::Kind::kExperts;
   return op.code == OpCode::kAttention ? Stage::Kind::kAttention : Stage::Kind::kRows;
 }
 
@@ -86,7 +87,7 @@ Plan make_plan(const Program& program, bool keep) {
   std::vector<size_t> last(program.tensors.size(), 0);
   for (size_t i = 0; i < program.ops.size(); i++) {
     const Op& op = program.ops[i];
-    for (int h : {op.a, op.b}) {
+    for (int h : {op.a, op.b, op.c}) {
       if (h >= 0) last[static_cast<size_t>(h)] = i;
     }
     for (int h : op.outs) last[static_cast<size_t>(h)] = i;
@@ -106,6 +107,7 @@ Plan make_plan(const Program& program, bool keep) {
     std::vector<int> ended = op.outs;
     if (op.a >= 0) ended.push_back(op.a);
     if (op.b >= 0 && op.b != op.a) ended.push_back(op.b);
+    if (op.c >= 0 && op.c != op.a && op.c != op.b) ended.push_back(op.c);
     for (int h : ended) {
       int slot = plan.slot[static_cast<size_t>(h)];
       if (slot >= 0 && last[static_cast<size_t>(h)] == i) slots.give_back(slot);

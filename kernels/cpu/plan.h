@@ -11,6 +11,7 @@ struct Stage {
   enum class Kind {
     kRows,      // ops on one row each, one row through all of them
     kProduct,   // LINEAR or LOGITS
+    kExperts,
     kAttention
   };
   Kind kind{};

@@ -145,6 +145,35 @@ Op op(int32_t number, Reader& in) {
       o.cap = in.real();
       return o;
     case OpCode::kSample: o.a = in.next(); return o;
+    case OpCode::kSigmoidScale:
+      o.a = in.next();
+      o.b = in.next();
+      o.outs = {in.next()};
+      return o;
+    case OpCode::kMoeRoute: {
+      o.a = in.next();
+      o.weights = {in.next()};
+      int ids = in.next();
+      o.outs = {ids, in.next()};
+      o.active = in.next();
+      o.renormalise = in.next();
+      o.scale = in.real();
+      o.expert_groups = in.next();
+      o.kept_groups = in.next();
+      return o;
+    }
+    case OpCode::kMoeExperts:
+      o.a = in.next();
+      o.b = in.next();
+      o.c = in.next();
+      for (int i = 0; i < 3; i++) {
+        std::vector<int> matrices = in.list();
+        o.weights.insert(o.weights.end(), matrices.begin(), matrices.end());
+        o.group = i == 0 ? static_cast<int>(matrices.size()) : o.group;
+      }
+      o.outs = {in.next()};
+      o.function = in.next();
+      return o;
   }
   fail(MR_UNSUPPORTED, "the CPU kernels have no op number %d", number);
 }
@@ -160,7 +189,7 @@ class Check {
     for (int b : o.biases) {
       if (b != -1) handle(b, true);
     }
-    for (int h : {o.a, o.b}) {
+    for (int h : {o.a, o.b, o.c}) {
       if (h != -1) handle(h, false);
     }
     for (int h : o.outs) handle(h, false);
@@ -195,6 +224,13 @@ class Check {
       case OpCode::kGatherRows: same(width(o.a), width(o.out()), "width"); break;
       case OpCode::kKvWrite: require(o.b != -1 && o.group >= 0 && o.layer >= 0, "group or layer are out of range"); break;
       case OpCode::kSample: break;
+      case OpCode::kSigmoidScale:
+        require(o.b != -1, "an operand is missing");
+        same(width(o.a), width(o.out()), "width");
+        require(width(o.a) % width(o.b) == 0, "gates do not divide the row");
+        break;
+      case OpCode::kMoeRoute: route(); break;
+      case OpCode::kMoeExperts: experts(); break;
     }
   }
 
@@ -208,6 +244,31 @@ class Check {
       same(width(o.a), width(o.weights[i]), "columns");
       same(width(o.outs[i]), rows, "rows");
       if (o.biases[i] != -1) same(width(o.biases[i]), rows, "bias");
+    }
+  }
+
+  void route() {
+    const Op& o = op_;
+    int experts = program_.tensors[static_cast<size_t>(o.weights[0])].rows();
+    same(width(o.a), width(o.weights[0]), "columns");
+    require(o.active > 0 && o.active <= experts && o.expert_groups > 0 && experts % o.expert_groups == 0 && o.kept_groups > 0 &&
+                o.kept_groups <= o.expert_groups && o.active <= experts / o.expert_groups * o.kept_groups,
+            "experts, groups and their chosen numbers do not fit");
+    same(width(o.outs[0]), o.active, "chosen experts");
+    same(width(o.outs[1]), o.active, "chosen experts");
+  }
+
+  void experts() {
+    const Op& o = op_;
+    size_t n = o.weights.size() / 3;
+    require(n > 0 && o.weights.size() % 3 == 0 && o.group == static_cast<int>(n) && o.b != -1 && o.c != -1, "experts differ in number");
+    require(o.function >= 0 && o.function <= 1, "no such function");
+    same(width(o.a), width(o.out()), "width");
+    same(width(o.b), width(o.c), "chosen experts");
+    int wide = program_.tensors[static_cast<size_t>(o.weights[0])].rows();
+    for (size_t i = 0; i < o.weights.size(); i++) {
+      same(width(o.weights[i]), i < 2 * n ? width(o.a) : wide, "columns");
+      same(program_.tensors[static_cast<size_t>(o.weights[i])].rows(), i < 2 * n ? wide : width(o.a), "rows");
     }
   }
 
@@ -267,8 +328,9 @@ Program decode(const int32_t* words, int64_t count) {
     program.ops.push_back(op(number, in));
     if (in.at() != end) fail(MR_INVALID, "op %d (number %d) of the step program has %d words", i, number, length);
     Check(program, program.ops.size() - 1).run();
-    const Op& o = program.ops.back();
-    for (int h : {o.a, o.b}) {
+    Op& o = program.ops.back();
+    if (o.code == OpCode::kMoeExperts) o.active = program.tensors[static_cast<size_t>(o.b)].width();
+    for (int h : {o.a, o.b, o.c}) {
       if (h != -1 && !written[static_cast<size_t>(h)]) fail(MR_INVALID, "op %d of the step program reads what none before it wrote", i);
     }
     for (int h : o.outs) {

@@ -19,7 +19,10 @@ enum class OpCode : int32_t {
   kSoftCap = 10,
   kGatherRows = 11,
   kLogits = 12,
-  kSample = 13
+  kSample = 13,
+  kSigmoidScale = 14,
+  kMoeRoute = 34,
+  kMoeExperts = 35
 };
 
 // Sizes that change from step to step.
@@ -40,12 +43,13 @@ struct Tensor {
 struct Op {
   OpCode code{};
   // Activations that it reads (-1: none).
-  int a = -1, b = -1;
+  int a = -1, b = -1, c = -1;
   std::vector<int> weights, biases, outs;
   int width = 0;
   int heads = 0, kv_heads = 0, key_dim = 0, value_dim = 0;
   int dims = 0, pairs = 0, table = 0;
   int group = 0, layer = 0, window = 0, function = 0;
+  int active = 0, renormalise = 0, expert_groups = 1, kept_groups = 1;
   float factor = 1, eps = 0, offset = 0, scale = 1, cap = 0;
 
   int out() const { return outs.empty() ? -1 : outs.front(); }

@@ -37,6 +37,22 @@ void soft_cap_row(const float* x, float* out, int n, float cap) {
   map(x, x, out, n, [=](F v, F) { return soft_cap(v, cap); });
 }
 
+void sigmoid_scale(const float* x, const float* gate, float* out, int n, int gates) {
+  int run = n / gates;
+  for (int g = 0; g < gates; g++) {
+    F factor = splat(1.0f) / (splat(1.0f) + vexp(splat(0.0f - gate[g])));
+    map(x + g * run, x + g * run, out + g * run, run, [=](F v, F) { return v * factor; });
+  }
+}
+
+float dot(const float* a, const float* b, int n) {
+  F sum = splat(0.0f);
+  each(
+      n, [&](int i) { sum = fma(load(a + i), load(b + i), sum); },
+      [&](int i, int rest) { sum = fma(load_part(a + i, rest), load_part(b + i, rest), sum); });
+  return lane_sum(sum);
+}
+
 void gated(const float* gate, const float* up, float* out, int n, int function) {
   if (function == 0) {
     map(gate, up, out, n, [](F g, F u) { return g / (splat(1.0f) + vexp(splat(0.0f) - g)) * u; });

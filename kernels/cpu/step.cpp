@@ -5,16 +5,13 @@
 #include "error.h"
 #include "model.h"
 #include "pack.h"
+#include "route.h"
 
 namespace millrace {
 namespace {
 
-// Rows from which on row ops are shared by the threads.
-constexpr int kSharedRows = 3;
 // Tasks that each thread gets of a stage, so that they end together.
 constexpr int kTasksOfThread = 4;
-// Rows of a product that are worth a task of their own.
-constexpr int kProductRows = 48;
 
 }  // namespace
 
@@ -37,6 +34,7 @@ void Model::run(const mr_step& step) {
     switch (stage.kind) {
       case Stage::Kind::kRows: run_rows(stage, step, rows); break;
       case Stage::Kind::kProduct: run_product(*op, rows); break;
+      case Stage::Kind::kExperts: run_experts(*op, rows); break;
       case Stage::Kind::kAttention: run_attention(*op, step); break;
     }
   }
@@ -106,15 +104,6 @@ void Model::make_room(const mr_step& step) {
     int64_t rows = plan_.slot_logit_rows[i] ? step.logit_rows : step.rows;
     slots_[i].need(rows * plan_.slot_width[i] * 4);
   }
-  int64_t rows = std::max(step.rows, step.logit_rows);
-  for (const Op& op : program_.ops) {
-    if (op.code != OpCode::kLinear && op.code != OpCode::kLogits) continue;
-    for (int w : op.weights) {
-      const Packed& p = weight(w).packed;
-      if (is_quantised(p.type)) quantised_.need(rows * input_bytes(kernels_, p.type, p.columns));
-      if (p.type == MR_BF16 && kernels_.bf16_rows) narrow_.need(rows * input_bytes(kernels_, p.type, p.columns));
-    }
-  }
   int last = *std::max_element(step.positions, step.positions + step.rows);
   for (RopeTable& table : ropes_) {
     if (table.is_set()) table.need(last);
@@ -122,20 +111,18 @@ void Model::make_room(const mr_step& step) {
 }
 
 void Model::run_rows(const Stage& stage, const mr_step& step, int rows) {
-  if (rows < kSharedRows) {
-    for (int r = 0; r < rows; r++) run_row(stage, step, r);
-    return;
+  if (stage.prepares >= 0) {
+    const Op& op = program_.ops[static_cast<size_t>(stage.prepares)];
+    input_.start(kernels_, program_.tensors[static_cast<size_t>(op.a)].width(), rows);
+    for (int w : op.weights) input_.want(weight(w).packed);
+    input_.allocate();
   }
-  int tasks = std::min(rows, pool_.threads() * kTasksOfThread);
-  pool_.run(tasks, [&](int task, int) {
-    int end = static_cast<int>(static_cast<int64_t>(rows) * (task + 1) / tasks);
-    for (int r = static_cast<int>(static_cast<int64_t>(rows) * task / tasks); r < end; r++) run_row(stage, step, r);
-  });
+  share_rows(rows, [&](int row) { run_row(stage, step, row); });
 }
 
 void Model::run_row(const Stage& stage, const mr_step& step, int row) {
   for (int i : stage.ops) run_op(program_.ops[static_cast<size_t>(i)], step, row);
-  if (stage.prepares >= 0) make_input(program_.ops[static_cast<size_t>(stage.prepares)], row);
+  if (stage.prepares >= 0) input_.make(row, rows_of(program_.ops[static_cast<size_t>(stage.prepares)].a).row(row));
 }
 
 void Model::run_op(const Op& op, const mr_step& step, int row) {
@@ -162,86 +149,31 @@ void Model::run_op(const Op& op, const mr_step& step, int row) {
     }
     case OpCode::kGated: kernels_.gated(a, b, out, n, op.function); break;
     case OpCode::kAdd: kernels_.add(a, b, out, n, op.factor); break;
+    case OpCode::kSigmoidScale:
+      kernels_.sigmoid_scale(a, b, out, n, program_.tensors[static_cast<size_t>(op.b)].width());
+      break;
+    case OpCode::kMoeRoute: route(op, a, row); break;
     case OpCode::kScale: kernels_.scale(a, out, n, op.factor); break;
     case OpCode::kSoftCap: kernels_.soft_cap(a, out, n, op.cap); break;
     case OpCode::kGatherRows: std::memcpy(out, rows_of(op.a).row(step.logit_row[row]), static_cast<size_t>(n) * 4); break;
     case OpCode::kLinear:
     case OpCode::kLogits:
+    case OpCode::kMoeExperts:
     case OpCode::kAttention:
     case OpCode::kSample: break;
   }
 }
 
-void Model::make_input(const Op& op, int row) {
-  bool quantise = false;
-  bool narrow = false;
-  for (int w : op.weights) {
-    int type = weight(w).packed.type;
-    quantise |= is_quantised(type);
-    narrow |= type == MR_BF16 && kernels_.bf16_rows;
-  }
-  const float* x = rows_of(op.a).row(row);
+void Model::route(const Op& op, const float* x, int row) {
+  int experts = program_.tensors[static_cast<size_t>(op.weights[0])].rows();
   int n = program_.tensors[static_cast<size_t>(op.a)].width();
-  if (quantise) {
-    int64_t stride = input_bytes(kernels_, MR_Q8_0, n);
-    kernels_.quantise(x, n, (n + 31) / 32 * 32, quantised_.data() + row * stride);
-  }
-  if (narrow) {
-    int64_t stride = input_bytes(kernels_, MR_BF16, n);
-    kernels_.to_bf16(x, n, (n + 1) / 2 * 2, reinterpret_cast<uint16_t*>(narrow_.data() + row * stride));
-  }
-}
-
-void Model::run_product(const Op& op, int rows) {
-  int n = program_.tensors[static_cast<size_t>(op.a)].width();
-  std::vector<LinearTask> parts;
-  std::vector<int> ends;
-  int units = 0;
-  for (size_t i = 0; i < op.weights.size(); i++) {
-    const Packed& w = weight(op.weights[i]).packed;
-    LinearTask task{};
-    task.w = &w;
-    if (is_quantised(w.type)) {
-      task.x = quantised_.data();
-      task.x_stride = input_bytes(kernels_, w.type, n);
-    } else if (w.type == MR_BF16 && kernels_.bf16_rows) {
-      task.x = narrow_.data();
-      task.x_stride = input_bytes(kernels_, w.type, n);
-    } else {
-      Rows x = rows_of(op.a);
-      task.x = x.data;
-      task.x_stride = x.stride * 4;
-    }
-    task.out = rows_of(op.outs[i]);
-    bool biased = !op.biases.empty() && op.biases[i] >= 0;
-    task.bias = biased ? vector_of(op.biases[i]) : nullptr;
-    task.factor = op.code == OpCode::kLogits ? op.factor : 1.0f;
-    task.cap = op.code == OpCode::kLogits ? op.cap : 0.0f;
-    parts.push_back(task);
-    units += w.groups;
-    ends.push_back(units);
-  }
-  int wanted = pool_.threads() == 1 ? 1 : pool_.threads() * kTasksOfThread;
-  int columns = std::min(units, wanted);
-  int row_tasks = std::clamp((wanted + columns - 1) / columns, 1, std::max(1, rows / kProductRows));
-  pool_.run(columns * row_tasks, [&](int index, int) {
-    int column = index % columns;
-    int from = static_cast<int>(int64_t{units} * column / columns);
-    int to = static_cast<int>(int64_t{units} * (column + 1) / columns);
-    int part = index / columns;
-    for (size_t i = 0; i < parts.size(); i++) {
-      int start = i == 0 ? 0 : ends[i - 1];
-      int first = std::max(from, start);
-      int last = std::min(to, ends[i]);
-      if (first >= last) continue;
-      LinearTask task = parts[i];
-      task.row0 = static_cast<int>(int64_t{rows} * part / row_tasks);
-      task.row1 = static_cast<int>(int64_t{rows} * (part + 1) / row_tasks);
-      task.group0 = first - start;
-      task.group1 = last - start;
-      kernels_.linear(task);
-    }
-  });
+  const float* w = vector_of(op.weights[0]);
+  std::vector<float> logits(static_cast<size_t>(experts));
+  for (int e = 0; e < experts; e++) logits[static_cast<size_t>(e)] = kernels_.dot(x, w + int64_t{e} * n, n);
+  Route how{experts, op.active, op.expert_groups, op.kept_groups, op.renormalise != 0, op.scale};
+  std::vector<int32_t> ids(static_cast<size_t>(op.active));
+  choose_experts(how, logits.data(), ids.data(), rows_of(op.outs[1]).row(row));
+  std::memcpy(rows_of(op.outs[0]).row(row), ids.data(), ids.size() * 4);
 }
 
 // Tasks of one sequence: tiles of its rows for each KV head, the longest first; split over chunks when there are too few of them.

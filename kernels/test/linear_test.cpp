@@ -1,4 +1,5 @@
 #include "check.h"
+#include "input.h"
 #include "memory.h"
 #include "pack.h"
 
@@ -29,45 +30,36 @@ Matrix matrix(const Kernels& k, int type, int rows, int columns, Random& random)
 bool narrow(const Kernels& k, int type) { return type == MR_BF16 && k.bf16_rows; }
 
 // Rows of activations in the form that a type wants.
-struct Input {
-  Memory memory;
-  const void* x;
-  int64_t stride;
+struct Activations {
+  Input forms;
+  std::vector<float> values;
+  LinearTask task{};
 };
 
-Input input(const Kernels& k, int type, const std::vector<float>& x, int rows, int n) {
-  Input in;
-  in.stride = is_quantised(type) || narrow(k, type) ? input_bytes(k, type, n) : n * 4;
-  in.memory = Memory(in.stride * rows);
-  in.x = in.memory.data();
-  for (int r = 0; r < rows; r++) {
-    const float* from = &x[static_cast<size_t>(r * n)];
-    uint8_t* to = in.memory.data() + r * in.stride;
-    if (is_quantised(type)) {
-      k.quantise(from, n, n, to);
-    } else if (narrow(k, type)) {
-      k.to_bf16(from, n, (n + 1) / 2 * 2, reinterpret_cast<uint16_t*>(to));
-    } else {
-      std::memcpy(to, from, static_cast<size_t>(n) * 4);
-    }
-  }
-  return in;
+Activations activations(const Kernels& k, const Matrix& w, const std::vector<float>& x, int rows) {
+  int n = w.packed.columns;
+  Activations a;
+  a.values = x;
+  a.forms.start(k, n, rows);
+  a.forms.want(w.packed);
+  a.forms.allocate();
+  for (int r = 0; r < rows; r++) a.forms.make(r, &x[static_cast<size_t>(r * n)]);
+  a.task.w = &w.packed;
+  a.forms.give({a.values.data(), n}, a.task);
+  return a;
 }
 
 // What the int8 form stands for.
-double quantised_value(const Input& in, int row, int n, int i) {
-  const uint8_t* p = static_cast<const uint8_t*>(in.x) + row * in.stride;
+double quantised_value(const Activations& in, int row, int n, int i) {
+  const uint8_t* p = static_cast<const uint8_t*>(in.task.x) + row * in.task.x_stride;
   float scale;
   std::memcpy(&scale, p + QuantRow::scales(n) + i / 32 * 4, 4);
   return static_cast<double>(scale) * static_cast<int8_t>(p[i]);
 }
 
-void multiply(const Kernels& k, const Matrix& w, const Input& in, int rows, std::vector<float>& out, const float* bias, float factor) {
+void multiply(const Kernels& k, const Matrix& w, const Activations& in, int rows, std::vector<float>& out, const float* bias, float factor) {
   out.assign(static_cast<size_t>(rows * (w.packed.rows + 3)), NAN);
-  LinearTask t{};
-  t.w = &w.packed;
-  t.x = in.x;
-  t.x_stride = in.stride;
+  LinearTask t = in.task;
   t.out = {out.data(), w.packed.rows + 3};
   t.bias = bias;
   t.factor = factor;
@@ -88,7 +80,7 @@ TEST(products_agree_with_double_precision) {
       Matrix w = matrix(*k, type, outs, n, random);
       std::vector<float> x = random.normals(static_cast<size_t>(rows * n), 3);
       std::vector<float> bias = random.normals(static_cast<size_t>(outs));
-      Input in = input(*k, type, x, rows, n);
+      Activations in = activations(*k, w, x, rows);
       std::vector<float> out;
       multiply(*k, w, in, rows, out, bias.data(), 0.5f);
       std::vector<float> actual;
@@ -128,9 +120,9 @@ TEST(bits_of_a_row_do_not_depend_on_the_rows_beside_it) {
       Matrix w = matrix(*k, type, outs, n, random);
       std::vector<float> x = random.normals(static_cast<size_t>(most * n));
       std::vector<float> all, some;
-      multiply(*k, w, input(*k, type, x, most, n), most, all, nullptr, 1);
+      multiply(*k, w, activations(*k, w, x, most), most, all, nullptr, 1);
       for (int rows = 1; rows < most; rows++) {
-        multiply(*k, w, input(*k, type, x, rows, n), rows, some, nullptr, 1);
+        multiply(*k, w, activations(*k, w, x, rows), rows, some, nullptr, 1);
         for (int r = 0; r < rows; r++) {
           auto at = static_cast<size_t>(r * (outs + 3));
           CHECK(same_bits(&all[at], &some[at], static_cast<size_t>(outs)), "%s %s row %d of %d", k->name, kTypes[type].name, r, rows);
@@ -149,7 +141,7 @@ TEST(a_fault_in_an_activation_shows_in_every_output_of_its_row) {
         std::vector<float> x = random.normals(512);
         x[100] = fault;
         std::vector<float> out;
-        multiply(*k, w, input(*k, type, x, 2, 256), 2, out, nullptr, 1);
+        multiply(*k, w, activations(*k, w, x, 2), 2, out, nullptr, 1);
         for (size_t o = 0; o < 16; o++) {
           CHECK(!std::isfinite(out[o]) || w.values[o * 256 + 100] == 0, "%s %s", k->name, kTypes[type].name);
           CHECK(std::isfinite(out[19 + o]), "%s %s", k->name, kTypes[type].name);
@@ -165,13 +157,13 @@ TEST(zeros_and_extremes_are_exact) {
     Matrix w = matrix(*k, MR_Q8_0, 16, 64, random);
     std::vector<float> x(64, 0.0f);
     std::vector<float> out;
-    multiply(*k, w, input(*k, MR_Q8_0, x, 1, 64), 1, out, nullptr, 1);
+    multiply(*k, w, activations(*k, w, x, 1), 1, out, nullptr, 1);
     for (size_t o = 0; o < 16; o++) CHECK(out[o] == 0);
     for (float& v : x) v = 1e-38f;
-    multiply(*k, w, input(*k, MR_Q8_0, x, 1, 64), 1, out, nullptr, 1);
+    multiply(*k, w, activations(*k, w, x, 1), 1, out, nullptr, 1);
     for (size_t o = 0; o < 16; o++) CHECK(std::fabs(out[o]) < 1e-36f);
     for (float& v : x) v = 1e30f;
-    multiply(*k, w, input(*k, MR_Q8_0, x, 1, 64), 1, out, nullptr, 1);
+    multiply(*k, w, activations(*k, w, x, 1), 1, out, nullptr, 1);
     for (size_t o = 0; o < 16; o++) CHECK(std::isfinite(out[o]));
   }
 }

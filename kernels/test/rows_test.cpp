@@ -1,4 +1,5 @@
 #include "check.h"
+#include "route.h"
 #include "scalar.h"
 
 namespace millrace::test {
@@ -84,6 +85,15 @@ TEST(elementwise_ops_agree_with_double_precision) {
     check("scale", [](double x, double) { return x * static_cast<double>(0.3f); });
     k->soft_cap(a.data(), out.data(), n, 5);
     check("soft cap", [](double x, double) { return std::tanh(x / 5) * 5; });
+    for (int gates : {1, 83}) {
+      k->sigmoid_scale(a.data(), b.data(), out.data(), n, gates);
+      std::vector<double> wanted;
+      for (size_t i = 0; i < a.size(); i++) wanted.push_back(a[i] / (1 + std::exp(-static_cast<double>(b[gates == 1 ? 0 : i]))));
+      CHECK(difference(out.data(), wanted.data(), out.size()) < 1e-6, "%s %d gates", k->name, gates);
+    }
+    double product = 0;
+    for (size_t i = 0; i < a.size(); i++) product += static_cast<double>(a[i]) * b[i];
+    CHECK(std::fabs(k->dot(a.data(), b.data(), n) - product) < 1e-5 * (1 + std::fabs(product)) + 2e-3, "%s", k->name);
     a[5] = NAN;
     k->gated(a.data(), b.data(), out.data(), n, 0);
     CHECK(std::isnan(out[5]) && !std::isnan(out[4]));
@@ -116,6 +126,19 @@ TEST(int8_rows_hold_values_and_sums) {
       CHECK(total == sum && product == scale * static_cast<float>(sum), "%s block %d", k->name, block);
     }
   }
+}
+
+TEST(experts_are_chosen_by_probability_then_number) {
+  float logits[8] = {1, 3, 3, 0, 2, 2, 2, -1};
+  int32_t ids[3];
+  float weights[3];
+  choose_experts({8, 3, 1, 1, true, 2}, logits, ids, weights);
+  CHECK(ids[0] == 1 && ids[1] == 2 && ids[2] == 4);
+  CHECK(std::fabs(weights[0] + weights[1] + weights[2] - 2) < 1e-6f && weights[0] == weights[1] && weights[2] < weights[0]);
+  float grouped[8] = {1, 0, 5, -9, 2, 2, 3, 3};
+  choose_experts({8, 3, 4, 2, false, 1}, grouped, ids, weights);
+  CHECK(ids[0] == 2 && ids[1] == 6 && ids[2] == 7, "%d %d %d", ids[0], ids[1], ids[2]);
+  CHECK(std::fabs(weights[0] - std::exp(5.0) / (std::exp(1.0) + 1 + std::exp(5.0) + std::exp(-9.0) + 2 * std::exp(2.0) + 2 * std::exp(3.0))) < 1e-6);
 }
 
 }  // namespace millrace::test

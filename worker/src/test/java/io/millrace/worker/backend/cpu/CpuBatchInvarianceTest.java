@@ -23,7 +23,8 @@ class CpuBatchInvarianceTest {
     private static final int TOKENS = 12;
 
     static Stream<Case> cases() {
-        return Stream.of(Case.folder("llama"), Case.folder("llama3"), Case.gguf("tiny-llama-mixed"));
+        return Stream.of(
+                Case.folder("llama"), Case.folder("llama3"), Case.folder("qwen2_moe"), Case.gguf("tiny-llama-mixed"));
     }
 
     @ParameterizedTest
