@@ -15,7 +15,6 @@ namespace {
 // Raised when a kernel's bits change.
 constexpr int kNumericsVersion = 1;
 constexpr int kMaxThreads = 1024;
-constexpr int kMaxValueDim = 1024;
 constexpr int kTables = 64;
 
 int checked_threads(const mr_options& options) {
@@ -76,16 +75,22 @@ Model::Model(const mr_options& options, const int32_t* program, int64_t words)
 void Model::make_cache(const mr_options& options) {
   if (options.groups < 0 || options.groups > 64) fail(MR_INVALID, "%d KV groups", options.groups);
   for (int g = 0; g < options.groups; g++) {
-    const mr_kv_group& in = options.group[g];
+    mr_kv_group in = options.group[g];
     bool known = in.type == MR_F32 || in.type == MR_F16 || in.type == MR_BF16;
     if (!known) fail(MR_UNSUPPORTED, "a KV cache of type %d; use F32, F16 or BF16", in.type);
-    if (in.blocks < 1 || in.layers < 1 || in.heads < 1 || in.key_dim < 1 || in.value_dim < 1 || in.value_dim > kMaxValueDim ||
-        in.key_dim > kMaxValueDim) {
+    if (in.blocks < 1 || in.layers < 1 || in.heads < 1 || in.key_dim < 1 || in.value_dim < 1 || in.value_dim > kMaxKeyDim / 2 ||
+        in.key_dim > kMaxKeyDim / 2) {
       fail(MR_INVALID, "KV group %d has %d blocks, %d layers, %d heads of %d and %d values", g, in.blocks, in.layers, in.heads, in.key_dim,
            in.value_dim);
     }
-    int stride = (in.value_dim + 15) / 16 * 16;
     Group group;
+    for (const Op& op : program_.ops) group.latent |= op.code == OpCode::kLatentAttention && op.group == g;
+    if (group.latent) {
+      int rank = in.key_dim;
+      in.key_dim += in.value_dim;
+      in.value_dim = rank;
+    }
+    int stride = (in.value_dim + 15) / 16 * 16;
     group.blocks = in.blocks;
     group.key_block = int64_t{in.heads} * block_tokens_ * in.key_dim * value_bytes(in.type);
     group.value_block = int64_t{in.heads} * block_tokens_ * stride * value_bytes(in.type);
@@ -110,17 +115,22 @@ void Model::mark_uses() {
       if (b >= 0) weights_[static_cast<size_t>(b)].is_vector = true;
     }
     if (op.code == OpCode::kEmbed) vocabulary_ = program_.tensors[static_cast<size_t>(op.weights[0])].rows();
-    if (op.code != OpCode::kKvWrite && op.code != OpCode::kAttention) continue;
+    bool latent = op.code == OpCode::kLatentAttention;
+    if (op.code != OpCode::kKvWrite && op.code != OpCode::kAttention && !latent) continue;
     if (op.group >= static_cast<int>(groups_.size())) fail(MR_INVALID, "the program uses KV group %d, there are %zu", op.group, groups_.size());
     const Group& group = groups_[static_cast<size_t>(op.group)];
     if (op.layer >= static_cast<int>(group.layers.size())) {
       fail(MR_INVALID, "the program uses layer %d of KV group %d, which has %zu", op.layer, op.group, group.layers.size());
     }
     const KvLayer& kv = group.layers[0];
-    bool fits = op.code == OpCode::kAttention
-                    ? op.kv_heads == kv.heads && op.key_dim == kv.key_dim && op.value_dim == kv.value_dim
-                    : program_.tensors[static_cast<size_t>(op.a)].width() == kv.heads * kv.key_dim &&
-                          program_.tensors[static_cast<size_t>(op.b)].width() == kv.heads * kv.value_dim;
+    auto width = [&](int handle) { return program_.tensors[static_cast<size_t>(handle)].width(); };
+    bool fits = op.kv_heads == kv.heads && op.key_dim == kv.key_dim;
+    if (op.code == OpCode::kAttention) fits = fits && op.value_dim == kv.value_dim;
+    if (op.code == OpCode::kKvWrite) {
+      int values = group.latent ? kv.key_dim - kv.value_dim : kv.value_dim;
+      fits = width(op.a) == kv.heads * (kv.key_dim - (group.latent ? values : 0)) && width(op.b) == kv.heads * values;
+    }
+    fits = fits && (op.code == OpCode::kKvWrite || latent == group.latent) && (!group.latent || kv.heads == 1);
     if (!fits) fail(MR_INVALID, "the program's heads are not those of KV group %d", op.group);
   }
 }

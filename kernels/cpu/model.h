@@ -33,6 +33,9 @@ class RopeTable {
   std::vector<std::unique_ptr<float[]>> pages_;
 };
 
+// Most values of a key or a value of one head.
+inline constexpr int kMaxKeyDim = 1024;
+
 class Model {
  public:
   Model(const mr_options& options, const int32_t* program, int64_t words);
@@ -61,6 +64,8 @@ class Model {
   // Layers of a group, keys and values in one piece of memory each.
   struct Group {
     int blocks = 0;
+    // Keys are the latent and the turned part, values the latent.
+    bool latent = false;
     std::vector<Memory> memory;
     std::vector<KvLayer> layers;
     // Bytes of a block of keys, of values.
@@ -91,7 +96,9 @@ class Model {
   void multiply(const std::vector<LinearTask>& products);
   void run_product(const Op& op, int rows);
   void run_experts(const Op& op, int rows);
-  void run_attention(const Op& op, const mr_step& step);
+  void run_attention(const Op& op, Rows q, Rows out, const mr_step& step);
+  void run_latent(const Op& op, const mr_step& step);
+  void write_latent(const KvLayer& kv, int slot, const float* latent, const float* turned) const;
   const AttentionPlan& attention_plan(const Op& op, const mr_step& step);
   void plan_sequence(AttentionPlan& plan, const Op& op, const mr_step& step, int sequence, bool split);
   Rows rows_of(int tensor) const;

@@ -17,6 +17,7 @@ bool on_logit_rows(const Program& program, const Op& op) {
 Stage::Kind kind_of(const Op& op) {
   if (op.code == OpCode::kLinear || op.code == OpCode::kLogits) return Stage::Kind::kProduct;
   if (op.code == OpCode::kMoeExperts) return Stage::Kind::kExperts;
+  if (op.code == OpCode::kLatentAttention) return Stage::Kind::kLatent;
   return op.code == OpCode::kAttention ? Stage::Kind::kAttention : Stage::Kind::kRows;
 }
 

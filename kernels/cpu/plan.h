@@ -12,6 +12,7 @@ struct Stage {
     kRows,      // ops on one row each, one row through all of them
     kProduct,   // LINEAR or LOGITS
     kExperts,
+    kLatent,
     kAttention
   };
   Kind kind{};

@@ -174,6 +174,24 @@ Op op(int32_t number, Reader& in) {
       o.outs = {in.next()};
       o.function = in.next();
       return o;
+    case OpCode::kLatentAttention:
+      o.a = in.next();
+      o.b = in.next();
+      o.weights = {in.next()};
+      o.weights.push_back(in.next());
+      o.outs = {in.next()};
+      o.group = in.next();
+      o.layer = in.next();
+      o.heads = in.next();
+      o.width = in.next();
+      o.dims = in.next();
+      o.key_dim = in.next();
+      o.value_dim = in.next();
+      o.scale = in.real();
+      o.kv_heads = 1;
+      if (o.dims < 0 || o.dims > kMost || o.key_dim < 0 || o.key_dim > kMost) fail(MR_INVALID, "latent attention of %d and %d values", o.key_dim, o.dims);
+      o.key_dim += o.dims;
+      return o;
   }
   fail(MR_UNSUPPORTED, "the CPU kernels have no op number %d", number);
 }
@@ -231,6 +249,7 @@ class Check {
         break;
       case OpCode::kMoeRoute: route(); break;
       case OpCode::kMoeExperts: experts(); break;
+      case OpCode::kLatentAttention: latent(); break;
     }
   }
 
@@ -270,6 +289,19 @@ class Check {
       same(width(o.weights[i]), i < 2 * n ? width(o.a) : wide, "columns");
       same(program_.tensors[static_cast<size_t>(o.weights[i])].rows(), i < 2 * n ? wide : width(o.a), "rows");
     }
+  }
+
+  void latent() {
+    const Op& o = op_;
+    int64_t heads = o.heads;
+    require(o.b != -1 && heads > 0 && o.width > 0 && o.dims > 0 && o.key_dim > o.dims && o.value_dim > 0 && o.group >= 0 && o.layer >= 0,
+            "sizes are out of range");
+    same(width(o.a), heads * o.width, "heads");
+    same(width(o.b), heads * o.dims, "heads");
+    same(width(o.out()), heads * o.value_dim, "heads");
+    for (int w : o.weights) same(width(w), o.key_dim - o.dims, "columns");
+    same(program_.tensors[static_cast<size_t>(o.weights[0])].rows(), heads * o.width, "rows");
+    same(program_.tensors[static_cast<size_t>(o.weights[1])].rows(), heads * o.value_dim, "rows");
   }
 
   void attention() {

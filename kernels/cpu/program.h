@@ -22,7 +22,8 @@ enum class OpCode : int32_t {
   kSample = 13,
   kSigmoidScale = 14,
   kMoeRoute = 34,
-  kMoeExperts = 35
+  kMoeExperts = 35,
+  kLatentAttention = 36
 };
 
 // Sizes that change from step to step.
@@ -39,7 +40,7 @@ struct Tensor {
   int rows() const { return sizes.size() < 2 ? 1 : sizes.front(); }
 };
 
-// One op; which fields count is the op's affair.
+// One op; which fields count is the op's affair. Of LATENT_ATTENTION: width is nopeDim, dims ropeDim, key_dim kvRank + ropeDim.
 struct Op {
   OpCode code{};
   // Activations that it reads (-1: none).

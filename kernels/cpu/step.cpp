@@ -35,7 +35,8 @@ void Model::run(const mr_step& step) {
       case Stage::Kind::kRows: run_rows(stage, step, rows); break;
       case Stage::Kind::kProduct: run_product(*op, rows); break;
       case Stage::Kind::kExperts: run_experts(*op, rows); break;
-      case Stage::Kind::kAttention: run_attention(*op, step); break;
+      case Stage::Kind::kLatent: run_latent(*op, step); break;
+      case Stage::Kind::kAttention: run_attention(*op, rows_of(op->a), rows_of(op->out()), step); break;
     }
   }
 }
@@ -51,7 +52,7 @@ void Model::prepare() {
       const RopeTable& table = ropes_[static_cast<size_t>(op.table)];
       if (table.half() != op.dims / 2) fail(MR_INVALID, "rotary table %d has %d frequencies, %d are needed", op.table, table.half(), op.dims / 2);
     }
-    if (op.code == OpCode::kAttention) {
+    if (op.code == OpCode::kAttention || op.code == OpCode::kLatentAttention) {
       scratch = std::max(scratch, attention_scratch(op.key_dim, groups_[static_cast<size_t>(op.group)].layers[0].value_stride));
     }
   }
@@ -144,7 +145,13 @@ void Model::run_op(const Op& op, const mr_step& step, int row) {
     }
     case OpCode::kKvWrite: {
       const Group& group = groups_[static_cast<size_t>(op.group)];
-      kernels_.kv_write(group.layers[static_cast<size_t>(op.layer)], step.slots[int64_t{op.group} * step.rows + row], a, b);
+      const KvLayer& kv = group.layers[static_cast<size_t>(op.layer)];
+      int slot = step.slots[int64_t{op.group} * step.rows + row];
+      if (group.latent) {
+        write_latent(kv, slot, a, b);
+      } else {
+        kernels_.kv_write(kv, slot, a, b);
+      }
       break;
     }
     case OpCode::kGated: kernels_.gated(a, b, out, n, op.function); break;
@@ -159,6 +166,7 @@ void Model::run_op(const Op& op, const mr_step& step, int row) {
     case OpCode::kLinear:
     case OpCode::kLogits:
     case OpCode::kMoeExperts:
+    case OpCode::kLatentAttention:
     case OpCode::kAttention:
     case OpCode::kSample: break;
   }
@@ -234,14 +242,14 @@ const Model::AttentionPlan& Model::attention_plan(const Op& op, const mr_step& s
   return attention_plans_.back();
 }
 
-void Model::run_attention(const Op& op, const mr_step& step) {
+void Model::run_attention(const Op& op, Rows q, Rows out, const mr_step& step) {
   const AttentionPlan& plan = attention_plan(op, step);
   const KvLayer& kv = groups_[static_cast<size_t>(op.group)].layers[static_cast<size_t>(op.layer)];
   partials_.need(plan.partial_floats * 4);
   auto complete = [&](AttentionTask task) {
     task.kv = &kv;
-    task.q = rows_of(op.a);
-    task.out = rows_of(op.out());
+    task.q = q;
+    task.out = out;
     task.scale = op.scale;
     task.cap = op.cap;
     return task;

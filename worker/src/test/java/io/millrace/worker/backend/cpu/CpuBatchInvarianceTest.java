@@ -24,7 +24,11 @@ class CpuBatchInvarianceTest {
 
     static Stream<Case> cases() {
         return Stream.of(
-                Case.folder("llama"), Case.folder("llama3"), Case.folder("qwen2_moe"), Case.gguf("tiny-llama-mixed"));
+                Case.folder("llama"),
+                Case.folder("llama3"),
+                Case.folder("qwen2_moe"),
+                Case.folder("deepseek_v2"),
+                Case.gguf("tiny-llama-mixed"));
     }
 
     @ParameterizedTest

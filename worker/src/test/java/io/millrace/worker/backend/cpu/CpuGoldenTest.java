@@ -12,7 +12,6 @@ import io.millrace.worker.backend.torch.PagedRunner.Work;
 import io.millrace.worker.model.Golden;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -30,13 +29,8 @@ class CpuGoldenTest {
     private static final double BF16_EXPERTS_RMS = 0.12;
     private static final double INT8_RMS = 0.12;
 
-    /** Families whose latent attention the kernels have not got yet. */
-    private static final Set<String> OTHERS = Set.of("deepseek_v2");
-
     static Stream<Case> cases() {
-        return Stream.concat(
-                Case.folders().filter(model -> !OTHERS.contains(model.name())),
-                Stream.of(Case.gguf("tiny-llama-f16"), Case.gguf("tiny-llama-mixed")));
+        return Stream.concat(Case.folders(), Stream.of(Case.gguf("tiny-llama-f16"), Case.gguf("tiny-llama-mixed")));
     }
 
     @ParameterizedTest
@@ -83,7 +77,9 @@ class CpuGoldenTest {
                 .filter(ids -> ids.length == 40)
                 .findFirst()
                 .orElseThrow();
-        boolean experts = model.name().contains("moe") || model.name().equals("mixtral");
+        boolean experts = model.name().contains("moe")
+                || model.name().equals("deepseek_v2")
+                || model.name().equals("mixtral");
         double bound = model.name().equals("tiny-llama-mixed") ? INT8_RMS : experts ? BF16_EXPERTS_RMS : BF16_RMS;
         for (int isa : CpuModels.instructionSets()) {
             CpuSettings settings = new CpuSettings(isa, CpuSettings.Precision.NATIVE, false);
