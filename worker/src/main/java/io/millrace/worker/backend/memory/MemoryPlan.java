@@ -6,7 +6,6 @@ import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.MemoryNeed;
-import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
 import java.io.IOException;
