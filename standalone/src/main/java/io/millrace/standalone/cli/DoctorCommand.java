@@ -1,5 +1,7 @@
 package io.millrace.standalone.cli;
 
+import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.cpu.KernelLibrary;
 import io.millrace.worker.model.hub.HubSettings;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -66,6 +68,7 @@ final class DoctorCommand implements Callable<Integer> {
                 "");
         line("Maven", onPath("mvn"), first("mvn", "-v"), "only building needs it");
         optional("C++ compiler", first("c++", "--version"));
+        kernels();
         optional("CUDA compiler", first("nvcc", "--version"));
         optional(
                 "NVIDIA GPU",
@@ -86,6 +89,32 @@ final class DoctorCommand implements Callable<Integer> {
         port("Gateway's port", 8080, "--port");
         port("Broker's port", 9092, "--kafka-port");
         return healthy ? 0 : 1;
+    }
+
+    /** The native kernels: their instruction set, or why there are none. */
+    private void kernels() {
+        String found;
+        try {
+            found = KernelLibrary.find().map(KernelLibrary::describe).orElseGet(DoctorCommand::whyNoKernels);
+        } catch (MillraceException e) {
+            found = "not usable, the torch engine serves: " + e.getMessage();
+        }
+        spec.commandLine()
+                .getOut()
+                .printf("%-4s %-17s %s%n", found.startsWith("not ") ? "-" : "ok", "CPU kernels", found);
+    }
+
+    private static String whyNoKernels() {
+        Path reason = Path.of(System.getenv().getOrDefault("MILLRACE_HOME", "."), "kernels", "build", "failed");
+        String why = "./millrace build makes them with a C++20 compiler";
+        try {
+            if (Files.isRegularFile(reason)) {
+                why = Files.readString(reason, StandardCharsets.UTF_8).strip();
+            }
+        } catch (IOException e) {
+            why = reason + " cannot be read";
+        }
+        return "not built, the torch engine serves: " + why;
     }
 
     private void memory() {

@@ -11,7 +11,13 @@ public final class AllProperties {
 
     /** Read by the script, the model cache, the log configuration. */
     private static final List<String> ENVIRONMENT_ONLY = List.of(
-            "MILLRACE_HOME", "MILLRACE_CACHE", "MILLRACE_LOG_LEVEL", "MILLRACE_JAVA_OPTS", "MILLRACE_HEAP_PERCENT");
+            "MILLRACE_HOME",
+            "MILLRACE_CACHE",
+            "MILLRACE_LOG_LEVEL",
+            "MILLRACE_JAVA_OPTS",
+            "MILLRACE_HEAP_PERCENT",
+            "MILLRACE_ISA",
+            "MILLRACE_KERNELS");
 
     private AllProperties() {}
 

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.node.ObjectNode;
 
-/** The whole system with the real model and the torch engine: two workers, a router and a gateway over a real broker. */
+/** The whole system with the real model and the engine that this machine gets: two workers, a router and a gateway over a real broker. */
 class RealModelSystemTest {
 
     private static final int STREAMS = 16;

@@ -4,7 +4,6 @@ import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.torch.TorchBackend;
 import io.millrace.worker.engine.EngineConfig;
-import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.encoder.PooledModel;
 
 /** What depends on the engine that a model's options name. */
@@ -25,9 +24,9 @@ final class Engines {
     }
 
     /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */
-    static MemoryNeed need(ModelOptions options, Decoder decoder, KvOptions kv) {
-        MemoryNeed torch = TorchBackend.need(decoder, kv);
-        return options.engine().equals(ModelHost.MOCK) ? new MemoryNeed(0, 0, torch.availableBytes()) : torch;
+    static MemoryNeed need(ModelOptions options, ModelFiles files, KvOptions kv) {
+        MemoryNeed need = Backends.need(files, kv, options.engine());
+        return options.engine().equals(ModelHost.MOCK) ? new MemoryNeed(0, 0, need.availableBytes()) : need;
     }
 
     /** The same of a model without a cache. */
@@ -38,6 +37,6 @@ final class Engines {
 
     /** How the engine keeps weights, for messages. */
     static String weights(ModelOptions options) {
-        return options.engine().equals(ModelHost.MOCK) ? "weights" : "weights in float32";
+        return options.engine().equals(ModelHost.MOCK) ? "weights" : Backends.weights(options.engine());
     }
 }

@@ -3,7 +3,6 @@ package io.millrace.worker.serving;
 import io.millrace.shared.log.Clock;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
-import io.millrace.worker.backend.torch.TorchBackend;
 import io.millrace.worker.engine.BatchEngine;
 import io.millrace.worker.engine.EngineConfig;
 import io.millrace.worker.engine.StepListener;
@@ -61,14 +60,15 @@ final class LoadedModels {
         long parameters = files.parameters();
         int threads =
                 options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
-        ModelRuntime runtime = TorchBackend.load(files.decoder(), files.source(), budget.options(), threads, progress);
+        Backends.Loaded loaded = Backends.load(files, budget.options(), options.engine(), threads, progress);
+        ModelRuntime runtime = loaded.runtime();
         ServedModel.Identity identity = new ServedModel.Identity(
                 model.name(),
                 model.aliases(),
                 model.origin() + " " + model.path(),
                 weightsHash,
                 runtime.numericsId(),
-                "f32",
+                loaded.dtype(),
                 parameters,
                 budget.maxModelLen());
         try {

@@ -54,7 +54,7 @@ public record ModelInfo(
             MemoryNeed need = null;
             String problem = null;
             try {
-                need = Engines.need(options, files.decoder(), budget.options());
+                need = Engines.need(options, files, budget.options());
                 if (need.shortByBytes() > 0) {
                     problem =
                             need.tooMuch("The model", Engines.weights(options)).toString();

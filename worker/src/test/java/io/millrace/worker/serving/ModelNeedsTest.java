@@ -29,7 +29,8 @@ import org.junit.jupiter.api.io.TempDir;
 class ModelNeedsTest {
 
     private static final Path TINY = Golden.path("gguf/tiny-llama-f16.gguf");
-    private static final ModelOptions OPTIONS = ModelOptions.DEFAULT.withKvMemoryBytes(16L << 20);
+    private static final ModelOptions OPTIONS =
+            ModelOptions.DEFAULT.withEngine("torch").withKvMemoryBytes(16L << 20);
 
     private static ModelInfo info(Path path, ModelOptions options) {
         return ModelInfo.describe(new ResolvedModel("m", List.of(), path, "test"), options);

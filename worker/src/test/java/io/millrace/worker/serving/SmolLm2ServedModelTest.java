@@ -25,7 +25,7 @@ import tools.jackson.databind.json.JsonMapper;
 class SmolLm2ServedModelTest {
 
     private static final ModelOptions OPTIONS =
-            ModelOptions.DEFAULT.withMaxModelLen(512).withKvMemoryBytes(256L << 20);
+            ModelOptions.DEFAULT.withEngine("torch").withMaxModelLen(512).withKvMemoryBytes(256L << 20);
     private static final int CASES = 3;
 
     private static ServedModel model;

@@ -32,7 +32,8 @@ import tools.jackson.databind.node.ObjectNode;
 @Timeout(120)
 class TinyServedModelTest {
 
-    private static final ModelOptions OPTIONS = ModelOptions.DEFAULT.withKvMemoryBytes(64L << 20);
+    private static final ModelOptions OPTIONS =
+            ModelOptions.DEFAULT.withEngine("torch").withKvMemoryBytes(64L << 20);
 
     private static ServedModel load(Path path) {
         return ModelHost.fromEnvironment().load(path.toString(), OPTIONS, ModelProgress.NONE);

@@ -9,6 +9,7 @@ import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.model.config.RopeFrequencies;
 import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.decoder.WeightSlot;
@@ -42,8 +43,8 @@ public final class TorchBackend {
                     "A KV block of " + blockTokens + " tokens is not possible: use a power of two up to "
                             + MAX_BLOCK_TOKENS + ".");
         }
-        KvLayout layout =
-                MemoryPlan.layout(decoder, options, TorchWeights.bytes(decoder.program()), MemoryPlan.available());
+        KvLayout layout = MemoryPlan.layout(
+                decoder, options, TorchWeights.bytes(decoder.program()), "in float32", MemoryPlan.available());
         return load(
                 decoder.program(),
                 decoder.slots(),

@@ -42,11 +42,6 @@ final class TorchKvCache {
         return (PtNDArray) manager.zeros(new Shape(rows, width), DataType.FLOAT32);
     }
 
-    /** Bytes of one block in all layers. */
-    static long blockBytes(KvLayout.Group group, int blockTokens) {
-        return (long) blockTokens * group.layers() * group.heads() * (group.keyDim() + group.valueDim()) * Float.BYTES;
-    }
-
     PtNDArray keys(int layer) {
         return keys[layer];
     }

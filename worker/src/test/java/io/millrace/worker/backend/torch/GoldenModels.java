@@ -19,7 +19,7 @@ import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
 
 /** Loads golden models into PyTorch. */
-final class GoldenModels {
+public final class GoldenModels {
 
     private GoldenModels() {}
 
@@ -46,15 +46,15 @@ final class GoldenModels {
         }
     }
 
-    static KvOptions blocks(int blockTokens, int tokens) {
+    public static KvOptions blocks(int blockTokens, int tokens) {
         return blocks(blockTokens, tokens, 0);
     }
 
-    static KvOptions blocks(int blockTokens, int tokens, int maxModelLen) {
+    public static KvOptions blocks(int blockTokens, int tokens, int maxModelLen) {
         return new KvOptions(blockTokens, (tokens + blockTokens - 1) / blockTokens, 0, maxModelLen);
     }
 
-    static int[] ints(JsonNode node) {
+    public static int[] ints(JsonNode node) {
         int[] values = new int[node.size()];
         for (int i = 0; i < values.length; i++) {
             values[i] = node.get(i).intValue();
@@ -63,17 +63,17 @@ final class GoldenModels {
     }
 
     /** A prompt, its place among all, and the ids that follow it. */
-    record Prompt(int index, int[] ids, int[] greedy) {}
+    public record Prompt(int index, int[] ids, int[] greedy) {}
 
     /** A golden model: its file, its golden.json and the prefix of its logit files. */
-    record Case(String name, String file, String json, String logits) {
-        static Case folder(String family) {
+    public record Case(String name, String file, String json, String logits) {
+        public static Case folder(String family) {
             String dir = "models/" + family + "-tiny/";
             return new Case(family, dir.substring(0, dir.length() - 1), dir + "golden.json", dir);
         }
 
         /** Every family. */
-        static Stream<Case> folders() {
+        public static Stream<Case> folders() {
             return Stream.of(
                             "llama",
                             "llama3",
@@ -96,25 +96,25 @@ final class GoldenModels {
                     .map(Case::folder);
         }
 
-        static Case gguf(String name) {
+        public static Case gguf(String name) {
             return new Case(name, "gguf/" + name + ".gguf", "gguf/" + name + ".json", "gguf/" + name + ".");
         }
 
-        JsonNode golden() {
+        public JsonNode golden() {
             return Golden.json(json);
         }
 
-        float[] logits(String kind) {
+        public float[] logits(String kind) {
             return Golden.floats(logits + kind + ".f32");
         }
 
         /** Longest sequences to load the model for: longrope has other frequencies for longer ones. 0: the model's own. */
-        int[] lengths() {
+        public int[] lengths() {
             return golden().has("longrope") ? new int[] {76, 0} : new int[] {0};
         }
 
         /** The prompts computed with the frequencies of a length; their index in the file by themselves. */
-        List<Prompt> prompts(int length) {
+        public List<Prompt> prompts(int length) {
             List<Prompt> prompts = new ArrayList<>();
             JsonNode all = golden().get("prompts");
             for (int i = 0; i < all.size(); i++) {

@@ -19,7 +19,7 @@ import java.util.Random;
 import org.jspecify.annotations.Nullable;
 
 /** Drives a runtime as the engine would, with blocks handed out in a random order. */
-final class PagedRunner {
+public final class PagedRunner {
 
     private static final TokenHistory NO_HISTORY = new TokenHistory() {
         @Override
@@ -42,7 +42,7 @@ final class PagedRunner {
     private final int blockTokens;
     private final Deque<Integer> free = new ArrayDeque<>();
 
-    PagedRunner(ModelRuntime runtime, long seed) {
+    public PagedRunner(ModelRuntime runtime, long seed) {
         this.runtime = runtime;
         KvLayout layout = runtime.kvLayout();
         this.blockTokens = layout.blockTokens();
@@ -55,41 +55,41 @@ final class PagedRunner {
     }
 
     /** A sequence; greedy ids are appended as they are chosen. */
-    final class Sequence {
-        final List<Integer> ids = new ArrayList<>();
-        final List<Integer> blocks = new ArrayList<>();
-        final List<float[]> logits = new ArrayList<>();
-        int computed;
+    public final class Sequence {
+        public final List<Integer> ids = new ArrayList<>();
+        public final List<Integer> blocks = new ArrayList<>();
+        public final List<float[]> logits = new ArrayList<>();
+        public int computed;
 
         Sequence(int[] prompt) {
             Arrays.stream(prompt).forEach(ids::add);
         }
 
-        int pending() {
+        public int pending() {
             return ids.size() - computed;
         }
 
-        int[] from(int start) {
+        public int[] from(int start) {
             return ids.subList(start, ids.size()).stream()
                     .mapToInt(Integer::intValue)
                     .toArray();
         }
 
-        void release() {
+        public void release() {
             free.addAll(blocks);
             blocks.clear();
         }
     }
 
-    Sequence sequence(int[] prompt) {
+    public Sequence sequence(int[] prompt) {
         return new Sequence(prompt);
     }
 
     /** Rows of one sequence in a step; {@code all}: logits of every row are kept, otherwise of the last one if it ends the ids. */
-    record Work(Sequence sequence, int rows, boolean all) {}
+    public record Work(Sequence sequence, int rows, boolean all) {}
 
     /** One step; sequences whose ids all are computed then get the next greedy id. Logits are kept in the sequence. */
-    StepOutputs step(List<Work> work) {
+    public StepOutputs step(List<Work> work) {
         int t = work.stream().mapToInt(Work::rows).sum();
         int[] tokens = new int[t];
         int[] positions = new int[t];
@@ -150,7 +150,7 @@ final class PagedRunner {
     }
 
     /** Prompt in chunks, then greedy decoding; the ids chosen. */
-    int[] generate(int[] prompt, int tokens, int chunk) {
+    public int[] generate(int[] prompt, int tokens, int chunk) {
         Sequence seq = sequence(prompt);
         while (seq.ids.size() < prompt.length + tokens) {
             step(List.of(new Work(seq, Math.min(chunk, seq.pending()), false)));

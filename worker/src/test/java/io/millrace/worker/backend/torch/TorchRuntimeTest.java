@@ -9,6 +9,7 @@ import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
+import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.backend.torch.GoldenModels.Case;
 import io.millrace.worker.backend.torch.PagedRunner.Sequence;
 import io.millrace.worker.backend.torch.PagedRunner.Work;
@@ -161,7 +162,7 @@ class TorchRuntimeTest {
             long budget = 8 << 20;
             try (ModelRuntime runtime =
                     TorchBackend.load(decoder, source, new KvOptions(16, 0, budget, 0), 2, progress)) {
-                long each = TorchKvCache.blockBytes(runtime.kvLayout().groups().getFirst(), 16);
+                long each = MemoryPlan.blockBytes(runtime.kvLayout().groups().getFirst(), 16);
                 assertThat(runtime.kvLayout().groups().getFirst().blocks()).isEqualTo((int) (budget / each));
                 assertThat(runtime.numericsId()).startsWith("torch-2.").contains("-f32-");
             }

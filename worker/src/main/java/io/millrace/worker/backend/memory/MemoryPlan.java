@@ -1,4 +1,4 @@
-package io.millrace.worker.backend.torch;
+package io.millrace.worker.backend.memory;
 
 import static io.millrace.worker.backend.MemoryNeed.mib;
 
@@ -15,31 +15,35 @@ import java.nio.file.Path;
 import java.util.List;
 
 /** How many KV blocks there are to be, and whether all fits into memory. */
-final class MemoryPlan {
+public final class MemoryPlan {
 
     private MemoryPlan() {}
 
     /**
-     * @param weightBytes of the weights, widened
+     * The cache of a model.
+     *
+     * @param weightBytes of the weights as the backend keeps them
+     * @param form what that is, for the message, as in "in float32"
      * @param available bytes for weights and cache together
+     * @throws MillraceException MR-MEM-001 when the budget does not hold the longest sequence, or the memory not both
      */
-    static KvLayout layout(Decoder decoder, KvOptions options, long weightBytes, long available) {
+    public static KvLayout layout(Decoder decoder, KvOptions options, long weightBytes, String form, long available) {
         MemoryNeed need = need(decoder, options, weightBytes, available);
         if (need.shortByBytes() > 0) {
-            throw need.tooMuch("The model", "weights in float32");
+            throw need.tooMuch("The model", "weights " + form);
         }
         long blocks = blocks(decoder.config(), options);
         return new KvLayout(options.blockTokens(), List.of(group(decoder.config(), Math.toIntExact(blocks))));
     }
 
     /** MR-MEM-001 when the cache's budget does not hold one sequence. */
-    static MemoryNeed need(Decoder decoder, KvOptions options, long weightBytes, long available) {
+    public static MemoryNeed need(Decoder decoder, KvOptions options, long weightBytes, long available) {
         long blockBytes = blockBytes(decoder.config(), options);
         return new MemoryNeed(weightBytes, blocks(decoder.config(), options) * blockBytes, available);
     }
 
     private static long blockBytes(DecoderConfig config, KvOptions options) {
-        return TorchKvCache.blockBytes(group(config, 1), options.blockTokens());
+        return blockBytes(group(config, 1), options.blockTokens());
     }
 
     private static long blocks(DecoderConfig config, KvOptions options) {
@@ -65,7 +69,7 @@ final class MemoryPlan {
     }
 
     /** Most tokens of a sequence. */
-    static int maxLength(DecoderConfig config, KvOptions options) {
+    public static int maxLength(DecoderConfig config, KvOptions options) {
         return options.maxModelLen() == 0 ? config.contextLength() : options.maxModelLen();
     }
 
@@ -74,8 +78,13 @@ final class MemoryPlan {
         return new KvLayout.Group(blocks, config.layers(), cache.heads(), cache.keyDim(), cache.valueDim(), 0, "f32");
     }
 
+    /** Bytes of one block in all layers, float32. */
+    public static long blockBytes(KvLayout.Group group, int blockTokens) {
+        return (long) blockTokens * group.layers() * group.heads() * (group.keyDim() + group.valueDim()) * Float.BYTES;
+    }
+
     /** Bytes that can be had without swapping, within the container's limit. */
-    static long available() {
+    public static long available() {
         long total = Long.MAX_VALUE;
         if (ManagementFactory.getOperatingSystemMXBean() instanceof com.sun.management.OperatingSystemMXBean os) {
             total = os.getTotalMemorySize();

@@ -1,0 +1,116 @@
+// The C ABI.
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "error.h"
+#include "isa.h"
+#include "model.h"
+
+#define MR_EXPORT extern "C" __attribute__((visibility("default")))
+
+struct mr_model {
+  mr_model(const mr_options& options, const int32_t* program, int64_t words) : model(options, program, words) {}
+
+  millrace::Model model;
+};
+
+namespace {
+
+int32_t report(int32_t status, const char* message, char* error, int64_t error_size) {
+  if (error && error_size > 0) std::snprintf(error, static_cast<size_t>(error_size), "%s", message);
+  return status;
+}
+
+template <class Body>
+int32_t guarded(char* error, int64_t error_size, Body body) {
+  try {
+    body();
+    return MR_OK;
+  } catch (const millrace::Error& e) {
+    return report(e.status, e.message.c_str(), error, error_size);
+  } catch (const std::bad_alloc&) {
+    return report(MR_MEMORY, "memory could not be had", error, error_size);
+  } catch (const std::exception& e) {
+    return report(MR_INTERNAL, e.what(), error, error_size);
+  } catch (...) {
+    return report(MR_INTERNAL, "unknown failure", error, error_size);
+  }
+}
+
+void require(const void* pointer, const char* name) {
+  if (!pointer) millrace::fail(MR_INVALID, "%s is null", name);
+}
+
+}  // namespace
+
+MR_EXPORT int32_t mr_abi_version(void) { return MR_ABI_VERSION; }
+
+MR_EXPORT int32_t mr_isa_best(void) {
+  int32_t isa = MR_ISA_PORTABLE;
+  guarded(nullptr, 0, [&] { isa = millrace::isa_best(); });
+  return isa;
+}
+
+MR_EXPORT int32_t mr_isa_available(int32_t isa) { return millrace::isa_available(isa) ? 1 : 0; }
+
+MR_EXPORT const char* mr_isa_name(int32_t isa) { return millrace::isa_name(isa); }
+
+MR_EXPORT int32_t mr_create(const mr_options* options, const int32_t* program, int64_t words, mr_model** model, char* error,
+                            int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(options, "options");
+    require(program, "program");
+    require(model, "model");
+    *model = new mr_model(*options, program, words);
+  });
+}
+
+MR_EXPORT int32_t mr_bind(mr_model* model, int32_t tensor, int32_t type, int64_t rows, int64_t columns, const void* data, int64_t bytes,
+                          char* error, int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    require(data, "data");
+    model->model.bind(tensor, type, rows, columns, data, bytes);
+  });
+}
+
+MR_EXPORT int32_t mr_rope(mr_model* model, int32_t table, const float* frequencies, int32_t half, float factor, char* error,
+                          int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    require(frequencies, "frequencies");
+    model->model.rope(table, frequencies, half, factor);
+  });
+}
+
+MR_EXPORT int32_t mr_run(mr_model* model, const mr_step* step, char* error, int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    require(step, "step");
+    model->model.run(*step);
+  });
+}
+
+MR_EXPORT int32_t mr_copy_blocks(mr_model* model, int32_t group, const int32_t* from, const int32_t* to, int32_t count, char* error,
+                                 int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    model->model.copy_blocks(group, from, to, count);
+  });
+}
+
+MR_EXPORT int32_t mr_read(mr_model* model, int32_t tensor, float* out, int64_t floats, char* error, int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    model->model.read(tensor, out, floats);
+  });
+}
+
+MR_EXPORT int64_t mr_weight_bytes(const mr_model* model) { return model->model.weight_bytes(); }
+
+MR_EXPORT int64_t mr_cache_bytes(const mr_model* model) { return model->model.cache_bytes(); }
+
+MR_EXPORT const char* mr_numerics(const mr_model* model) { return model->model.numerics().c_str(); }
+
+MR_EXPORT void mr_free(mr_model* model) { delete model; }

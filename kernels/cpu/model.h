@@ -1,0 +1,152 @@
+// A model: a step program, its weights, its cache and the threads that run it.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "input.h"
+#include "kernels.h"
+#include "memory.h"
+#include "plan.h"
+#include "pool.h"
+#include "program.h"
+
+namespace millrace {
+
+// Cosines and sines of a rotary table, computed for as many positions as were asked for.
+class RopeTable {
+ public:
+  void set(const float* frequencies, int half, float factor);
+  bool is_set() const { return !frequencies_.empty(); }
+  int half() const { return static_cast<int>(frequencies_.size()); }
+  // Makes positions up to and with this one.
+  void need(int position);
+  const float* cos(int position) const { return pages_[static_cast<size_t>(position / kPage)].get() + position % kPage * 2 * half(); }
+  const float* sin(int position) const { return cos(position) + half(); }
+
+ private:
+  static constexpr int kPage = 64;
+  std::vector<float> frequencies_;
+  float factor_ = 1;
+  std::vector<std::unique_ptr<float[]>> pages_;
+};
+
+// Most values of a key or a value of one head.
+inline constexpr int kMaxKeyDim = 1024;
+
+class Model {
+ public:
+  Model(const mr_options& options, const int32_t* program, int64_t words);
+
+  void bind(int tensor, int type, int64_t rows, int64_t columns, const void* data, int64_t bytes);
+  void rope(int table, const float* frequencies, int half, float factor);
+  void run(const mr_step& step);
+  void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
+  void read(int tensor, float* out, int64_t floats) const;
+
+  int64_t weight_bytes() const { return slabs_.size(); }
+  int64_t cache_bytes() const { return cache_bytes_; }
+  const std::string& numerics() const { return numerics_; }
+
+ private:
+  struct Weight {
+    bool bound = false;
+    // Used as a matrix or table: packed; as a vector: widened.
+    bool is_matrix = false;
+    bool is_vector = false;
+    Packed packed;
+    uint8_t* memory = nullptr;
+    std::vector<float> vector;
+  };
+
+  // Layers of a group, keys and values in one piece of memory each.
+  struct Group {
+    int blocks = 0;
+    // Keys are the latent and the turned part, values the latent.
+    bool latent = false;
+    std::vector<Memory> memory;
+    std::vector<KvLayer> layers;
+    // Bytes of a block of keys, of values.
+    int64_t key_block = 0;
+    int64_t value_block = 0;
+  };
+
+  // Attention of one step for ops that see the same rows.
+  struct AttentionPlan {
+    int group, heads, kv_heads, window;
+    std::vector<AttentionTask> tasks;
+    // With partial results: per task to merge, its first and number of chunks, and where they lie.
+    std::vector<AttentionTask> merges;
+    std::vector<int64_t> partial_at;
+    std::vector<int64_t> merge_at;
+    int64_t partial_floats = 0;
+  };
+
+  void make_cache(const mr_options& options);
+  void mark_uses();
+  void prepare();
+  void check_step(const mr_step& step) const;
+  void make_room(const mr_step& step);
+  void run_rows(const Stage& stage, const mr_step& step, int rows);
+  void run_row(const Stage& stage, const mr_step& step, int row);
+  void run_op(const Op& op, const mr_step& step, int row);
+  void route(const Op& op, const float* x, int row);
+  void multiply(const std::vector<LinearTask>& products);
+  void run_product(const Op& op, int rows);
+  void run_experts(const Op& op, int rows);
+  void run_attention(const Op& op, Rows q, Rows out, const mr_step& step);
+  void run_latent(const Op& op, const mr_step& step);
+  void write_latent(const KvLayer& kv, int slot, const float* latent, const float* turned) const;
+  const AttentionPlan& attention_plan(const Op& op, const mr_step& step);
+  void plan_sequence(AttentionPlan& plan, const Op& op, const mr_step& step, int sequence, bool split);
+  Rows rows_of(int tensor) const;
+
+  // Calls f(row) for all rows, by all threads when it is worth it.
+  template <class Function>
+  void share_rows(int rows, const Function& f) {
+    constexpr int kAlone = 2;
+    constexpr int kTasksOfThread = 4;
+    if (rows <= kAlone) {
+      for (int r = 0; r < rows; r++) f(r);
+      return;
+    }
+    int tasks = std::min(rows, pool_.threads() * kTasksOfThread);
+    pool_.run(tasks, [&](int task, int) {
+      int end = static_cast<int>(int64_t{rows} * (task + 1) / tasks);
+      for (int r = static_cast<int>(int64_t{rows} * task / tasks); r < end; r++) f(r);
+    });
+  }
+
+  const Weight& weight(int handle) const { return weights_[static_cast<size_t>(handle)]; }
+  const float* vector_of(int handle) const { return weights_[static_cast<size_t>(handle)].vector.data(); }
+
+  const Kernels& kernels_;
+  Pool pool_;
+  Program program_;
+  Plan plan_;
+  int precision_;
+  int block_tokens_;
+  bool keep_;
+  bool prepared_ = false;
+  int vocabulary_ = 0;
+  Slabs slabs_;
+  std::vector<Weight> weights_;
+  std::vector<Group> groups_;
+  std::vector<RopeTable> ropes_;
+  std::vector<Memory> slots_;
+  // Of the product that comes next.
+  Input input_;
+  std::vector<LinearTask> pieces_;
+  Memory expert_in_, expert_gate_, expert_up_, expert_out_;
+  std::vector<Memory> scratch_;
+  Memory partials_;
+  std::vector<AttentionPlan> attention_plans_;
+  float* logits_ = nullptr;
+  int last_rows_ = 0, last_logit_rows_ = 0;
+  int64_t cache_bytes_ = 0;
+  std::string numerics_;
+};
+
+}  // namespace millrace

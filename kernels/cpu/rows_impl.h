@@ -1,0 +1,187 @@
+// Ops on one row each. Reductions depend on the width only.
+#pragma once
+#include "kernels.h"
+
+namespace millrace::MR_ISA {
+namespace {
+
+// Calls f(i, n) for whole vectors, then for what is left, n < kLanes.
+template <class Whole, class Part>
+MR_INLINE void each(int n, Whole whole, Part part) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) whole(i);
+  if (i < n) part(i, n - i);
+}
+
+// out[i] = f of vectors of the inputs.
+template <class Function>
+MR_INLINE void map(const float* a, const float* b, float* out, int n, Function f) {
+  each(
+      n, [&](int i) { store(out + i, f(load(a + i), load(b + i))); },
+      [&](int i, int rest) { store_part(out + i, f(load_part(a + i, rest), load_part(b + i, rest)), rest); });
+}
+
+void add(const float* a, const float* b, float* out, int n, float factor) {
+  if (factor == 1.0f) {
+    map(a, b, out, n, [](F x, F y) { return x + y; });
+  } else {
+    map(a, b, out, n, [=](F x, F y) { return fma(y, splat(factor), x); });
+  }
+}
+
+void scale(const float* x, float* out, int n, float factor) {
+  map(x, x, out, n, [=](F v, F) { return v * splat(factor); });
+}
+
+void soft_cap_row(const float* x, float* out, int n, float cap) {
+  map(x, x, out, n, [=](F v, F) { return soft_cap(v, cap); });
+}
+
+void sigmoid_scale(const float* x, const float* gate, float* out, int n, int gates) {
+  int run = n / gates;
+  for (int g = 0; g < gates; g++) {
+    F factor = splat(1.0f) / (splat(1.0f) + vexp(splat(0.0f - gate[g])));
+    map(x + g * run, x + g * run, out + g * run, run, [=](F v, F) { return v * factor; });
+  }
+}
+
+float dot(const float* a, const float* b, int n) {
+  F sum = splat(0.0f);
+  each(
+      n, [&](int i) { sum = fma(load(a + i), load(b + i), sum); },
+      [&](int i, int rest) { sum = fma(load_part(a + i, rest), load_part(b + i, rest), sum); });
+  return lane_sum(sum);
+}
+
+void gated(const float* gate, const float* up, float* out, int n, int function) {
+  if (function == 0) {
+    map(gate, up, out, n, [](F g, F u) { return g / (splat(1.0f) + vexp(splat(0.0f) - g)) * u; });
+  } else {
+    map(gate, up, out, n, [](F g, F u) {
+      F cubic = fma(g * g * g, splat(0.044715f), g);
+      return splat(0.5f) * g * (splat(1.0f) + vtanh(splat(0.797884561f) * cubic)) * u;
+    });
+  }
+}
+
+void rms_norm(const float* x, const float* weight, float* out, int n, int width, float eps, float offset) {
+  for (int start = 0; start < n; start += width) {
+    F squares[2] = {splat(0.0f), splat(0.0f)};
+    int turn = 0;
+    each(
+        width,
+        [&](int i) {
+          F v = load(x + start + i);
+          squares[turn] = fma(v, v, squares[turn]);
+          turn ^= 1;
+        },
+        [&](int i, int rest) {
+          F v = load_part(x + start + i, rest);
+          squares[turn] = fma(v, v, squares[turn]);
+        });
+    float mean = lane_sum(squares[0] + squares[1]) / static_cast<float>(width);
+    F inverse = splat(1.0f / __builtin_sqrtf(mean + eps));
+    F shift = splat(offset);
+    map(x + start, weight, out + start, width, [=](F v, F w) { return v * inverse * (w + shift); });
+  }
+}
+
+void rope(const float* x, float* out, int heads, int head_dim, int dims, bool pairs, const float* cos, const float* sin) {
+  int half = dims / 2;
+  for (int h = 0; h < heads; h++, x += head_dim, out += head_dim) {
+    if (pairs) {
+      for (int i = 0; i < half; i++) {
+        float a = x[2 * i];
+        float b = x[2 * i + 1];
+        float left = a * cos[i];
+        float right = b * cos[i];
+        out[2 * i] = left - b * sin[i];
+        out[2 * i + 1] = right + a * sin[i];
+      }
+    } else {
+      each(
+          half,
+          [&](int i) {
+            F a = load(x + i), b = load(x + half + i), c = load(cos + i), s = load(sin + i);
+            store(out + i, a * c - b * s);
+            store(out + half + i, b * c + a * s);
+          },
+          [&](int i, int rest) {
+            F a = load_part(x + i, rest), b = load_part(x + half + i, rest);
+            F c = load_part(cos + i, rest), s = load_part(sin + i, rest);
+            store_part(out + i, a * c - b * s, rest);
+            store_part(out + half + i, b * c + a * s, rest);
+          });
+    }
+    for (int i = dims; i < head_dim; i++) out[i] = x[i];
+  }
+}
+
+// A block of 32 with a NaN or an infinity gets NaN as its factor, so that the fault shows; its codes stay within range.
+void quantise(const float* x, int n, int padded, uint8_t* out) {
+  constexpr int kVectors = 32 / kLanes;
+  auto* scales = reinterpret_cast<float*>(out + QuantRow::scales(padded));
+  auto* sums32 = reinterpret_cast<int32_t*>(out + QuantRow::sums32(padded));
+  auto* sums16 = reinterpret_cast<int32_t*>(out + QuantRow::sums16(padded));
+  auto* products = reinterpret_cast<float*>(out + QuantRow::products(padded));
+  auto* products32 = reinterpret_cast<float*>(out + QuantRow::products32(padded));
+  for (int k = 0; k < padded; k += 32) {
+    F v[kVectors];
+    F largest = splat(0.0f);
+    F fault = splat(0.0f);
+    for (int i = 0; i < kVectors; i++) {
+      int at = k + i * kLanes;
+      v[i] = at + kLanes <= n ? load(x + at) : at < n ? load_part(x + at, n - at) : splat(0.0f);
+      largest = vmax(largest, vabs(v[i]));
+      fault = fma(v[i], splat(0.0f), fault);
+    }
+    float most = lane_max(largest);
+    float scale = most / 127.0f + lane_sum(fault);
+    F inverse = splat(most > 1e-30f ? 127.0f / most : 0.0f);
+    I q[kVectors];
+    for (int i = 0; i < kVectors; i++) {
+      q[i] = to_int(vmin(vmax(v[i] * inverse, splat(-127.0f)), splat(127.0f)));
+      store_s8(reinterpret_cast<int8_t*>(out) + k + i * kLanes, q[i]);
+    }
+    int32_t sums[2] = {0, 0};
+    for (int i = 0; i < kVectors; i++) sums[i * kLanes / 16] += lane_sum_int(q[i]);
+    scales[k / 32] = scale;
+    sums32[k / 32] = sums[0] + sums[1];
+    products32[k / 32] = scale * static_cast<float>(sums[0] + sums[1]);
+    for (int i = 0; i < 2; i++) {
+      sums16[k / 16 + i] = sums[i];
+      products[k / 16 + i] = scale * static_cast<float>(sums[i]);
+    }
+  }
+}
+
+void to_bf16(const float* x, int n, int padded, uint16_t* out) {
+  for (int i = 0; i < n; i++) out[i] = float_to_bf16(x[i]);
+  for (int i = n; i < padded; i++) out[i] = 0;
+}
+
+uint16_t narrow(int type, float x) { return type == MR_F16 ? float_to_half(x) : float_to_bf16(x); }
+
+void kv_write(const KvLayer& kv, int slot, const float* k, const float* v) {
+  int64_t block = slot / kv.block_tokens;
+  int offset = slot % kv.block_tokens;
+  for (int h = 0; h < kv.heads; h++) {
+    int64_t page = (block * kv.heads + h) * kv.block_tokens;
+    int64_t key = (page + offset / kKeyTokens * kKeyTokens) * kv.key_dim + offset % kKeyTokens;
+    int64_t value = (page + offset) * kv.value_stride;
+    const float* from = k + h * kv.key_dim;
+    if (kv.type == MR_F32) {
+      float* to = reinterpret_cast<float*>(kv.keys) + key;
+      for (int i = 0; i < kv.key_dim; i++) to[i * kKeyTokens] = from[i];
+      __builtin_memcpy(reinterpret_cast<float*>(kv.values) + value, v + h * kv.value_dim, static_cast<size_t>(kv.value_dim) * 4);
+    } else {
+      uint16_t* to = reinterpret_cast<uint16_t*>(kv.keys) + key;
+      for (int i = 0; i < kv.key_dim; i++) to[i * kKeyTokens] = narrow(kv.type, from[i]);
+      to = reinterpret_cast<uint16_t*>(kv.values) + value;
+      for (int i = 0; i < kv.value_dim; i++) to[i] = narrow(kv.type, v[h * kv.value_dim + i]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::MR_ISA

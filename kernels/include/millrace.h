@@ -1,0 +1,169 @@
+/* Millrace's native kernels: the C ABI of a model that replays step programs on the CPU.
+ *
+ * docs/step-program.md is the contract of the ops. Every function that can fail returns MR_OK or another status, and then
+ * writes a message for a person into `error` (at most `error_size` bytes with the final 0; both may be 0). No exception crosses
+ * this border. Integers are 32 bits unless they count bytes. Arrays are row-major.
+ *
+ * Threads: a model belongs to one caller at a time; several models may be used side by side. */
+#ifndef MILLRACE_H
+#define MILLRACE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised when a structure or the meaning of a function changes. */
+#define MR_ABI_VERSION 1
+
+enum {
+  MR_OK = 0,
+  /* An argument is malformed; a fault of the caller. */
+  MR_INVALID = 1,
+  /* Memory could not be had. */
+  MR_MEMORY = 2,
+  /* The program, type or machine asks for what these kernels have not got. */
+  MR_UNSUPPORTED = 3,
+  /* A fault of the library. */
+  MR_INTERNAL = 4
+};
+
+/* Instruction sets. */
+enum {
+  MR_ISA_AUTO = 0,
+  /* Plain C++. */
+  MR_ISA_PORTABLE = 1,
+  /* AVX2, FMA, F16C. */
+  MR_ISA_AVX2 = 2,
+  /* AVX-512 F, BW, DQ, VL, VNNI. */
+  MR_ISA_AVX512 = 3
+};
+
+/* How stored values are encoded; block types as GGUF files have them. */
+enum {
+  MR_F32 = 0,
+  MR_F16 = 1,
+  MR_BF16 = 2,
+  MR_Q4_0 = 3,
+  MR_Q4_1 = 4,
+  MR_Q5_0 = 5,
+  MR_Q5_1 = 6,
+  MR_Q8_0 = 7,
+  MR_Q2_K = 8,
+  MR_Q3_K = 9,
+  MR_Q4_K = 10,
+  MR_Q5_K = 11,
+  MR_Q6_K = 12,
+  MR_IQ4_NL = 13,
+  MR_IQ4_XS = 14,
+  MR_TYPES = 15
+};
+
+/* What products are computed in. */
+enum {
+  /* int8 activations (blocks of 32) for quantised weights, bf16 ones for bf16 weights where the processor has the instruction. */
+  MR_PRECISION_NATIVE = 0,
+  /* float32 throughout; quantised weights are widened when they are bound. For tests, and for comparing. */
+  MR_PRECISION_F32 = 1
+};
+
+typedef struct mr_model mr_model;
+
+/* KV cache of a group of layers that share block tables. */
+typedef struct mr_kv_group {
+  int32_t blocks;
+  int32_t layers;
+  int32_t heads;
+  int32_t key_dim;
+  int32_t value_dim;
+  /* MR_F32, MR_F16 or MR_BF16. */
+  int32_t type;
+} mr_kv_group;
+
+typedef struct mr_options {
+  int32_t abi_version;
+  int32_t isa;
+  int32_t precision;
+  /* That compute, the caller's among them; at least 1. */
+  int32_t threads;
+  /* 1: every thread but the caller's stays on one processor. */
+  int32_t pin;
+  /* 1: every activation keeps memory of its own, for mr_read. */
+  int32_t keep_activations;
+  /* Tokens of a KV block: 16, 32, 64, 128 or 256. */
+  int32_t block_tokens;
+  int32_t groups;
+  const mr_kv_group* group;
+} mr_options;
+
+/* One step, as StepInputs has it: T rows of S sequences, R logit rows, G groups. */
+typedef struct mr_step {
+  int32_t rows;
+  int32_t sequences;
+  int32_t logit_rows;
+  /* Blocks in a row of block_table. */
+  int32_t table_width;
+  /* [T] ids within the vocabulary. */
+  const int32_t* tokens;
+  /* [T] */
+  const int32_t* positions;
+  /* [G][T] */
+  const int32_t* slots;
+  /* [S + 1] */
+  const int32_t* query_start;
+  /* [S] */
+  const int32_t* context_len;
+  /* [G][S][table_width] */
+  const int32_t* block_table;
+  /* [R] */
+  const int32_t* logit_row;
+  /* [R][vocabulary], written. */
+  float* logits;
+} mr_step;
+
+/* MR_ABI_VERSION of the library. */
+int32_t mr_abi_version(void);
+
+/* The best instruction set of this processor, or the one that the variable MILLRACE_ISA names (portable, avx2, avx512). */
+int32_t mr_isa_best(void);
+
+/* Whether this processor and this build have it: 1 or 0. */
+int32_t mr_isa_available(int32_t isa);
+
+/* Its name; "?" for an unknown one. Static. */
+const char* mr_isa_name(int32_t isa);
+
+/* Makes a model from an encoded step program; weights are to be bound, rotary tables to be set. */
+int32_t mr_create(const mr_options* options, const int32_t* program, int64_t words, mr_model** model, char* error, int64_t error_size);
+
+/* Packs a weight into the form the kernels want, with all threads. `data` ([rows, columns]; a vector has 1 row) is not needed afterwards. */
+int32_t mr_bind(mr_model* model, int32_t tensor, int32_t type, int64_t rows, int64_t columns, const void* data, int64_t bytes, char* error,
+                int64_t error_size);
+
+/* Frequencies [half] of rotary table number `table`, and the factor of its cosines and sines. */
+int32_t mr_rope(mr_model* model, int32_t table, const float* frequencies, int32_t half, float factor, char* error, int64_t error_size);
+
+/* Runs one step. After a failure the cache is unknown. */
+int32_t mr_run(mr_model* model, const mr_step* step, char* error, int64_t error_size);
+
+/* Copies whole blocks in all layers of a group, all reads before all writes. */
+int32_t mr_copy_blocks(mr_model* model, int32_t group, const int32_t* from, const int32_t* to, int32_t count, char* error,
+                       int64_t error_size);
+
+/* Copies an activation of the last step, [rows, width] floats, when the model was made with keep_activations. */
+int32_t mr_read(mr_model* model, int32_t tensor, float* out, int64_t floats, char* error, int64_t error_size);
+
+/* Bytes of packed weights and of the cache. */
+int64_t mr_weight_bytes(const mr_model* model);
+int64_t mr_cache_bytes(const mr_model* model);
+
+/* Everything that may change bits, as a word: version, instruction set, precision. Valid as long as the model. */
+const char* mr_numerics(const mr_model* model);
+
+void mr_free(mr_model* model);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

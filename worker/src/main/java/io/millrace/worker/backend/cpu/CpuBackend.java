@@ -1,0 +1,142 @@
+package io.millrace.worker.backend.cpu;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvLayout;
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.MemoryNeed;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.memory.MemoryPlan;
+import io.millrace.worker.model.config.RopeFrequencies;
+import io.millrace.worker.model.decoder.Decoder;
+import io.millrace.worker.model.decoder.WeightSlot;
+import io.millrace.worker.model.weights.DType;
+import io.millrace.worker.model.weights.WeightSource;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Loads models into the native kernels. Stateless; each runtime has its own threads and memory. */
+public final class CpuBackend {
+
+    private static final int MIN_BLOCK_TOKENS = 16;
+    private static final int MAX_BLOCK_TOKENS = 256;
+
+    /** {@code mr_options}: eight ints and a pointer. */
+    private static final int OPTION_INTS = 8;
+
+    private CpuBackend() {}
+
+    /**
+     * Loads a model. The source is not needed afterwards.
+     *
+     * @param library as {@link KernelLibrary#find} gives it
+     * @param threads that compute, the engine's own among them; at least 1
+     * @throws MillraceException MR-CPU-001 when the library cannot be loaded, MR-CPU-002 for a program or type that it has not got,
+     *     MR-MEM-001 when weights and cache do not fit, MR-CONFIG-001 for a block size that is not possible, and what reading the
+     *     weights may throw
+     */
+    public static ModelRuntime load(
+            Path library, Decoder decoder, WeightSource source, KvOptions options, int threads, LoadProgress progress) {
+        return load(library, decoder, source, options, threads, CpuSettings.DEFAULT, progress);
+    }
+
+    /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
+    public static MemoryNeed need(Decoder decoder, WeightSource source, KvOptions options) {
+        long weights = new CpuWeights(decoder, source, CpuSettings.DEFAULT).bytes();
+        return MemoryPlan.need(decoder, options, weights, MemoryPlan.available());
+    }
+
+    /** In what most of a model's products are computed: {@code int8}, {@code bf16} or {@code f32}. */
+    public static String dtype(Decoder decoder, WeightSource source) {
+        Map<String, Long> bytes = new HashMap<>();
+        for (WeightSlot slot : decoder.slots().values()) {
+            DType stored = source.tensor(slot.tensor()).dtype();
+            String name = stored.blockSize() > 1 ? "int8" : stored == DType.BF16 ? "bf16" : "f32";
+            bytes.merge(name, slot.elements(), Long::sum);
+        }
+        return bytes.entrySet().stream()
+                .max(Map.Entry.comparingByValue())
+                .map(Map.Entry::getKey)
+                .orElse("f32");
+    }
+
+    static ModelRuntime load(
+            Path library,
+            Decoder decoder,
+            WeightSource source,
+            KvOptions options,
+            int threads,
+            CpuSettings settings,
+            LoadProgress progress) {
+        int blockTokens = options.blockTokens();
+        if (blockTokens < MIN_BLOCK_TOKENS || blockTokens > MAX_BLOCK_TOKENS || Integer.bitCount(blockTokens) != 1) {
+            throw new MillraceException(
+                    "MR-CONFIG-001",
+                    "A KV block of " + blockTokens + " tokens is not possible: use a power of two from "
+                            + MIN_BLOCK_TOKENS + " to " + MAX_BLOCK_TOKENS + ".");
+        }
+        CpuWeights weights = new CpuWeights(decoder, source, settings);
+        KvLayout layout = MemoryPlan.layout(decoder, options, weights.bytes(), "packed", MemoryPlan.available());
+        NativeKernels kernels = NativeKernels.open(library);
+        progress.at("engine", 0);
+        long model = create(kernels, decoder, layout, Math.max(1, threads), settings);
+        try {
+            List<RopeFrequencies> tables = decoder.ropeTables(source, MemoryPlan.maxLength(decoder.config(), options));
+            for (int table = 0; table < tables.size(); table++) {
+                RopeFrequencies frequencies = tables.get(table);
+                if (frequencies.inverse().length > 0) {
+                    kernels.rope(model, table, frequencies.inverse(), frequencies.scale());
+                }
+            }
+            weights.bind(kernels, model, progress);
+            return new CpuRuntime(kernels, model, layout, decoder.vocabularySize());
+        } catch (RuntimeException | Error e) {
+            kernels.free(model);
+            throw e;
+        }
+    }
+
+    private static long create(
+            NativeKernels kernels, Decoder decoder, KvLayout layout, int threads, CpuSettings settings) {
+        try (Arena arena = Arena.ofConfined()) {
+            int count = layout.groups().size();
+            MemorySegment groups = arena.allocate(JAVA_INT, (long) count * NativeKernels.KV_GROUP_INTS);
+            for (int g = 0; g < count; g++) {
+                KvLayout.Group group = layout.groups().get(g);
+                int[] values = {
+                    group.blocks(),
+                    group.layers(),
+                    group.heads(),
+                    group.keyDim(),
+                    group.valueDim(),
+                    NativeType.F32.number()
+                };
+                for (int i = 0; i < values.length; i++) {
+                    groups.setAtIndex(JAVA_INT, (long) g * values.length + i, values[i]);
+                }
+            }
+            int[] ints = {
+                NativeKernels.ABI_VERSION,
+                settings.isa(),
+                settings.precision().ordinal(),
+                threads,
+                settings.pin() ? 1 : 0,
+                0,
+                layout.blockTokens(),
+                count
+            };
+            MemorySegment options = arena.allocate(OPTION_INTS * 4 + ADDRESS.byteSize(), 8);
+            MemorySegment.copy(ints, 0, options, JAVA_INT, 0, ints.length);
+            options.set(ADDRESS, OPTION_INTS * 4, groups);
+            int[] words = decoder.program().encode();
+            return kernels.create(options, arena.allocateFrom(JAVA_INT, words), words.length);
+        }
+    }
+}

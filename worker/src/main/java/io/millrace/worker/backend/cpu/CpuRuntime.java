@@ -1,0 +1,120 @@
+package io.millrace.worker.backend.cpu;
+
+import io.millrace.worker.backend.KvLayout;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.StepInputs;
+import io.millrace.worker.backend.StepOutputs;
+import io.millrace.worker.sampling.SampledToken;
+import io.millrace.worker.sampling.Sampler;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/** A model in the native kernels: each step is one downcall, then the rows are sampled. The bits of a row depend on its sequence alone. */
+final class CpuRuntime implements ModelRuntime {
+
+    private final NativeKernels kernels;
+    private final long model;
+    private final KvLayout layout;
+    private final int vocabulary;
+    private final String numericsId;
+    private final StepBuffer buffer;
+    private final Arena arena;
+    private final MemorySegment error;
+    private final Sampler sampler;
+    private float[] logits = {};
+    private int[] lastSampled = {};
+    private volatile long steps;
+    private boolean closed;
+
+    @SuppressWarnings("MustBeClosedChecker") // close() closes the arena
+    CpuRuntime(NativeKernels kernels, long model, KvLayout layout, int vocabulary) {
+        this.kernels = kernels;
+        this.model = model;
+        this.layout = layout;
+        this.vocabulary = vocabulary;
+        this.numericsId = kernels.numerics(model);
+        this.buffer = new StepBuffer(layout.groups().size(), vocabulary);
+        this.arena = Arena.ofShared();
+        this.error = NativeKernels.errorBuffer(arena);
+        this.sampler = new Sampler(vocabulary);
+    }
+
+    @Override
+    public KvLayout kvLayout() {
+        return layout;
+    }
+
+    @Override
+    public int vocabularySize() {
+        return vocabulary;
+    }
+
+    @Override
+    public String numericsId() {
+        return numericsId;
+    }
+
+    @Override
+    public long steps() {
+        return steps;
+    }
+
+    @Override
+    public StepOutputs run(StepInputs in) {
+        requireOpen();
+        steps++;
+        kernels.run(model, buffer.write(in, ids(in.tokens())), error);
+        int rows = in.logitRows().length;
+        if (logits.length < rows * vocabulary) {
+            logits = new float[rows * vocabulary];
+        }
+        buffer.read(logits, rows);
+        StepOutputs out = StepOutputs.sample(sampler, logits, vocabulary, in.sampling());
+        lastSampled = new int[rows];
+        for (int r = 0; r < rows; r++) {
+            SampledToken token = out.sampled()[r];
+            lastSampled[r] = token == null ? -1 : token.id();
+        }
+        return out;
+    }
+
+    /** Token ids, those that name a row of the step before looked up. */
+    private int[] ids(int[] tokens) {
+        int[] ids = tokens.clone();
+        for (int i = 0; i < ids.length; i++) {
+            if (ids[i] < 0) {
+                int row = -1 - ids[i];
+                if (row >= lastSampled.length || lastSampled[row] < 0) {
+                    throw new IllegalArgumentException(
+                            "token " + i + " names row " + row + " of the step before, which sampled nothing there");
+                }
+                ids[i] = lastSampled[row];
+            }
+        }
+        return ids;
+    }
+
+    @Override
+    public void copyBlocks(int group, int[] from, int[] to) {
+        requireOpen();
+        if (from.length > 0) {
+            kernels.copyBlocks(model, group, from, to);
+        }
+    }
+
+    private void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException("the runtime is closed");
+        }
+    }
+
+    @Override
+    public void close() {
+        if (!closed) {
+            closed = true;
+            kernels.free(model);
+            buffer.close();
+            arena.close();
+        }
+    }
+}

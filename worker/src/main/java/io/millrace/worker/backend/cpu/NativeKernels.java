@@ -1,0 +1,231 @@
+package io.millrace.worker.backend.cpu;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import io.millrace.shared.error.MillraceException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.invoke.MethodHandle;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The C ABI of {@code kernels/include/millrace.h}. Pointers are raw addresses: what they point to must stay alive for the call.
+ * Stateless but for the error buffer of the calling thread's call.
+ */
+final class NativeKernels {
+
+    /** Version of the header that this class was written for. */
+    static final int ABI_VERSION = 1;
+
+    /** Ints of {@code mr_kv_group}. */
+    static final int KV_GROUP_INTS = 6;
+
+    private static final int ERROR_BYTES = 512;
+    private static final int OK = 0;
+    private static final int OUT_OF_MEMORY = 2;
+    private static final int UNSUPPORTED = 3;
+
+    private final Path path;
+    private final MethodHandle isaBest;
+    private final MethodHandle isaAvailable;
+    private final MethodHandle isaName;
+    private final MethodHandle create;
+    private final MethodHandle bind;
+    private final MethodHandle rope;
+    private final MethodHandle run;
+    private final MethodHandle copyBlocks;
+    private final MethodHandle numerics;
+    private final MethodHandle free;
+
+    private NativeKernels(Path path, SymbolLookup symbols) {
+        this.path = path;
+        Functions f = new Functions(symbols);
+        this.isaBest = f.of("mr_isa_best", JAVA_INT);
+        this.isaAvailable = f.of("mr_isa_available", JAVA_INT, JAVA_INT);
+        this.isaName = f.of("mr_isa_name", ADDRESS, JAVA_INT);
+        this.create = f.of("mr_create", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.bind = f.of(
+                "mr_bind", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG,
+                JAVA_LONG, JAVA_LONG);
+        this.rope =
+                f.of("mr_rope", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_FLOAT, JAVA_LONG, JAVA_LONG);
+        this.run = f.of("mr_run", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.copyBlocks = f.of(
+                "mr_copy_blocks", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
+        this.numerics = f.of("mr_numerics", ADDRESS, JAVA_LONG);
+        this.free = f.of("mr_free", null, JAVA_LONG);
+    }
+
+    /** Looks functions up. */
+    private record Functions(SymbolLookup symbols) {
+        MethodHandle of(String name, @Nullable MemoryLayout result, MemoryLayout... arguments) {
+            FunctionDescriptor descriptor =
+                    result == null ? FunctionDescriptor.ofVoid(arguments) : FunctionDescriptor.of(result, arguments);
+            return Linker.nativeLinker().downcallHandle(symbols.findOrThrow(name), descriptor);
+        }
+    }
+
+    /** Loads a library. MR-CPU-001 when it cannot be, or is of another version. */
+    static NativeKernels open(Path library) {
+        try {
+            SymbolLookup symbols = SymbolLookup.libraryLookup(library, Arena.global());
+            MethodHandle version = new Functions(symbols).of("mr_abi_version", JAVA_INT);
+            int found = (int) version.invokeExact();
+            if (found != ABI_VERSION) {
+                throw new MillraceException(
+                        "MR-CPU-001",
+                        "The kernels in " + library + " have ABI version " + found + ", this build needs " + ABI_VERSION
+                                + ". Build them again: ./millrace build.");
+            }
+            return new NativeKernels(library, symbols);
+        } catch (MillraceException e) {
+            throw e;
+        } catch (Throwable e) {
+            throw new MillraceException(
+                    "MR-CPU-001",
+                    "The kernels in " + library + " cannot be loaded: " + e.getMessage()
+                            + ". Build them again (./millrace build), or use --engine torch.",
+                    e);
+        }
+    }
+
+    Path path() {
+        return path;
+    }
+
+    /** Number of the best instruction set, or of the one that MILLRACE_ISA names. */
+    int bestIsa() {
+        return call(() -> (int) isaBest.invokeExact());
+    }
+
+    boolean isaAvailable(int isa) {
+        return call(() -> (int) isaAvailable.invokeExact(isa)) == 1;
+    }
+
+    String isaName(int isa) {
+        return text(call(() -> (MemorySegment) isaName.invokeExact(isa)));
+    }
+
+    /** A model; its address. */
+    long create(MemorySegment options, MemorySegment program, long words) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment model = arena.allocate(ADDRESS);
+            checked(arena, error -> (int) create.invokeExact(
+                    options.address(), program.address(), words, model.address(), error.address(), error.byteSize()));
+            return model.get(JAVA_LONG, 0);
+        }
+    }
+
+    void bind(long model, int tensor, int type, long rows, long columns, MemorySegment data) {
+        try (Arena arena = Arena.ofConfined()) {
+            checked(arena, error -> (int) bind.invokeExact(
+                    model,
+                    tensor,
+                    type,
+                    rows,
+                    columns,
+                    data.address(),
+                    data.byteSize(),
+                    error.address(),
+                    error.byteSize()));
+        }
+    }
+
+    void rope(long model, int table, float[] frequencies, float factor) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment values = arena.allocateFrom(JAVA_FLOAT, frequencies);
+            checked(arena, error -> (int) rope.invokeExact(
+                    model, table, values.address(), frequencies.length, factor, error.address(), error.byteSize()));
+        }
+    }
+
+    /** Runs a step. {@code error}: room for a message. */
+    void run(long model, MemorySegment step, MemorySegment error) {
+        int status = call(() -> (int) run.invokeExact(model, step.address(), error.address(), error.byteSize()));
+        check(status, error);
+    }
+
+    void copyBlocks(long model, int group, int[] from, int[] to) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment source = arena.allocateFrom(JAVA_INT, from);
+            MemorySegment target = arena.allocateFrom(JAVA_INT, to);
+            checked(arena, error -> (int) copyBlocks.invokeExact(
+                    model, group, source.address(), target.address(), from.length, error.address(), error.byteSize()));
+        }
+    }
+
+    String numerics(long model) {
+        return text(call(() -> (MemorySegment) numerics.invokeExact(model)));
+    }
+
+    void free(long model) {
+        call(() -> {
+            free.invokeExact(model);
+            return 0;
+        });
+    }
+
+    /** A buffer for messages. */
+    static MemorySegment errorBuffer(Arena arena) {
+        return arena.allocate(ERROR_BYTES);
+    }
+
+    private static String text(MemorySegment pointer) {
+        return pointer.reinterpret(256).getString(0, StandardCharsets.UTF_8);
+    }
+
+    @FunctionalInterface
+    private interface Call<T> {
+        T run() throws Throwable;
+    }
+
+    @FunctionalInterface
+    private interface Checked {
+        int run(MemorySegment error) throws Throwable;
+    }
+
+    private static <T> T call(Call<T> call) {
+        try {
+            return call.run();
+        } catch (RuntimeException | Error e) {
+            throw e;
+        } catch (Throwable e) {
+            throw new IllegalStateException("a downcall threw", e);
+        }
+    }
+
+    private static void checked(Arena arena, Checked body) {
+        MemorySegment error = errorBuffer(arena);
+        check(call(() -> body.run(error)), error);
+    }
+
+    /** MR-MEM-001, MR-CPU-002 (what the kernels have not got) or MR-CPU-003, with the library's words. */
+    private static void check(int status, MemorySegment error) {
+        if (status == OK) {
+            return;
+        }
+        String message = error.getString(0, StandardCharsets.UTF_8);
+        switch (status) {
+            case OUT_OF_MEMORY ->
+                throw new MillraceException(
+                        "MR-MEM-001",
+                        "The kernels ran out of memory: " + message + ". Lower --kv-memory or --max-model-len.");
+            case UNSUPPORTED ->
+                throw new MillraceException(
+                        "MR-CPU-002", "The CPU kernels cannot run this: " + message + ". Use --engine torch.");
+            default ->
+                throw new MillraceException(
+                        "MR-CPU-003",
+                        "The CPU kernels failed: " + message + ". This is a fault of ours; please report it.");
+        }
+    }
+}

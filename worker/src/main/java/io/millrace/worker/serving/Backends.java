@@ -1,0 +1,109 @@
+package io.millrace.worker.serving;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.MemoryNeed;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.cpu.CpuBackend;
+import io.millrace.worker.backend.cpu.KernelLibrary;
+import io.millrace.worker.backend.torch.TorchBackend;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Loads a model into the backend that was asked for. {@code auto} takes the native kernels where they are built and this processor
+ * has vector instructions that they know, otherwise PyTorch.
+ */
+final class Backends {
+
+    private static final Logger LOG = LoggerFactory.getLogger(Backends.class);
+
+    /** The kernels are not loadable, or lack an op: {@code auto} then goes on to PyTorch. */
+    private static final Set<String> NOT_HERE = Set.of("MR-CPU-001", "MR-CPU-002");
+
+    private static final String CPU = "cpu";
+
+    private Backends() {}
+
+    /**
+     * A loaded model.
+     *
+     * @param dtype in which it computes
+     */
+    record Loaded(ModelRuntime runtime, String dtype) {}
+
+    /** The engine that a model is loaded into: {@code cpu} with its library, or another. */
+    private record Choice(@Nullable Path library, String why) {}
+
+    static Loaded load(ModelFiles files, KvOptions kv, String engine, int threads, LoadProgress progress) {
+        Choice choice = choose(engine);
+        if (choice.library() == null) {
+            return torch(files, kv, threads, progress, choice.why());
+        }
+        try {
+            return cpu(choice.library(), files, kv, threads, progress);
+        } catch (MillraceException e) {
+            if (engine.equals(CPU) || !NOT_HERE.contains(e.code())) {
+                throw e;
+            }
+            return torch(files, kv, threads, progress, e.toString());
+        }
+    }
+
+    /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */
+    static MemoryNeed need(ModelFiles files, KvOptions kv, String engine) {
+        return choose(engine).library() == null
+                ? TorchBackend.need(files.decoder(), kv)
+                : CpuBackend.need(files.decoder(), files.source(), kv);
+    }
+
+    /** How weights are kept, for messages. */
+    static String weights(String engine) {
+        return choose(engine).library() == null ? "weights in float32" : "weights packed";
+    }
+
+    private static Choice choose(String engine) {
+        if (engine.equals("torch")) {
+            return new Choice(null, "as asked for");
+        }
+        if (engine.equals(CPU)) {
+            return new Choice(library(), "as asked for");
+        }
+        try {
+            Optional<Path> library = KernelLibrary.find();
+            if (library.isEmpty()) {
+                return new Choice(null, "the CPU kernels are not built; ./millrace doctor says why");
+            }
+            return KernelLibrary.isFast(library.get())
+                    ? new Choice(library.get(), "the CPU kernels are there")
+                    : new Choice(null, "this processor has none of the CPU kernels' vector instructions");
+        } catch (MillraceException e) {
+            return new Choice(null, e.toString());
+        }
+    }
+
+    private static Path library() {
+        return KernelLibrary.find()
+                .orElseThrow(() -> new MillraceException(
+                        "MR-CPU-001",
+                        "The CPU kernels are not built. Install a C++20 compiler (apt install g++ cmake) and run"
+                                + " ./millrace build, or use --engine torch."));
+    }
+
+    private static Loaded cpu(Path library, ModelFiles files, KvOptions kv, int threads, LoadProgress progress) {
+        ModelRuntime runtime = CpuBackend.load(library, files.decoder(), files.source(), kv, threads, progress);
+        LOG.info("{} runs on the cpu engine, {}", files.path().getFileName(), runtime.numericsId());
+        return new Loaded(runtime, CpuBackend.dtype(files.decoder(), files.source()));
+    }
+
+    private static Loaded torch(ModelFiles files, KvOptions kv, int threads, LoadProgress progress, String why) {
+        ModelRuntime runtime = TorchBackend.load(files.decoder(), files.source(), kv, threads, progress);
+        LOG.info("{} runs on the torch engine: {}", files.path().getFileName(), why);
+        return new Loaded(runtime, "f32");
+    }
+}

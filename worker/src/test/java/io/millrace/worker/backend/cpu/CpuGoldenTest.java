@@ -1,0 +1,124 @@
+package io.millrace.worker.backend.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.torch.GoldenModels;
+import io.millrace.worker.backend.torch.GoldenModels.Case;
+import io.millrace.worker.backend.torch.GoldenModels.Prompt;
+import io.millrace.worker.backend.torch.PagedRunner;
+import io.millrace.worker.backend.torch.PagedRunner.Sequence;
+import io.millrace.worker.backend.torch.PagedRunner.Work;
+import io.millrace.worker.model.Golden;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The golden models, computed by another implementation, in every instruction set of this machine. */
+class CpuGoldenTest {
+
+    private static final float TOLERANCE = 1e-3f;
+    private static final int TOKENS = 32;
+
+    /** Tokens of a block and rows of a chunk; each on a half of the prompts. */
+    private static final int[][] WAYS = {{16, 4096}, {64, 7}};
+
+    private static final double BF16_RMS = 0.06;
+    private static final double BF16_EXPERTS_RMS = 0.12;
+    private static final double INT8_RMS = 0.12;
+
+    static Stream<Case> cases() {
+        return Stream.concat(Case.folders(), Stream.of(Case.gguf("tiny-llama-f16"), Case.gguf("tiny-llama-mixed")));
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void float32GivesTheGreedyIdsAndLogitsOfEveryPrompt(Case model) {
+        float[] last = model.logits("logits_last");
+        float[] step32 = model.logits("logits_step32");
+        for (int isa : CpuModels.instructionSets()) {
+            CpuSettings settings = new CpuSettings(isa, CpuSettings.Precision.F32, false);
+            for (int length : model.lengths()) {
+                for (int way = 0; way < WAYS.length; way++) {
+                    int chunk = WAYS[way][1];
+                    int index = way;
+                    try (ModelRuntime runtime = CpuModels.load(
+                            Golden.path(model.file()), GoldenModels.blocks(WAYS[way][0], 512, length), 2, settings)) {
+                        PagedRunner runner = new PagedRunner(runtime, 2);
+                        model.prompts(length).stream()
+                                .filter(p -> p.index() % WAYS.length == index)
+                                .forEach(p -> check(runner, p, chunk, last, step32));
+                    }
+                }
+            }
+        }
+    }
+
+    private static void check(PagedRunner runner, Prompt prompt, int chunk, float[] last, float[] step32) {
+        Sequence seq = runner.sequence(prompt.ids());
+        while (seq.ids.size() < prompt.ids().length + TOKENS) {
+            runner.step(List.of(new Work(seq, Math.min(chunk, seq.pending()), false)));
+        }
+        assertThat(seq.from(prompt.ids().length)).isEqualTo(prompt.greedy());
+        assertClose(seq.logits.getFirst(), last, prompt.index());
+        assertClose(seq.logits.get(TOKENS - 1), step32, prompt.index());
+        seq.release();
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void nativePrecisionStaysWithinTheBoundsOfItsTypes(Case model) {
+        float[] expected = model.logits("logits_all");
+        int length = model.lengths()[0];
+        int[] prompt = model.prompts(length).stream()
+                .map(Prompt::ids)
+                .filter(ids -> ids.length == 40)
+                .findFirst()
+                .orElseThrow();
+        boolean experts = model.name().contains("moe")
+                || model.name().equals("deepseek_v2")
+                || model.name().equals("mixtral");
+        double bound = model.name().equals("tiny-llama-mixed") ? INT8_RMS : experts ? BF16_EXPERTS_RMS : BF16_RMS;
+        for (int isa : CpuModels.instructionSets()) {
+            CpuSettings settings = new CpuSettings(isa, CpuSettings.Precision.NATIVE, false);
+            try (ModelRuntime runtime =
+                    CpuModels.load(Golden.path(model.file()), GoldenModels.blocks(16, 512, length), 2, settings)) {
+                PagedRunner runner = new PagedRunner(runtime, 1);
+                Sequence seq = runner.sequence(prompt);
+                runner.step(List.of(new Work(seq, 40, true)));
+                assertThat(rms(seq.logits.subList(0, 40), expected))
+                        .as(runtime.numericsId())
+                        .isLessThan(bound);
+            }
+        }
+    }
+
+    /** Root mean square of the differences, relative to the deviation of what is expected. */
+    private static double rms(List<float[]> actual, float[] expected) {
+        double mean = 0;
+        for (float x : expected) {
+            mean += x;
+        }
+        mean /= expected.length;
+        double error = 0;
+        double deviation = 0;
+        for (int i = 0; i < expected.length; i++) {
+            int width = actual.getFirst().length;
+            error += Math.pow(actual.get(i / width)[i % width] - expected[i], 2);
+            deviation += Math.pow(expected[i] - mean, 2);
+        }
+        return Math.sqrt(error / deviation);
+    }
+
+    private static void assertClose(float[] logits, float[] expected, int row) {
+        float[] wanted = Arrays.copyOfRange(expected, row * logits.length, (row + 1) * logits.length);
+        float worst = 0;
+        for (int i = 0; i < logits.length; i++) {
+            float off = Math.abs(logits[i] - wanted[i]);
+            worst = off <= worst ? worst : off;
+        }
+        assertThat(worst).as("row %d", row).isLessThan(TOLERANCE);
+    }
+}

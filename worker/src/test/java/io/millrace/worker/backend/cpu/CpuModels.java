@@ -1,0 +1,62 @@
+package io.millrace.worker.backend.cpu;
+
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.model.config.DecoderConfig;
+import io.millrace.worker.model.decoder.Decoder;
+import io.millrace.worker.model.gguf.GgufFile;
+import io.millrace.worker.model.safetensors.SafetensorsFolder;
+import io.millrace.worker.model.weights.WeightSource;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Assumptions;
+
+/** Loads models into the native kernels, where they are built. */
+final class CpuModels {
+
+    static final CpuSettings F32 = new CpuSettings(0, CpuSettings.Precision.F32, false);
+
+    private CpuModels() {}
+
+    /** The library; skips the calling test, saying why, when it was not built. */
+    static Path library() {
+        Optional<Path> library = KernelLibrary.find();
+        if (library.isEmpty()) {
+            String reason = "SKIPPED, the native kernels are not built: run ./millrace build with a C++20 compiler";
+            System.err.println(reason);
+            Assumptions.abort(reason);
+        }
+        return library.orElseThrow();
+    }
+
+    /** Numbers of the instruction sets that this machine has. */
+    static List<Integer> instructionSets() {
+        NativeKernels kernels = NativeKernels.open(library());
+        return IntStream.rangeClosed(1, 3).filter(kernels::isaAvailable).boxed().toList();
+    }
+
+    static ModelRuntime load(Path path, KvOptions options, int threads, CpuSettings settings) {
+        Path library = library();
+        if (Files.isDirectory(path)) {
+            try (WeightSource source = SafetensorsFolder.open(path)) {
+                Path file = path.resolve("config.json");
+                DecoderConfig config = DecoderConfig.fromJson(file.toString(), Files.readString(file));
+                return CpuBackend.load(
+                        library, Decoder.of(config, source), source, options, threads, settings, LoadProgress.NONE);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+        try (GgufFile source = GgufFile.open(path)) {
+            DecoderConfig config = DecoderConfig.fromGguf(path.toString(), source.metadata());
+            return CpuBackend.load(
+                    library, Decoder.of(config, source), source, options, threads, settings, LoadProgress.NONE);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+package io.millrace.worker.backend.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.StepInputs;
+import io.millrace.worker.backend.StepOutputs;
+import io.millrace.worker.backend.torch.GoldenModels;
+import io.millrace.worker.backend.torch.PagedRunner;
+import io.millrace.worker.backend.torch.PagedRunner.Sequence;
+import io.millrace.worker.backend.torch.PagedRunner.Work;
+import io.millrace.worker.model.Golden;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class CpuRuntimeTest {
+
+    private static ModelRuntime load(KvOptions options) {
+        return CpuModels.load(Golden.path("gguf/tiny-llama-mixed.gguf"), options, 2, CpuSettings.DEFAULT);
+    }
+
+    @Test
+    void aCopiedBlockContinuesAsTheOriginal() {
+        try (ModelRuntime runtime = load(GoldenModels.blocks(16, 256))) {
+            PagedRunner runner = new PagedRunner(runtime, 1);
+            Sequence original = runner.sequence(new Random(5).ints(27, 0, 300).toArray());
+            runner.step(List.of(new Work(original, 27, false)));
+            Sequence copy = runner.sequence(original.from(0));
+            copy.computed = 27;
+            copy.blocks.add(original.blocks.getFirst());
+            Sequence spare = runner.sequence(new int[] {1});
+            runner.step(List.of(new Work(spare, 1, false)));
+            copy.blocks.add(spare.blocks.getFirst());
+            runtime.copyBlocks(0, new int[] {original.blocks.get(1)}, new int[] {copy.blocks.get(1)});
+            for (int i = 0; i < 10; i++) {
+                runner.step(List.of(new Work(original, 1, false)));
+                runner.step(List.of(new Work(copy, 1, false)));
+            }
+            assertThat(copy.from(27)).isEqualTo(original.from(27));
+            assertThat(runtime.steps()).isEqualTo(22);
+            assertThat(runtime.numericsId()).startsWith("cpu-");
+        }
+    }
+
+    @Test
+    void aStepThatCannotBeIsRefusedAndTheNextOneRuns() {
+        try (ModelRuntime runtime = load(GoldenModels.blocks(16, 64))) {
+            assertThatThrownBy(() -> runtime.run(step(100_000, 0)))
+                    .isInstanceOfSatisfying(
+                            MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-CPU-003"))
+                    .hasMessageContaining("100000");
+            assertThatThrownBy(() -> runtime.run(step(-1, 0))).isInstanceOf(IllegalArgumentException.class);
+            assertThatThrownBy(() -> runtime.run(step(5, 99))).hasMessageContaining("block 0 of sequence 0 is 99");
+            StepOutputs out = runtime.run(step(5, 0));
+            assertThat(out.logits()).isNotNull();
+        }
+    }
+
+    private static StepInputs step(int token, int block) {
+        return new StepInputs(
+                new int[] {token},
+                new int[] {0},
+                new int[][] {{0}},
+                new int[] {0, 1},
+                new int[] {1},
+                new int[][][] {{{block}}},
+                new int[] {0},
+                new io.millrace.worker.sampling.SamplingRow[] {null},
+                new int[1]);
+    }
+
+    @Test
+    void sizesThatAreNotPossibleAreRefusedWithTheNumbers() {
+        assertRefused(new KvOptions(16, 0, 100_000, 0), "MR-MEM-001", "KV cache needs 1 MiB");
+        assertRefused(new KvOptions(8, 10, 0, 0), "MR-CONFIG-001", "8 tokens");
+    }
+
+    private static void assertRefused(KvOptions options, String code, String part) {
+        assertThatThrownBy(() -> load(options))
+                .isInstanceOfSatisfying(
+                        MillraceException.class, e -> assertThat(e.code()).isEqualTo(code))
+                .hasMessageContaining(part);
+    }
+
+    @Test
+    void aLibraryThatIsNoneIsRefusedWithItsName(@TempDir Path folder) throws IOException {
+        Path wrong = Files.writeString(folder.resolve("library.so"), "no library");
+        assertThatThrownBy(() -> NativeKernels.open(wrong))
+                .isInstanceOfSatisfying(
+                        MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-CPU-001"))
+                .hasMessageContaining("library.so");
+        assertThat(KernelLibrary.find(Map.of("MILLRACE_KERNELS", wrong.toString()), folder))
+                .contains(wrong);
+        assertThatThrownBy(() -> KernelLibrary.find(Map.of("MILLRACE_KERNELS", "/nowhere/x.so"), folder))
+                .hasMessageContaining("/nowhere/x.so");
+        assertThat(KernelLibrary.find(Map.of(), folder)).isEmpty();
+    }
+}
