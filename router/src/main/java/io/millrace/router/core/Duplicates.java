@@ -166,7 +166,7 @@ final class Duplicates {
         }
         First first = firsts.get(locate.id());
         Dup.Builder dup = Dup.newBuilder().setDuplicate(locate.attach());
-        if (first == null || !first.submit().getTenant().equals(locate.tenant())) {
+        if (first == null || deleted(first) || !first.submit().getTenant().equals(locate.tenant())) {
             append(locate.id(), -1, dup.setUnknown(true), Outbox.Outcome.NONE);
             return true;
         }
@@ -177,6 +177,12 @@ final class Duplicates {
         dup.setAdmitOffset(begin).setBodyHash(first.submit().getBodyHash()).setResultPosition(first.resultPosition());
         append(locate.id(), first.req(), dup, Outbox.Outcome.NONE);
         return true;
+    }
+
+    /** Whether it is open only because what was deleted has not ended yet. */
+    private boolean deleted(First first) {
+        Request open = partition.request(first.req());
+        return open != null && open.deleted;
     }
 
     /** Where the journal begins; -1 when it has not begun, or was rejected. */

@@ -21,10 +21,15 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.common.TopicPartition;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -373,8 +378,8 @@ class ResumeTest {
 
     @Test
     void aLongStreamIsReadAgainThroughABufferThatHoldsAFractionOfIt() throws Exception {
-        String whole = one.post(CHAT, chat("long", 900), IDS).body();
-        assertThat(whole.length()).isGreaterThan(5 * 64 * 1024);
+        String whole = one.post(CHAT, chat("long", 500), IDS).body();
+        assertThat(whole.length()).isGreaterThan(2 * 64 * 1024);
         String id =
                 JSON.readTree(line(events(whole).getFirst(), "data")).get("id").asString();
         HttpRequest request = HttpRequest.newBuilder(URI.create(one.url() + CHAT + "/" + id + "?stream=true"))
@@ -413,6 +418,88 @@ class ResumeTest {
         String answered = one.post(RESPONSES, response("as answered", 12, "")).body();
         String id = JSON.readTree(answered).get("id").asString();
         assertThat(get(other, RESPONSES + "/" + id).body()).isEqualTo(answered);
+    }
+
+    @Test
+    void anotherTenantsAnswerIsNotThere() throws Exception {
+        try (SystemUnderTest keyed = one.another(
+                Role.GATEWAY,
+                Map.of("millrace.gateway.api-keys.sesame", "alice", "millrace.gateway.api-keys.open", "bob"))) {
+            String[] alice = {"Authorization", "Bearer sesame"};
+            String[] bob = {"Authorization", "Bearer open"};
+            Processes.await("the gateway", () -> served(keyed, alice));
+            String id = JSON.readTree(keyed.post(RESPONSES, response("mine", 5, ""), alice)
+                            .body())
+                    .get("id")
+                    .asString();
+            assertThat(get(keyed, RESPONSES + "/" + id, alice).statusCode()).isEqualTo(200);
+            assertThat(get(keyed, RESPONSES + "/" + id).statusCode()).isEqualTo(401);
+            for (String path : List.of("", "?stream=true", "/input_items")) {
+                assertThat(get(keyed, RESPONSES + "/" + id + path, bob).statusCode())
+                        .isEqualTo(404);
+                assertThat(get(other, RESPONSES + "/" + id + path).statusCode()).isEqualTo(404);
+            }
+            assertThat(call("DELETE", keyed, RESPONSES + "/" + id, bob).statusCode())
+                    .isEqualTo(404);
+            assertThat(call("POST", keyed, RESPONSES + "/" + id + "/cancel", bob)
+                            .statusCode())
+                    .isEqualTo(404);
+            String events = one.post(CHAT, chat("the default tenant's", 5), IDS).body();
+            String chat = JSON.readTree(line(events(events).getFirst(), "data"))
+                    .get("id")
+                    .asString();
+            HttpResponse<String> stolen = get(
+                    keyed,
+                    CHAT + "/" + chat,
+                    "Last-Event-ID",
+                    line(events(events).getFirst(), "id"),
+                    "Authorization",
+                    "Bearer open");
+            assertThat(stolen.statusCode()).isEqualTo(404);
+            assertThat(get(keyed, RESPONSES + "/" + id, alice).statusCode()).isEqualTo(200);
+        }
+    }
+
+    private static boolean served(SystemUnderTest system, String... headers) {
+        try {
+            return get(system, "/v1/models", headers).body().contains("alpha");
+        } catch (Exception e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    @Test
+    void onceItsJournalIsGoneAResponseComesFromTheResults() throws Exception {
+        String answered =
+                one.post(RESPONSES, response("outlives its journal", 12, "")).body();
+        String id = JSON.readTree(answered).get("id").asString();
+        assertThat(get(other, RESPONSES + "/" + id).body()).isEqualTo(answered);
+        Processes.await("the result", () -> results() > 0);
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", one.bootstrap()))) {
+            Map<TopicPartition, RecordsToDelete> all = new HashMap<>();
+            for (int partition = 0; partition < 4; partition++) {
+                all.put(new TopicPartition("millrace.responses", partition), RecordsToDelete.beforeOffset(-1));
+            }
+            admin.deleteRecords(all).all().get();
+        }
+        assertThat(get(other, RESPONSES + "/" + id).body()).isEqualTo(answered);
+        HttpResponse<String> events = get(one, RESPONSES + "/" + id + "?stream=true");
+        assertThat(events.statusCode()).isEqualTo(410);
+        assertThat(events.body()).contains("MR-GW-023");
+    }
+
+    private static long results() {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", one.bootstrap()))) {
+            Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+            for (int partition = 0; partition < 4; partition++) {
+                ends.put(new TopicPartition("millrace.results", partition), OffsetSpec.latest());
+            }
+            return admin.listOffsets(ends).all().get().values().stream()
+                    .mapToLong(each -> each.offset())
+                    .sum();
+        } catch (Exception e) {
+            throw new AssertionError(e);
+        }
     }
 
     @Test

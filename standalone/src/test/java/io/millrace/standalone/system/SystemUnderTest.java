@@ -93,6 +93,10 @@ final class SystemUnderTest implements AutoCloseable {
         return "http://127.0.0.1:" + parts.port();
     }
 
+    String bootstrap() {
+        return String.valueOf(flags.get("millrace.kafka.bootstrap-servers"));
+    }
+
     OpenAIClient client() {
         return OpenAIOkHttpClient.builder()
                 .baseUrl(url() + "/v1")
