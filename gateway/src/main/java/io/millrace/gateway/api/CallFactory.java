@@ -10,13 +10,9 @@ import io.millrace.shared.log.Clock;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TraceContext;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /** Makes drafts into calls: ids, time, seed, deadline, and what routers place by. Thread-safe. */
@@ -92,7 +88,8 @@ final class CallFactory {
 
     Call create(Draft draft, String tenant, ModelState model, int partition, TraceContext trace) {
         long now = clock.wallMs();
-        RequestId first = RequestId.random(partition);
+        String key = draft.submit().getIdempotencyKey();
+        RequestId first = key.isEmpty() ? RequestId.random(partition) : IdempotencyKeys.id(key, partition);
         List<Call.Part> parts = new ArrayList<>();
         for (int i = 0; i < draft.prompts().size(); i++) {
             Draft.Prompt prompt = draft.prompts().get(i);
@@ -106,11 +103,12 @@ final class CallFactory {
                     .setGateway(node)
                     .setTrace(trace)
                     .setCacheSalt(salt(tenant, draft.submit().getCacheSalt()));
+            submit.getShapeBuilder().setPrompts(draft.prompts().size());
             if (!draft.seeded()) {
                 submit.setSeed(random.nextLong());
             }
             submit.addAllPrefixHash(prefix(model.name(), submit.getCacheSalt(), prompt));
-            parts.add(new Call.Part(i == 0 ? first : sibling(first, i), submit.build()));
+            parts.add(new Call.Part(i == 0 ? first : Call.sibling(first, i), submit.build()));
         }
         return new Call(parts);
     }
@@ -123,16 +121,5 @@ final class CallFactory {
         var hasher = new PrefixHasher(model, "", salt, PREFIX_CHUNKS_MAX);
         prompt.texts().forEach(text -> hasher.add(text.role(), text.text()));
         return hasher.hashes();
-    }
-
-    /** Id of a later prompt of a call: follows from the first one's, so that the first is enough to find them all. */
-    private static RequestId sibling(RequestId first, int index) {
-        try {
-            byte[] hash = MessageDigest.getInstance("SHA-256")
-                    .digest((first.text() + "/" + index).getBytes(StandardCharsets.UTF_8));
-            return RequestId.of(first.partition(), Arrays.copyOf(hash, 16));
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every Java platform has SHA-256", e);
-        }
     }
 }

@@ -39,14 +39,15 @@ final class CallTelemetry implements CallObserver {
     private volatile LongConsumer settle = tokens -> {};
     private long[] lastNanos = new long[0];
     private boolean first = true;
+    private boolean attached;
 
-    CallTelemetry(GatewayMetrics metrics, Tracer tracer, String route, Context parent) {
+    CallTelemetry(GatewayMetrics metrics, Tracer tracer, String method, String route, Context parent) {
         this.metrics = metrics;
         this.tracer = tracer;
-        this.server = tracer.spanBuilder("POST " + route)
+        this.server = tracer.spanBuilder(method + " " + route)
                 .setParent(parent)
                 .setSpanKind(SpanKind.SERVER)
-                .setAttribute("http.request.method", "POST")
+                .setAttribute("http.request.method", method)
                 .setAttribute("http.route", route)
                 .startSpan();
         this.context = parent.with(server);
@@ -118,10 +119,17 @@ final class CallTelemetry implements CallObserver {
         }
     }
 
+    /** Of an answer that was counted when it was asked for first, only the attaching counts. */
+    @Override
+    public void attached() {
+        attached = true;
+        metrics.resumed("idempotency_key");
+    }
+
     @Override
     public void tokens(int choice, int count) {
         Call current = call;
-        if (current == null) {
+        if (current == null || attached) {
             return;
         }
         GatewayMetrics.OfModel model = metrics.of(current.first().getModel());
@@ -146,8 +154,8 @@ final class CallTelemetry implements CallObserver {
         if (!over.compareAndSet(false, true)) {
             return;
         }
-        settle.accept((long) progress.promptTokens() + progress.outputTokens());
-        if (current != null) {
+        settle.accept(attached ? 0 : (long) progress.promptTokens() + progress.outputTokens());
+        if (current != null && !attached) {
             GatewayMetrics.OfModel model = metrics.of(current.first().getModel());
             model.promptTokens().increment(progress.promptTokens());
             model.generationTokens().increment(progress.outputTokens());

@@ -5,6 +5,7 @@ import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.GatewayNode;
 import io.millrace.shared.log.Clock;
+import io.millrace.shared.proto.ResponseShape.Api;
 import io.opentelemetry.api.trace.Tracer;
 import java.time.Duration;
 import java.util.List;
@@ -34,6 +35,9 @@ public final class Endpoints {
     private static final List<String> RERANK = List.of("/v1/rerank", "/v2/rerank", "/rerank");
     private static final List<String> SCORE = List.of("/v1/score", "/score");
     private static final String MODELS = "/v1/models";
+    private static final String ID = "/{id}";
+    private static final String CANCEL = "/{id}/cancel";
+    private static final String ITEMS = "/{id}/input_items";
     private static final String HEALTH = "/health";
 
     /**
@@ -43,6 +47,7 @@ public final class Endpoints {
      * @param bodyTimeout until the body must be complete
      * @param promptsMax most prompts of one call
      * @param deadline of each request, from its arrival
+     * @param sseIds whether streamed events carry their place when the client does not say
      */
     public record Settings(int bodyBytesMax, Duration bodyTimeout, int promptsMax, Duration deadline, boolean sseIds) {}
 
@@ -53,6 +58,7 @@ public final class Endpoints {
     private final CompletionRequests completions;
     private final Generation generation;
     private final HttpEndpoints http;
+    private final ResumeEndpoints resumes;
     private final Models models;
     private final Tenants tenants;
     private final BooleanSupplier ready;
@@ -78,6 +84,8 @@ public final class Endpoints {
         this.generation = new Generation(admission, calls, node, dispatcher, metrics, tracer);
         var bodies = new Bodies(settings.bodyBytesMax(), settings.bodyTimeout());
         this.http = new HttpEndpoints(generation, tenants, bodies, json, settings.sseIds());
+        this.resumes =
+                new ResumeEndpoints(dispatcher.resumes(), node, tenants, json, metrics, tracer, settings.sseIds());
         this.models = new Models(node.view());
         this.messageBytesMax = settings.bodyBytesMax();
         // Netty ends a connection beyond its limit with 1002: ours, below it, says 1009.
@@ -94,6 +102,7 @@ public final class Endpoints {
                 .POST(COMPLETIONS, request -> http.generate(request, COMPLETIONS, completions::read))
                 .POST(RESPONSES, request -> http.generate(request, RESPONSES, body -> responses.read(body, false)))
                 .GET(RESPONSES, Endpoints::isSocket, this::socket)
+                .add(resumed())
                 .GET(MODELS, request -> authorised(request, models::list))
                 .GET(
                         MODELS + "/{*name}",
@@ -111,6 +120,17 @@ public final class Endpoints {
     private void post(RouterFunctions.Builder routes, String path, Function<Json.Body, Draft> read) {
         routes.POST(path, request -> http.generate(request, path, read))
                 .route(RequestPredicates.path(path), request -> notAllowed(request, HttpMethod.POST));
+    }
+
+    private RouterFunction<ServerResponse> resumed() {
+        return RouterFunctions.route()
+                .GET(RESPONSES + ID, request -> resumes.response(request, RESPONSES + ID))
+                .DELETE(RESPONSES + ID, request -> resumes.delete(request, RESPONSES + ID))
+                .POST(RESPONSES + CANCEL, request -> resumes.cancel(request, RESPONSES + CANCEL))
+                .GET(RESPONSES + ITEMS, request -> resumes.inputItems(request, RESPONSES + ITEMS))
+                .GET(CHAT + ID, request -> resumes.completion(request, CHAT + ID, Api.CHAT_COMPLETIONS))
+                .GET(COMPLETIONS + ID, request -> resumes.completion(request, COMPLETIONS + ID, Api.COMPLETIONS))
+                .build();
     }
 
     private Mono<ServerResponse> authorised(ServerRequest request, java.util.function.Supplier<String> document) {

@@ -5,6 +5,7 @@ import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Timer;
 import io.millrace.gateway.node.JournalHub;
+import io.millrace.gateway.node.LogScans;
 import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -19,10 +20,18 @@ public final class GatewayMetrics {
     private final MeterRegistry meters;
     private final Map<String, OfModel> models = new ConcurrentHashMap<>();
 
-    public GatewayMetrics(MeterRegistry meters, JournalHub hub) {
+    public GatewayMetrics(MeterRegistry meters, JournalHub hub, LogScans scans) {
         this.meters = meters;
         Gauge.builder("millrace.gateway_requests_followed", hub, JournalHub::size)
                 .description("Requests whose journals this gateway reads for a client")
+                .tag("part", "gateway")
+                .register(meters);
+        Gauge.builder("millrace.gateway_scans_running", scans, LogScans::running)
+                .description("Readers that bring clients what was written before they came")
+                .tag("part", "gateway")
+                .register(meters);
+        Gauge.builder("millrace.gateway_scans_waiting", scans, LogScans::waiting)
+                .description("Scans of the log that wait for a reader")
                 .tag("part", "gateway")
                 .register(meters);
     }
@@ -59,6 +68,15 @@ public final class GatewayMetrics {
         Counter.builder("millrace.request_errors")
                 .description("Requests that ended by an error, by HTTP status")
                 .tags("part", "gateway", "status", Integer.toString(status))
+                .register(meters)
+                .increment();
+    }
+
+    /** An answer that was asked for earlier is read again; kinds are few: stream, retrieve, cancel, delete, input_items, ... */
+    void resumed(String kind) {
+        Counter.builder("millrace.gateway_resumes")
+                .description("Answers asked for earlier that clients came back to, by what they wanted")
+                .tags("part", "gateway", "kind", kind)
                 .register(meters)
                 .increment();
     }

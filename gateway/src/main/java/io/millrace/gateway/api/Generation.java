@@ -40,7 +40,7 @@ final class Generation {
     }
 
     CallTelemetry observe(String route, Context parent) {
-        return new CallTelemetry(metrics, tracer, route, parent);
+        return new CallTelemetry(metrics, tracer, "POST", route, parent);
     }
 
     /** Completes once it can be said whether somebody serves the draft's model: at once, but for a gateway that has just started. */
@@ -56,7 +56,11 @@ final class Generation {
             return admission.admit(tenant, model, draft.prompts().size(), CallFactory.estimate(draft));
         });
         try {
+            String key = draft.submit().getIdempotencyKey();
             int partition = node.nextPartition();
+            if (partition >= 0 && !key.isEmpty()) {
+                partition = IdempotencyKeys.partition(key, node.partitions());
+            }
             if (partition < 0) {
                 throw new ApiException(GatewayErrors.logUnavailable(0));
             }

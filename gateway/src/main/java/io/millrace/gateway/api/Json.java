@@ -63,6 +63,11 @@ final class Json {
         return new Body(text, node);
     }
 
+    /** JSON of our own. */
+    JsonNode tree(String text) {
+        return mapper.readTree(text.isEmpty() ? "{}" : text);
+    }
+
     /** The values of these fields of the outermost object, in the very characters that the client sent. */
     Map<String, String> slices(String text, java.util.Set<String> names) {
         Map<String, String> slices = new HashMap<>();

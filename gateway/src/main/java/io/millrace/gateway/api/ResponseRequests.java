@@ -41,6 +41,11 @@ final class ResponseRequests {
         Submit.Builder submit =
                 Submit.newBuilder().setSampling(sampling).setN(1).setShape(shape);
         Common.read(body, submit);
+        submit.setStore(body.bool("store", true));
+        submit.setBackground(body.bool("background", false));
+        if (submit.getBackground() && !submit.getStore()) {
+            throw body.invalid("store", "'background' needs 'store': true, or nobody could fetch the answer.");
+        }
         OptionalLong seed = Common.seed(body);
         seed.ifPresent(submit::setSeed);
         ChatInput chat = ChatInput.newBuilder()
@@ -68,9 +73,6 @@ final class ResponseRequests {
             throw body.unsupported(
                     "prompt_logprobs",
                     "'prompt_logprobs' are not given on this endpoint; use /v1/completions or /v1/chat/completions.");
-        }
-        if (body.bool("background", false)) {
-            throw body.unsupported("background", "Background responses are not supported by this server yet.");
         }
     }
 

@@ -10,6 +10,7 @@ import io.millrace.gateway.node.ClusterView;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.GatewayNode;
 import io.millrace.gateway.node.JournalHub;
+import io.millrace.gateway.node.LogScans;
 import io.millrace.gateway.node.NodeSettings;
 import io.millrace.shared.id.RequestId;
 import io.millrace.shared.log.Clock;
@@ -68,8 +69,14 @@ public class GatewayConfiguration {
     }
 
     @Bean
-    Dispatcher gatewayDispatcher(Log log, JournalHub hub, NodeSettings settings, ObjectProvider<Clock> clock) {
-        return new Dispatcher(log, hub, settings, clock(clock));
+    LogScans gatewayLogScans(Log log, GatewayProperties properties) {
+        return new LogScans(log, properties.scans(), properties.scansWaitingMax());
+    }
+
+    @Bean
+    Dispatcher gatewayDispatcher(
+            Log log, JournalHub hub, LogScans scans, NodeSettings settings, ObjectProvider<Clock> clock) {
+        return new Dispatcher(log, hub, scans, settings, clock(clock));
     }
 
     @Bean
@@ -79,8 +86,8 @@ public class GatewayConfiguration {
     }
 
     @Bean
-    GatewayMetrics gatewayMetrics(MeterRegistry meters, JournalHub hub) {
-        return new GatewayMetrics(meters, hub);
+    GatewayMetrics gatewayMetrics(MeterRegistry meters, JournalHub hub, LogScans scans) {
+        return new GatewayMetrics(meters, hub, scans);
     }
 
     @Bean

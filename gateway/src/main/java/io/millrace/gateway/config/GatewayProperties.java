@@ -23,8 +23,10 @@ import org.springframework.util.unit.DataSize;
  * @param heartbeat silence in an open stream after which a comment is sent
  * @param deadlineGrace beyond its deadline, until the gateway answers 504 by itself
  * @param lagMax most bytes that wait for one slow client before its connection is cut
- * @param sseIds whether streamed events carry an {@code id:} line with their place in the journal; off for clients that read
- *     events line by line and know only {@code data:}
+ * @param sseIds whether streamed events carry an {@code id:} line with their place in the journal, by which a stream is resumed,
+ *     when the client's header {@code X-Millrace-Event-Ids} does not say
+ * @param scans most readers at a time that bring clients what was written before they came; each has a Kafka consumer
+ * @param scansWaitingMax most scans that wait for one of those readers; beyond them 503
  * @param beat between this gateway's beats
  * @param memberTimeout silence after which a router or gateway counts as gone
  * @param kafkaSilence silence of Kafka after which requests are refused at once and readiness is down
@@ -45,7 +47,9 @@ public record GatewayProperties(
         @DefaultValue("10s") Duration heartbeat,
         @DefaultValue("5s") Duration deadlineGrace,
         @DefaultValue("4MB") DataSize lagMax,
-        @DefaultValue("true") boolean sseIds,
+        @DefaultValue("false") boolean sseIds,
+        @DefaultValue("4") int scans,
+        @DefaultValue("1024") int scansWaitingMax,
         @DefaultValue("200ms") Duration beat,
         @DefaultValue("2s") Duration memberTimeout,
         @DefaultValue("10s") Duration kafkaSilence,
@@ -65,6 +69,10 @@ public record GatewayProperties(
         if (deadline.isNegative() || deadline.isZero() || deadline.compareTo(DEADLINE_MAX) > 0) {
             throw new IllegalArgumentException(
                     "millrace.gateway.deadline must lie between 1 ms and 30 min, not " + deadline);
+        }
+        if (scans < 1 || scans > 64 || scansWaitingMax < 1) {
+            throw new IllegalArgumentException(
+                    "millrace.gateway: scans must lie between 1 and 64, scans-waiting-max be at least 1");
         }
         if (promptsMax < 1 || lagMax.toBytes() < 1024 || beat.toMillis() < 10) {
             throw new IllegalArgumentException(

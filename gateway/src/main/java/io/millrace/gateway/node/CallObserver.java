@@ -10,6 +10,9 @@ public interface CallObserver {
     /** Kafka confirmed the requests, or refused them. */
     void sent(@Nullable Throwable failure);
 
+    /** The request was made earlier: what follows was counted then. */
+    default void attached() {}
+
     /**
      * New tokens were accepted.
      *

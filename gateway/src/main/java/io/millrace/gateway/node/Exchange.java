@@ -1,6 +1,5 @@
 package io.millrace.gateway.node;
 
-import com.google.protobuf.InvalidProtocolBufferException;
 import io.millrace.gateway.node.CallObserver.Outcome;
 import io.millrace.gateway.stream.Accepted;
 import io.millrace.gateway.stream.ApiError;
@@ -13,7 +12,9 @@ import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.log.Clock;
 import io.millrace.shared.log.LogRecord;
 import io.millrace.shared.proto.JournalRecord;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
@@ -44,17 +45,37 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         CLOSED
     }
 
+    /** When the status is decided, and when the answer is over. */
+    public enum Mode {
+        /** 200 with the first token, or the end of an answer in one piece; an error before is the status. */
+        DIRECT,
+        /** 200 as soon as the request is admitted: whatever comes of it is told in the body. */
+        INSIDE,
+        /** The answer is how it stands once it is admitted. */
+        ADMITTED,
+        /** The answer is how it stands once all of the journal has been read. */
+        AS_IT_IS;
+
+        /** Of a new call. */
+        static Mode of(Call call) {
+            if (!call.first().getBackground()) {
+                return DIRECT;
+            }
+            return call.shape().getStream() ? INSIDE : ADMITTED;
+        }
+    }
+
     /** What an exchange asks of the log. Called on the hub's thread. */
     interface Port {
 
         /** The client does not read any more: DETACH what still runs. */
-        void detach(Call call);
+        void detach();
 
         /** Nobody will want the answer: CANCEL what still runs. */
-        void cancel(Call call, String cause);
+        void cancel(String cause);
 
         /** Nothing more is to be read for it. */
-        void forget(Call call);
+        void forget();
     }
 
     private final Call call;
@@ -63,6 +84,7 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     private final JournalHub hub;
     private final Port port;
     private final CallObserver observer;
+    private final Mode mode;
     private final Renderer renderer;
     private final Frames<T> frames;
     private final Map<String, Integer> prompts = new HashMap<>();
@@ -75,7 +97,12 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     private final Sinks.Empty<Void> cut = Sinks.empty();
     private final AtomicLong lagBytes = new AtomicLong();
     private State state = State.WAITING;
+    /** Accepted before the first part's journal began. */
+    private final List<Accepted> held = new ArrayList<>();
+
+    private boolean placed;
     private boolean acknowledged;
+    private boolean live = true;
     private long lastSentNanos;
 
     private record Sent<T>(T frames, int size) {}
@@ -92,6 +119,8 @@ public final class Exchange<T> implements JournalHub.Subscriber {
             Clock clock,
             JournalHub hub,
             Port port,
+            Mode mode,
+            Renderer renderer,
             CallObserver observer) {
         this.call = call;
         this.frames = frames;
@@ -100,7 +129,8 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         this.hub = hub;
         this.port = port;
         this.observer = observer;
-        this.renderer = Renderer.of(call);
+        this.mode = mode;
+        this.renderer = renderer;
         this.folds = new JournalFold[call.parts().size()];
         for (int i = 0; i < folds.length; i++) {
             prompts.put(call.parts().get(i).id().text(), i);
@@ -171,6 +201,44 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         return state == State.CLOSED || state == State.ENDED;
     }
 
+    /** Bytes that the client has not taken yet. */
+    long lag() {
+        return lagBytes.get() + (state == State.WAITING ? 0 : frames.size());
+    }
+
+    /** Whether it reads what is written now; otherwise what was written long ago, perhaps after the deadline. */
+    void live(boolean now) {
+        live = now;
+    }
+
+    /** All of the journal has been read. */
+    void caughtUp() {
+        if (mode == Mode.AS_IT_IS && !closed()) {
+            settle();
+            onFlush();
+        }
+    }
+
+    /** The journal is gone, but not what became of it. */
+    void replay(List<JournalRecord> records) {
+        for (int i = 0; i < records.size() && !closed(); i++) {
+            ApiError error = JournalErrors.of(records.get(i));
+            if (error == null) {
+                accept(new Accepted(0, i, records.get(i)));
+            } else {
+                end(error, i);
+            }
+        }
+        onFlush();
+    }
+
+    private void settle() {
+        renderer.now(frames);
+        open();
+        state = State.ENDED;
+        observer.ended(Outcome.COMPLETE, renderer.progress(), null);
+    }
+
     /** Ends the call with an error that stands in no journal. */
     void fail(ApiError error) {
         if (!closed()) {
@@ -182,7 +250,7 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     @Override
     public void onRecord(String key, LogRecord log) {
         Integer prompt = prompts.get(key);
-        JournalRecord record = parse(log);
+        JournalRecord record = KeyedStart.parse(log);
         if (prompt == null || record == null || closed()) {
             return;
         }
@@ -199,13 +267,34 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         }
         ApiError error = JournalErrors.of(record);
         if (error == null) {
-            accept(new Accepted(prompt, log.offset(), record));
+            place(new Accepted(prompt, log.offset(), record));
             return;
         }
         if (call.parts().size() > 1) {
-            port.cancel(call, "another prompt of the call failed");
+            port.cancel("another prompt of the call failed");
         }
         end(error, log.offset());
+    }
+
+    /** Accepts in order, but nothing before it can be said where the call stands in the log. */
+    private void place(Accepted accepted) {
+        if (placed) {
+            accept(accepted);
+            return;
+        }
+        held.add(accepted);
+        JournalFold first = folds[0];
+        if (first != null) {
+            placed = true;
+            frames.begin(first.req(), held.getFirst().offset());
+            List<Accepted> all = List.copyOf(held);
+            held.clear();
+            for (Accepted each : all) {
+                if (!closed()) {
+                    accept(each);
+                }
+            }
+        }
     }
 
     private void accept(Accepted accepted) {
@@ -219,6 +308,13 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         if (call.shape().getStream() && (record.hasTokens() || record.hasEnd())) {
             open();
         }
+        if (record.hasAdmit() && mode == Mode.INSIDE) {
+            open();
+        }
+        if (record.hasAdmit() && mode == Mode.ADMITTED) {
+            settle();
+            return;
+        }
         if (renderer.progress().complete()) {
             open();
             state = State.ENDED;
@@ -227,6 +323,9 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     }
 
     private void end(ApiError error, long offset) {
+        if (state == State.WAITING && mode == Mode.AS_IT_IS && offset >= 0) {
+            open();
+        }
         if (state == State.WAITING) {
             state = State.ENDED;
             opening.tryEmitError(new ApiException(error));
@@ -286,14 +385,19 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         }
         long waited = nowNanos - startNanos;
         if (!acknowledged && waited > settings.appendTimeout().toNanos()) {
-            port.cancel(call, "not confirmed in time");
+            port.cancel("not confirmed in time");
             fail(GatewayErrors.logUnavailable(waited / 1_000_000));
-        } else if (clock.wallMs()
-                > call.first().getDeadlineMs() + settings.deadlineGrace().toMillis()) {
-            port.cancel(call, "deadline");
+        } else if (live
+                && clock.wallMs()
+                        > call.first().getDeadlineMs()
+                                + settings.deadlineGrace().toMillis()) {
+            port.cancel("deadline");
             fail(GatewayErrors.deadline(call.first()));
         } else if (call.shape().getStream()) {
             keepAlive(nowNanos, waited);
+        } else if (mode == Mode.ADMITTED && waited > settings.openAfter().toNanos()) {
+            settle();
+            onFlush();
         }
     }
 
@@ -339,24 +443,12 @@ public final class Exchange<T> implements JournalHub.Subscriber {
 
     private void leave() {
         if (!call.first().getBackground()) {
-            port.detach(call);
+            port.detach();
         }
     }
 
     private void close() {
         state = State.CLOSED;
-        port.forget(call);
-    }
-
-    private static @Nullable JournalRecord parse(LogRecord log) {
-        byte[] value = log.value();
-        if (value == null) {
-            return null;
-        }
-        try {
-            return JournalRecord.parseFrom(value);
-        } catch (InvalidProtocolBufferException malformed) {
-            return null;
-        }
+        port.forget();
     }
 }

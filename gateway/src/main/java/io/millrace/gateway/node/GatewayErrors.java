@@ -44,6 +44,51 @@ public final class GatewayErrors {
                 "[MR-GW-004] The log dropped records of this answer before they were read; raise its retention.");
     }
 
+    /** Nothing of that id is this tenant's. */
+    public static ApiError noSuchAnswer(String id) {
+        return ApiError.of(
+                404,
+                "not_found",
+                null,
+                "Nothing with the id '" + id
+                        + "' is known here: it was never made, was deleted, or is no longer kept.");
+    }
+
+    static ApiError notLocated(long waitedMs) {
+        return ApiError.of(
+                        503,
+                        "log_unavailable",
+                        null,
+                        "[MR-GW-021] No router said within %,d ms where that answer is. Try again.".formatted(waitedMs))
+                .retryAfterMs(1_000);
+    }
+
+    static ApiError tooManyResumes() {
+        return ApiError.of(
+                        503,
+                        "too_many_resumes",
+                        null,
+                        "[MR-GW-022] Too many answers are read from the log at this moment. Try again, or raise"
+                                + " millrace.gateway.scans-waiting-max.")
+                .retryAfterMs(1_000);
+    }
+
+    static ApiError gone() {
+        return ApiError.of(
+                410,
+                "no_longer_kept",
+                null,
+                "[MR-GW-023] The log no longer keeps the events of this answer; the retention of the topic 'responses' is over.");
+    }
+
+    static ApiError otherBody() {
+        return ApiError.of(
+                422,
+                "idempotency_key_reused",
+                "Idempotency-Key",
+                "[MR-GW-024] This Idempotency-Key was sent before with another body. Send the same body, or a new key.");
+    }
+
     public static ApiError internal() {
         return ApiError.of(
                 500, "internal_error", null, "[MR-GW-099] The gateway failed on this request; its log says why.");

@@ -38,6 +38,7 @@ public final class GatewayNode implements AutoCloseable {
     private final LogReader reader;
     private final ScheduledExecutorService beats;
     private volatile List<Integer> own = List.of();
+    private volatile int partitions;
     private @Nullable CompletableFuture<Long> lastBeat;
     private Set<String> lastGateways = Set.of();
     private int membersPartitions;
@@ -65,6 +66,11 @@ public final class GatewayNode implements AutoCloseable {
         }
         List<Integer> mine = own;
         return mine.isEmpty() ? -1 : mine.get(Math.floorMod(turn.getAndIncrement(), mine.size()));
+    }
+
+    /** Partitions of requests and journals; 0 while Kafka has not told. */
+    public int partitions() {
+        return partitions;
     }
 
     public ClusterView view() {
@@ -118,17 +124,18 @@ public final class GatewayNode implements AutoCloseable {
             return;
         }
         lastGateways = gateways;
-        int partitions = log.partitions(Topic.REQUESTS);
+        int count = log.partitions(Topic.REQUESTS);
         List<Integer> mine = new ArrayList<>();
-        for (int partition = 0; partition < partitions; partition++) {
+        for (int partition = 0; partition < count; partition++) {
             if (settings.node().equals(owner(partition, gateways))) {
                 mine.add(partition);
             }
         }
         if (mine.isEmpty()) {
-            mine.add(Math.floorMod(settings.node().hashCode(), partitions));
+            mine.add(Math.floorMod(settings.node().hashCode(), count));
         }
         hub.keep(Set.copyOf(mine));
+        partitions = count;
         own = List.copyOf(mine);
     }
 

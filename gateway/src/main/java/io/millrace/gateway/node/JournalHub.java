@@ -47,6 +47,11 @@ public final class JournalHub implements AutoCloseable {
 
         /** The hub closes: nothing comes any more. */
         void onClosed();
+
+        /** Whether a client reads the request by it. */
+        default boolean follows() {
+            return true;
+        }
     }
 
     private static final Logger LOG = LoggerFactory.getLogger(JournalHub.class);
@@ -61,7 +66,7 @@ public final class JournalHub implements AutoCloseable {
         boolean own;
     }
 
-    private final Map<String, Subscriber> subscribers = new ConcurrentHashMap<>();
+    private final Map<String, List<Subscriber>> subscribers = new ConcurrentHashMap<>();
     private final Map<Integer, Partition> partitions = new HashMap<>();
     private final Set<Subscriber> dirty = new LinkedHashSet<>();
     private final List<LongConsumer> tickers = new CopyOnWriteArrayList<>();
@@ -70,6 +75,9 @@ public final class JournalHub implements AutoCloseable {
 
     private volatile boolean closed;
     private final LogReader reader;
+    /** The next offset of each partition read; reader's thread only. */
+    private final Map<Integer, Long> positions = new HashMap<>();
+
     private long lastTickNanos = System.nanoTime();
 
     public JournalHub(Log log) {
@@ -121,7 +129,10 @@ public final class JournalHub implements AutoCloseable {
                 return state;
             }
             reader.assign(Topic.RESPONSES, number, LogReader.END);
-            execute(() -> state.assigned = true);
+            execute(() -> {
+                state.assigned = true;
+                positions.remove(number);
+            });
             return state;
         });
     }
@@ -133,12 +144,34 @@ public final class JournalHub implements AutoCloseable {
         }
     }
 
-    /** Hands records with that key to the subscriber, from the next one read. Once closed, it hears so before this returns. */
+    /**
+     * Hands records with that key to the subscriber too, from the next one read. Once closed, it hears so before this returns.
+     */
     public void subscribe(String key, Subscriber subscriber) {
-        subscribers.put(key, subscriber);
+        subscribers.merge(key, List.of(subscriber), JournalHub::plus);
         if (closed) {
             tellClosed(key, subscriber);
         }
+    }
+
+    private static List<Subscriber> plus(List<Subscriber> some, List<Subscriber> more) {
+        List<Subscriber> all = new ArrayList<>(some);
+        all.addAll(more);
+        return List.copyOf(all);
+    }
+
+    /** Whether a client still reads that request by another one than this. */
+    boolean followed(String key, Subscriber except) {
+        return subscribers.getOrDefault(key, List.of()).stream().anyMatch(each -> each != except && each.follows());
+    }
+
+    /** Next offset of a partition that is ready; hub's thread only. */
+    long position(int partition) {
+        return positions.getOrDefault(partition, 0L);
+    }
+
+    boolean isClosed() {
+        return closed;
     }
 
     /** Runs the task on the hub's thread, about every 20 ms, with the time in nanoseconds; it must not block. */
@@ -146,8 +179,15 @@ public final class JournalHub implements AutoCloseable {
         tickers.add(task);
     }
 
-    public void unsubscribe(String key) {
-        subscribers.remove(key);
+    /** Whether it was subscribed. */
+    public boolean unsubscribe(String key, Subscriber subscriber) {
+        boolean[] found = new boolean[1];
+        subscribers.computeIfPresent(key, (same, all) -> {
+            List<Subscriber> rest = new ArrayList<>(all);
+            found[0] = rest.remove(subscriber);
+            return rest.isEmpty() ? null : List.copyOf(rest);
+        });
+        return found[0];
     }
 
     /** Runs the task on the hub's thread, soon; not at all once closed. */
@@ -168,23 +208,30 @@ public final class JournalHub implements AutoCloseable {
     public void close() {
         reader.close();
         closed = true;
-        subscribers.forEach(this::tellClosed);
+        subscribers.forEach((key, all) -> all.forEach(each -> tellClosed(key, each)));
     }
 
     private void tellClosed(String key, Subscriber subscriber) {
         synchronized (closing) {
-            if (subscribers.remove(key, subscriber)) {
+            if (unsubscribe(key, subscriber)) {
                 subscriber.onClosed();
             }
         }
+    }
+
+    /** Each once, however many keys it has. */
+    private Set<Subscriber> all() {
+        Set<Subscriber> all = new LinkedHashSet<>();
+        subscribers.values().forEach(all::addAll);
+        return all;
     }
 
     private final class Listener implements LogReader.Listener {
 
         @Override
         public void onRecord(LogRecord record) {
-            Subscriber subscriber = subscribers.get(record.key());
-            if (subscriber != null) {
+            positions.put(record.partition(), record.offset() + 1);
+            for (Subscriber subscriber : subscribers.getOrDefault(record.key(), List.of())) {
                 dirty.add(subscriber);
                 guard(subscriber, each -> each.onRecord(record.key(), record));
             }
@@ -197,13 +244,14 @@ public final class JournalHub implements AutoCloseable {
                 state = partitions.get(partition);
             }
             if (state != null && state.assigned && !state.ready.isDone()) {
+                positions.put(partition, position);
                 state.ready.complete(null);
             }
         }
 
         @Override
         public void onTruncated(Topic topic, int partition, long wantedOffset, long restartOffset) {
-            for (Subscriber each : Set.copyOf(subscribers.values())) {
+            for (Subscriber each : all()) {
                 guard(each, subscriber -> subscriber.onLost(partition));
             }
         }
@@ -238,7 +286,7 @@ public final class JournalHub implements AutoCloseable {
                 for (LongConsumer ticker : tickers) {
                     tick(ticker, now);
                 }
-                for (Subscriber each : new ArrayList<>(subscribers.values())) {
+                for (Subscriber each : all()) {
                     guard(each, subscriber -> subscriber.onTick(now));
                 }
             }

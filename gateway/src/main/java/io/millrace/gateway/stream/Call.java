@@ -3,6 +3,11 @@ package io.millrace.gateway.stream;
 import io.millrace.shared.id.RequestId;
 import io.millrace.shared.proto.ResponseShape;
 import io.millrace.shared.proto.Submit;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -43,9 +48,36 @@ public record Call(List<Part> parts) {
         return id().partition();
     }
 
+    /** Id of a later prompt of a call: follows from the first one's, so that the first is enough to find them all. */
+    public static RequestId sibling(RequestId first, int index) {
+        try {
+            byte[] hash = MessageDigest.getInstance("SHA-256")
+                    .digest((first.text() + "/" + index).getBytes(StandardCharsets.UTF_8));
+            return RequestId.of(first.partition(), Arrays.copyOf(hash, 16));
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
+        }
+    }
+
+    /** The same call, to be rendered as events or in one piece. */
+    public Call streamed(boolean stream) {
+        List<Part> changed = new ArrayList<>();
+        for (Part part : parts) {
+            Submit.Builder submit = part.submit().toBuilder();
+            submit.getShapeBuilder().setStream(stream);
+            changed.add(new Part(part.id(), submit.build()));
+        }
+        return new Call(changed);
+    }
+
     /** The id under which the client knows the answer. */
     public String apiId() {
-        return switch (shape().getApi()) {
+        return apiId(shape().getApi(), id());
+    }
+
+    /** The client's form of that id. */
+    public static String apiId(ResponseShape.Api api, RequestId id) {
+        return switch (api) {
                     case CHAT_COMPLETIONS, UNRECOGNIZED -> "chatcmpl-";
                     case COMPLETIONS -> "cmpl-";
                     case RESPONSES -> "resp_";
@@ -53,6 +85,6 @@ public record Call(List<Part> parts) {
                     case RERANK -> "rerank-";
                     case SCORE -> "score-";
                 }
-                + id().text();
+                + id.text();
     }
 }

@@ -13,6 +13,14 @@ public interface Frames<T> {
     long NOWHERE = -1;
 
     /**
+     * Says where the call stands in the log, before its first event.
+     *
+     * @param req offset of its first request
+     * @param begin offset at which its first journal begins
+     */
+    default void begin(long req, long begin) {}
+
+    /**
      * Adds one event.
      *
      * @param offset of the journal record it comes from, or {@link #NOWHERE}

@@ -22,6 +22,9 @@ public sealed interface Renderer
     /** Ends the call with that error, in the form that the stream has for it. */
     void fail(ApiError error, long offset, Frames<?> out);
 
+    /** Adds the answer as it stands before its end; nothing where its form has none for that. */
+    default void now(Frames<?> out) {}
+
     /** Usage and progress so far. */
     Progress progress();
 
@@ -31,8 +34,16 @@ public sealed interface Renderer
         return switch (shape.getApi()) {
             case CHAT_COMPLETIONS, UNRECOGNIZED -> shape.getStream() ? new ChatChunks(call) : new ChatDocument(call);
             case COMPLETIONS -> shape.getStream() ? new CompletionChunks(call) : new CompletionDocument(call);
-            case RESPONSES -> shape.getStream() ? new ResponseEvents(call) : new ResponseDocument(call);
+            case RESPONSES ->
+                shape.getStream()
+                        ? new ResponseEvents(call)
+                        : new ResponseDocument(call, call.first().getBackground());
             case EMBEDDINGS, RERANK, SCORE -> new PooledDocument(call);
         };
+    }
+
+    /** The renderer of a response as whoever asks for it by its id sees it: in one piece, and whatever became of it. */
+    static Renderer retrieved(Call call) {
+        return new ResponseDocument(call, true);
     }
 }

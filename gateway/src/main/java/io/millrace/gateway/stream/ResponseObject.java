@@ -20,7 +20,7 @@ final class ResponseObject {
     }
 
     /**
-     * @param status {@code in_progress}, {@code completed}, {@code incomplete} or {@code failed}
+     * @param status {@code queued}, {@code in_progress}, {@code completed}, {@code incomplete}, {@code cancelled} or {@code failed}
      * @param item the output item as JSON; null before it exists
      * @param incomplete why it is incomplete
      */
@@ -64,7 +64,7 @@ final class ResponseObject {
         extra(json);
         json.field("store", call.first().getStore()).field("tool_choice", "auto");
         json.name("tools").array().endArray().field("truncation", "disabled").name("usage");
-        json.raw("in_progress".equals(status) ? "null" : usage());
+        json.raw("in_progress".equals(status) || "queued".equals(status) ? "null" : usage());
         return json.endObject().toString();
     }
 

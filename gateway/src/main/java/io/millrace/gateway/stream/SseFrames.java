@@ -4,32 +4,52 @@ import java.nio.charset.StandardCharsets;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), UTF-8.
- *
- * <p>The id of an event is {@code REQUEST.OFFSET.K}: event K of those that the record at that offset of the journal's
- * partition became.
+ * Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), UTF-8; where wanted, each with the
+ * {@link Cursor} behind it as its id.
  */
 public final class SseFrames implements Frames<byte[]> {
 
-    private final @Nullable String idPrefix;
+    private final @Nullable String request;
+    private final After after;
     private final StringBuilder out = new StringBuilder(512);
+    private long req;
+    private long begin;
     private long lastOffset = NOWHERE;
     private int k;
+    private long number = -1;
 
-    /** @param request the request id that stands in the events' ids; null: events have none */
+    /** @param request the request id that the events' ids are for; null: events have none */
     public SseFrames(@Nullable String request) {
-        this.idPrefix = request == null ? null : "id: " + request + ".";
+        this(request, After.NOTHING);
+    }
+
+    /** @param after events that are left out */
+    public SseFrames(@Nullable String request, After after) {
+        this.request = request;
+        this.after = after;
+    }
+
+    @Override
+    public void begin(long firstReq, long firstBegin) {
+        req = firstReq;
+        begin = firstBegin;
     }
 
     @Override
     public void event(long offset, @Nullable String type, CharSequence json) {
         k = offset == lastOffset ? k + 1 : 0;
         lastOffset = offset;
+        number++;
+        if (offset != NOWHERE && after.has(offset, k, number)) {
+            return;
+        }
         if (type != null) {
             out.append("event: ").append(type).append('\n');
         }
-        if (idPrefix != null && offset != NOWHERE) {
-            out.append(idPrefix).append(offset).append('.').append(k).append('\n');
+        if (request != null && offset != NOWHERE) {
+            out.append("id: ")
+                    .append(new Cursor(req, begin, offset, k).text(request))
+                    .append('\n');
         }
         out.append("data: ").append(json).append("\n\n");
     }

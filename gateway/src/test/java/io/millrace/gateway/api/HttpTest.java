@@ -58,10 +58,12 @@ class HttpTest {
 
     @Test
     void chatStreamsChunksUsageAndDone(Gateway gateway) throws Exception {
-        HttpResponse<String> response = gateway.post(
+        var request = gateway.request(
                 "/v1/chat/completions",
                 "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"stream\":true,"
                         + "\"stream_options\":{\"include_usage\":true},\"n\":2,\"logprobs\":true,\"top_logprobs\":2}");
+        HttpResponse<String> response = gateway.http()
+                .send(request.header("X-Millrace-Event-Ids", "true").build(), HttpResponse.BodyHandlers.ofString());
         assertThat(response.statusCode()).as(response.body()).isEqualTo(200);
         assertThat(response.headers().firstValue("content-type").orElse("")).startsWith("text/event-stream");
         List<String> events = data(response.body());

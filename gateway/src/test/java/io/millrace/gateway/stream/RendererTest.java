@@ -74,15 +74,20 @@ class RendererTest {
     }
 
     private static byte[] render(Submit submit, List<JournalRecord> records, Random polls) {
+        return render(submit, records, polls, After.NOTHING);
+    }
+
+    private static byte[] render(Submit submit, List<JournalRecord> records, Random polls, After after) {
         var call = new Call(List.of(new Call.Part(ID, submit)));
         Renderer renderer = Renderer.of(call);
         var fold = new JournalFold(ID.text(), 42, JournalFold.Keep.COUNTS);
-        var frames = new SseFrames(ID.text());
+        var frames = new SseFrames(ID.text(), after);
         var sent = new ByteArrayOutputStream();
         long offset = 1000;
         for (JournalRecord record : records) {
             offset += 3;
             if (fold.apply(offset, 0, record).isAccepted()) {
+                frames.begin(42, 1003);
                 renderer.accept(new Accepted(0, offset, record), frames);
             }
             if (polls.nextInt(4) == 0) {
@@ -116,6 +121,32 @@ class RendererTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource(
+            value = Api.class,
+            names = {"CHAT_COMPLETIONS", "COMPLETIONS", "RESPONSES"})
+    void fromEveryEventOnTheRestIsTheSame(Api api) {
+        Submit submit = submit(api, api == Api.RESPONSES ? 1 : 3);
+        List<JournalRecord> records = journal(submit, new Random(7));
+        String whole = new String(render(submit, records, new Random(1)), StandardCharsets.UTF_8);
+        int end = 0;
+        for (int number = 0; end < whole.length(); number++) {
+            String event = whole.substring(end, whole.indexOf("\n\n", end) + 2);
+            end += event.length();
+            Cursor cursor = Cursor.parse(
+                    ID,
+                    event.lines()
+                            .filter(line -> line.startsWith("id: "))
+                            .findFirst()
+                            .orElseThrow()
+                            .substring(4));
+            for (After after : List.of(new After.Place(cursor), new After.Sequence(number))) {
+                assertThat(new String(render(submit, records, new Random(2), after), StandardCharsets.UTF_8))
+                        .isEqualTo(whole.substring(end));
+            }
+        }
+    }
+
     @Test
     void chatChunksAreAsOpenAiWritesThem() {
         Submit submit =
@@ -125,20 +156,23 @@ class RendererTest {
         String id = "chatcmpl-" + ID.text();
         String head = "{\"id\":\"" + id
                 + "\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"m\",\"system_fingerprint\":\"test-f32\",\"choices\":[";
-        String event = "id: " + ID.text() + ".";
         assertThat(new String(render(submit, records, new Random(0)), StandardCharsets.UTF_8))
-                .isEqualTo(event + "1009.0\ndata: " + head
+                .isEqualTo(id(1009, 0) + "" + head
                         + "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"
-                        + event + "1009.1\ndata: " + head
+                        + id(1009, 1) + "" + head
                         + "{\"index\":0,\"delta\":{\"content\":\"Hé\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"
-                        + event + "1012.0\ndata: " + head
+                        + id(1012, 0) + "" + head
                         + "{\"index\":0,\"delta\":{\"content\":\"\\\"\\n\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"
-                        + event + "1015.0\ndata: " + head
+                        + id(1015, 0) + "" + head
                         + "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\",\"stop_reason\":null}],\"usage\":null}\n\n"
-                        + event + "1015.1\ndata: " + head
+                        + id(1015, 1) + "" + head
                         + "],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,\"total_tokens\":9,\"prompt_tokens_details\":{\"cached_tokens\":3},"
                         + "\"completion_tokens_details\":{\"reasoning_tokens\":0}}}\n\n"
-                        + event + "1015.2\ndata: [DONE]\n\n");
+                        + id(1015, 2) + "[DONE]\n\n");
+    }
+
+    private static String id(long offset, int k) {
+        return "id: " + new Cursor(42, 1003, offset, k).text(ID.text()) + "\ndata: ";
     }
 
     private static final String SCORED = "\"prompt_logprobs\":[null,"

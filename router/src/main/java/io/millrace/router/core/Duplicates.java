@@ -6,22 +6,36 @@ import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.Result;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.topic.Topic;
+import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Knows which record of an id came first in a partition. A later one of a keyed id becomes a DUP in the first one's journal;
- * after a REJECT the next one begins anew.
+ * after a REJECT, or once it was deleted, the next one begins anew. An Attach that asks where a request is gets a DUP too.
  */
 final class Duplicates {
 
     private static final int KNOWN_MAX = 100_000;
 
-    /** The first record of an id; {@code admitOffset} is -1 until its journal begins. */
-    private record First(long req, long admitOffset, boolean result, Submit submit) {}
+    private static final int LOCATES_MAX = 10_000;
+    /** Whoever asked earlier has given up. */
+    private static final long LOCATE_MS_MAX = 30_000;
+
+    /**
+     * The first record of an id.
+     *
+     * @param admitOffset -1 until its journal begins
+     * @param resultPosition one above the offset of its result; 0: none
+     */
+    private record First(long req, long admitOffset, long resultPosition, Submit submit) {}
+
+    private record Locate(long attach, String id, String tenant, long timestampMs) {}
 
     private record Later(long req, String id, Submit submit, long timestampMs) {}
 
@@ -29,21 +43,30 @@ final class Duplicates {
     private final Partition partition;
     private final Map<String, First> firsts = new LinkedHashMap<>();
     private final TreeMap<Long, Later> waiting = new TreeMap<>();
-    private final java.util.Set<Long> sent = new java.util.HashSet<>();
+    private final List<Locate> locates = new ArrayList<>();
+    /** Offset of the DELETE to the id whose result is to go. */
+    private final TreeMap<Long, String> deletions = new TreeMap<>();
+
+    private final Set<Long> sent = new HashSet<>();
 
     Duplicates(Context context, Partition partition) {
         this.context = context;
         this.partition = partition;
     }
 
-    /** A result that stands in the log. */
-    void result(Result result) {
+    /** A result that stands in the log at that offset. */
+    void result(long offset, Result result) {
         Submit key = Submit.newBuilder()
                 .setTenant(result.getSubmit().getTenant())
                 .setIdempotencyKey(result.getSubmit().getIdempotencyKey())
                 .setBodyHash(result.getSubmit().getBodyHash())
                 .build();
-        remember(result.getId(), new First(result.getReq(), result.getAdmitOffset(), true, key));
+        remember(result.getId(), new First(result.getReq(), result.getAdmitOffset(), offset + 1, key));
+    }
+
+    /** The result was deleted. */
+    void forget(String id) {
+        firsts.remove(id);
     }
 
     private void remember(String id, First first) {
@@ -61,7 +84,7 @@ final class Duplicates {
 
     boolean hasResult(String id, long req) {
         First first = firsts.get(id);
-        return first != null && first.result() && first.req() == req;
+        return first != null && first.resultPosition() > 0 && first.req() == req;
     }
 
     /** Offset of the first record of the id; null when none is known. */
@@ -76,12 +99,16 @@ final class Duplicates {
         First first = firsts.get(id);
         if (first == null || first.req() == req) {
             if (first == null) {
-                remember(id, new First(req, -1, false, keyOf(submit)));
+                remember(id, new First(req, -1, 0, keyOf(submit)));
             }
             return false;
         }
         if (!submit.getIdempotencyKey().isEmpty()) {
-            waiting.put(req, new Later(req, id, submit, timestampMs));
+            Later later = new Later(req, id, submit, timestampMs);
+            waiting.put(req, later);
+            if (partition.active()) {
+                settle(later);
+            }
         }
         return true;
     }
@@ -99,66 +126,151 @@ final class Duplicates {
         if (journal == null) {
             return;
         }
-        if (journal.rejected()) {
+        First before = firsts.get(request.id);
+        long written = before != null && before.req() == request.req ? before.resultPosition() : 0;
+        long position = Math.max(request.resultPosition, written);
+        if (journal.rejected() || request.deleted) {
             firsts.remove(request.id);
         } else {
-            remember(
-                    request.id,
-                    new First(request.req, journal.beginOffset(), Results.due(request), keyOf(request.submit)));
+            remember(request.id, new First(request.req, journal.beginOffset(), position, keyOf(request.submit)));
+        }
+        if (request.deleted && position > 0) {
+            deletions.put(request.req, request.id);
         }
     }
 
-    /** Lowest request that waits for its DUP to stand in the journal. */
+    /** Deletes the result of a request that is over; one that is open still leaves none when it ends. */
+    void delete(long offset, String id, String tenant) {
+        First first = firsts.get(id);
+        if (first != null && first.submit().getTenant().equals(tenant) && partition.request(first.req()) == null) {
+            firsts.remove(id);
+            deletions.put(offset, id);
+        }
+    }
+
+    /** Tells where the request is, as soon as that is known. */
+    void locate(long attach, String id, String tenant, long timestampMs) {
+        var locate = new Locate(attach, id, tenant, timestampMs);
+        if (!partition.active() || !answered(locate)) {
+            locates.add(locate);
+            if (locates.size() > LOCATES_MAX) {
+                locates.removeFirst();
+            }
+        }
+    }
+
+    /** Answers, unless the request's journal has not begun yet. */
+    private boolean answered(Locate locate) {
+        if (context.nowMs - locate.timestampMs() > LOCATE_MS_MAX) {
+            return true;
+        }
+        First first = firsts.get(locate.id());
+        Dup.Builder dup = Dup.newBuilder().setDuplicate(locate.attach());
+        if (first == null || deleted(first) || !first.submit().getTenant().equals(locate.tenant())) {
+            append(locate.id(), -1, dup.setUnknown(true), Outbox.Outcome.NONE);
+            return true;
+        }
+        long begin = begin(first);
+        if (begin < 0) {
+            return false;
+        }
+        dup.setAdmitOffset(begin).setBodyHash(first.submit().getBodyHash()).setResultPosition(first.resultPosition());
+        append(locate.id(), first.req(), dup, Outbox.Outcome.NONE);
+        return true;
+    }
+
+    /** Whether it is open only because what was deleted has not ended yet. */
+    private boolean deleted(First first) {
+        Request open = partition.request(first.req());
+        return open != null && open.deleted;
+    }
+
+    /** Where the journal begins; -1 when it has not begun, or was rejected. */
+    private long begin(First first) {
+        Request open = partition.request(first.req());
+        JournalFold journal = open == null ? null : open.journal;
+        if (journal == null) {
+            return first.admitOffset();
+        }
+        return journal.rejected() ? -1 : journal.beginOffset();
+    }
+
+    private void append(String id, long req, Dup.Builder dup, Outbox.Outcome outcome) {
+        byte[] record = JournalRecord.newBuilder()
+                .setId(id)
+                .setReq(req)
+                .setDup(dup)
+                .build()
+                .toByteArray();
+        context.outbox.append(Topic.RESPONSES, partition.number(), id, record, outcome);
+    }
+
+    /** Lowest record that still has to lead to another one: a DUP, or a tombstone. */
     long lowest() {
-        return waiting.isEmpty() ? Long.MAX_VALUE : waiting.firstKey();
+        return Math.min(
+                waiting.isEmpty() ? Long.MAX_VALUE : waiting.firstKey(),
+                deletions.isEmpty() ? Long.MAX_VALUE : deletions.firstKey());
     }
 
     void tick() {
-        if (waiting.isEmpty() || !partition.active()) {
+        if (!partition.active()) {
             return;
         }
+        locates.removeIf(this::answered);
         for (Later later : List.copyOf(waiting.values())) {
             if (!sent.contains(later.req())) {
                 settle(later);
             }
         }
+        for (Map.Entry<Long, String> each : List.copyOf(deletions.entrySet())) {
+            if (sent.add(each.getKey())) {
+                bury(each.getKey(), each.getValue());
+            }
+        }
+    }
+
+    private void bury(long offset, String id) {
+        context.outbox.append(
+                Topic.RESULTS, partition.number(), id, null, once(offset, () -> deletions.remove(offset)));
     }
 
     private void settle(Later later) {
         First first = firsts.get(later.id());
         if (first == null || first.req() == later.req()) {
             waiting.remove(later.req());
-            remember(later.id(), new First(later.req(), -1, false, keyOf(later.submit())));
+            remember(later.id(), new First(later.req(), -1, 0, keyOf(later.submit())));
             partition.add(later.req(), later.id(), later.submit(), later.timestampMs());
             return;
         }
-        Request open = partition.request(first.req());
-        JournalFold journal = open == null ? null : open.journal;
-        long begin = journal != null ? journal.beginOffset() : first.admitOffset();
-        if (begin < 0 || (journal != null && journal.rejected())) {
+        long begin = begin(first);
+        if (begin < 0) {
             return;
         }
         sent.add(later.req());
-        JournalRecord record = JournalRecord.newBuilder()
-                .setId(later.id())
-                .setReq(first.req())
-                .setDup(Dup.newBuilder()
+        append(
+                later.id(),
+                first.req(),
+                Dup.newBuilder()
                         .setAdmitOffset(begin)
                         .setBodyHash(first.submit().getBodyHash())
-                        .setDuplicate(later.req()))
-                .build();
-        context.outbox.append(
-                Topic.RESPONSES, partition.number(), later.id(), record.toByteArray(), new Outbox.Outcome() {
-                    @Override
-                    public void appended(long offset) {
-                        sent.remove(later.req());
-                        waiting.remove(later.req());
-                    }
+                        .setDuplicate(later.req())
+                        .setResultPosition(first.resultPosition()),
+                once(later.req(), () -> waiting.remove(later.req())));
+    }
 
-                    @Override
-                    public void failed() {
-                        sent.remove(later.req());
-                    }
-                });
+    /** An append that is repeated until it stands. */
+    private Outbox.Outcome once(long key, Runnable appended) {
+        return new Outbox.Outcome() {
+            @Override
+            public void appended(long offset) {
+                sent.remove(key);
+                appended.run();
+            }
+
+            @Override
+            public void failed() {
+                sent.remove(key);
+            }
+        };
     }
 }

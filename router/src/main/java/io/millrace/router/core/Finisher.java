@@ -33,6 +33,7 @@ final class Finisher {
         context.outbox.append(Topic.RESULTS, request.partition.number(), request.id, value, new Outbox.Outcome() {
             @Override
             public void appended(long offset) {
+                request.resultPosition = offset + 1;
                 request.partition.done(request);
             }
 

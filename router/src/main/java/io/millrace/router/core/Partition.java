@@ -163,8 +163,10 @@ final class Partition {
     }
 
     void result(LogRecord record) throws InvalidProtocolBufferException {
-        if (phase == Phase.RESULTS && record.value() != null) {
-            duplicates.result(Result.parseFrom(record.value()));
+        if (phase == Phase.RESULTS && record.value() == null) {
+            duplicates.forget(record.key());
+        } else if (phase == Phase.RESULTS) {
+            duplicates.result(record.offset(), Result.parseFrom(record.value()));
         }
     }
 
@@ -182,6 +184,14 @@ final class Partition {
                 add(record.offset(), parsed.getId(), parsed.getSubmit(), record.timestampMs());
             }
             return;
+        }
+        if (parsed.hasAttach() && parsed.getAttach().getLocate()) {
+            duplicates.locate(
+                    record.offset(), parsed.getId(), parsed.getAttach().getTenant(), record.timestampMs());
+        }
+        if (parsed.hasDelete()) {
+            duplicates.delete(
+                    record.offset(), parsed.getId(), parsed.getDelete().getTenant());
         }
         Long first = duplicates.first(parsed.getId());
         Request request = first == null ? null : open.get(first);
@@ -201,8 +211,18 @@ final class Partition {
                 detachIfAlone(request, Math.min(context.nowMs, record.timestampMs()));
             }
             case ATTACH -> {
-                request.gateways.add(parsed.getAttach().getGateway());
-                request.detachedMs = -1;
+                String tenant = parsed.getAttach().getTenant();
+                boolean reads = !parsed.getAttach().getGateway().isEmpty();
+                if (reads && (tenant.isEmpty() || tenant.equals(request.submit.getTenant()))) {
+                    request.gateways.add(parsed.getAttach().getGateway());
+                    request.detachedMs = -1;
+                }
+            }
+            case DELETE -> {
+                if (parsed.getDelete().getTenant().equals(request.submit.getTenant())) {
+                    request.deleted = true;
+                    request.cancelCause = "deleted";
+                }
             }
             case SUBMIT, RECORD_NOT_SET -> {}
         }

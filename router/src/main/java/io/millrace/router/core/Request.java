@@ -64,6 +64,11 @@ final class Request {
     boolean done;
 
     boolean resultPending;
+    /** One above the offset of its result; 0 before it is written here. */
+    long resultPosition;
+    /** The client wants no result kept. */
+    boolean deleted;
+
     /** When a worker with its weights was last there, while it waits; -1 before it did. */
     long offeredMs = -1;
 

@@ -28,7 +28,9 @@ final class Results {
 
     /** Whether the request leaves a result: what is stored, and what a later request of its key must find. */
     static boolean due(Request request) {
-        return request.submit.getStore() || !request.submit.getIdempotencyKey().isEmpty();
+        return !request.deleted
+                && (request.submit.getStore()
+                        || !request.submit.getIdempotencyKey().isEmpty());
     }
 
     /** Enough to answer a retrieval, or to rebuild the same events; without content when it is not to be stored. */

@@ -17,6 +17,7 @@ import java.time.Duration;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 
@@ -27,10 +28,12 @@ final class SystemUnderTest implements AutoCloseable {
             HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(5)).build();
 
     private final PartsApplication parts;
+    private final Map<String, Object> flags;
     private final Runnable stopKafka;
 
-    private SystemUnderTest(PartsApplication parts, Runnable stopKafka) {
+    private SystemUnderTest(PartsApplication parts, Map<String, Object> flags, Runnable stopKafka) {
         this.parts = parts;
+        this.flags = flags;
         this.stopKafka = stopKafka;
     }
 
@@ -57,9 +60,21 @@ final class SystemUnderTest implements AutoCloseable {
                 "millrace.kafka.partitions", 4,
                 "millrace.kafka.slots", 4));
         flags.putAll(properties);
+        return start(EnumSet.allOf(Role.class), flags, stopKafka, models);
+    }
+
+    /** Parts of that role over the same Kafka. */
+    SystemUnderTest another(Role role, Map<String, Object> properties, String... models) throws Exception {
+        Map<String, Object> own = new HashMap<>(flags);
+        own.putAll(properties);
+        return start(EnumSet.of(role), own, () -> {}, models);
+    }
+
+    private static SystemUnderTest start(
+            Set<Role> roles, Map<String, Object> flags, Runnable stopKafka, String... models) throws Exception {
         PartsApplication parts = PartsApplication.start(
-                EnumSet.allOf(Role.class), flags, CompletableFuture.completedFuture(null), line -> {});
-        SystemUnderTest system = new SystemUnderTest(parts, stopKafka);
+                EnumSet.copyOf(roles), flags, CompletableFuture.completedFuture(null), line -> {});
+        SystemUnderTest system = new SystemUnderTest(parts, flags, stopKafka);
         try {
             for (Part part : parts.parts()) {
                 part.started().get(120, TimeUnit.SECONDS);
@@ -76,6 +91,10 @@ final class SystemUnderTest implements AutoCloseable {
 
     String url() {
         return "http://127.0.0.1:" + parts.port();
+    }
+
+    String bootstrap() {
+        return String.valueOf(flags.get("millrace.kafka.bootstrap-servers"));
     }
 
     OpenAIClient client() {

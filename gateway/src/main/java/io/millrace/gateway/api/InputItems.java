@@ -1,0 +1,109 @@
+package io.millrace.gateway.api;
+
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.gateway.stream.ApiException;
+import io.millrace.gateway.stream.Call;
+import io.millrace.gateway.stream.JsonText;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+
+/** {@code /v1/responses/ID/input_items}: what a response was made from, a page at a time. */
+final class InputItems {
+
+    private static final int PAGE = 20;
+    private static final int PAGE_MAX = 100;
+
+    private InputItems() {}
+
+    /**
+     * Which of them.
+     *
+     * @param after the item behind which the page begins
+     */
+    record Page(int limit, boolean ascending, @Nullable String after) {
+
+        /** Reads the query's values; throws 400. */
+        static Page of(@Nullable String limit, @Nullable String order, @Nullable String after) {
+            int size;
+            try {
+                size = limit == null ? PAGE : Integer.parseInt(limit);
+            } catch (NumberFormatException e) {
+                size = 0;
+            }
+            if (size < 1 || size > PAGE_MAX) {
+                throw new ApiException(
+                        ApiError.invalid("limit", "'limit' must be an integer from 1 to " + PAGE_MAX + "."));
+            }
+            if (order != null && !order.equals("asc") && !order.equals("desc")) {
+                throw new ApiException(ApiError.invalid("order", "'order' must be \"asc\" or \"desc\"."));
+            }
+            return new Page(size, "asc".equals(order), after);
+        }
+    }
+
+    /** The page as JSON; throws 400 for an {@code after} that is none of its items. */
+    static String page(Call call, Json json, Page page) {
+        List<JsonNode> messages = new ArrayList<>();
+        json.tree(call.first().getChat().getMessagesJson()).forEach(messages::add);
+        JsonNode instructions = json.tree(call.shape().getExtraJson()).get("instructions");
+        if (instructions != null
+                && instructions.isString()
+                && !instructions.stringValue().isEmpty()) {
+            messages.removeFirst();
+        }
+        List<Integer> order = new ArrayList<>();
+        for (int i = 0; i < messages.size(); i++) {
+            order.add(i);
+        }
+        if (!page.ascending()) {
+            Collections.reverse(order);
+        }
+        int from = start(call, order, page.after());
+        int to = Math.min(order.size(), from + page.limit());
+        JsonText out =
+                new JsonText().object().field("object", "list").name("data").array();
+        for (int i : order.subList(from, to)) {
+            item(out, id(call, i), messages.get(i));
+        }
+        out.endArray().field("first_id", from < to ? id(call, order.get(from)) : null);
+        out.field("last_id", from < to ? id(call, order.get(to - 1)) : null);
+        return out.field("has_more", to < order.size()).endObject().toString();
+    }
+
+    private static int start(Call call, List<Integer> order, @Nullable String after) {
+        for (int i = 0; after != null && i < order.size(); i++) {
+            if (id(call, order.get(i)).equals(after)) {
+                return i + 1;
+            }
+        }
+        if (after != null) {
+            throw new ApiException(ApiError.invalid("after", "'after' is no input item of this response."));
+        }
+        return 0;
+    }
+
+    private static String id(Call call, int index) {
+        return "msg_" + call.id().text() + "i%04d".formatted(index);
+    }
+
+    private static void item(JsonText out, String id, JsonNode message) {
+        String role = message.path("role").asString("");
+        out.object()
+                .field("id", id)
+                .field("type", "message")
+                .field("status", "completed")
+                .field("role", role)
+                .name("content")
+                .array()
+                .object()
+                .field("type", role.equals("assistant") ? "output_text" : "input_text")
+                .field("text", message.path("content").asString(""));
+        if (role.equals("assistant")) {
+            out.name("annotations").array().endArray();
+        }
+        out.endObject().endArray().endObject();
+    }
+}

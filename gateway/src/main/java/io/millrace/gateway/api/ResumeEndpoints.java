@@ -1,0 +1,247 @@
+package io.millrace.gateway.api;
+
+import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.node.Exchange;
+import io.millrace.gateway.node.GatewayErrors;
+import io.millrace.gateway.node.GatewayNode;
+import io.millrace.gateway.node.Resumes;
+import io.millrace.gateway.stream.After;
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.gateway.stream.ApiException;
+import io.millrace.gateway.stream.Call;
+import io.millrace.gateway.stream.Cursor;
+import io.millrace.gateway.stream.DocumentFrames;
+import io.millrace.gateway.stream.JsonText;
+import io.millrace.gateway.stream.Renderer;
+import io.millrace.gateway.stream.SseFrames;
+import io.millrace.shared.id.RequestId;
+import io.millrace.shared.proto.ResponseShape.Api;
+import io.millrace.shared.telemetry.Telemetry;
+import io.opentelemetry.api.trace.Tracer;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.function.BiFunction;
+import org.jspecify.annotations.Nullable;
+import org.springframework.http.HttpHeaders;
+import org.springframework.http.MediaType;
+import org.springframework.web.reactive.function.server.ServerRequest;
+import org.springframework.web.reactive.function.server.ServerResponse;
+import reactor.core.publisher.Mono;
+
+/** What clients ask of answers by their id, at any gateway. Thread-safe. */
+final class ResumeEndpoints {
+
+    private static final String LAST_EVENT_ID = "Last-Event-ID";
+
+    private final Resumes resumes;
+    private final GatewayNode node;
+    private final Tenants tenants;
+    private final Json json;
+    private final GatewayMetrics metrics;
+    private final Tracer tracer;
+    private final boolean sseIds;
+
+    ResumeEndpoints(
+            Resumes resumes,
+            GatewayNode node,
+            Tenants tenants,
+            Json json,
+            GatewayMetrics metrics,
+            Tracer tracer,
+            boolean sseIds) {
+        this.resumes = resumes;
+        this.node = node;
+        this.tenants = tenants;
+        this.json = json;
+        this.metrics = metrics;
+        this.tracer = tracer;
+        this.sseIds = sseIds;
+    }
+
+    /** {@code GET /v1/responses/ID}: how it stands; its events from a place on with {@code stream=true}. */
+    Mono<ServerResponse> response(ServerRequest request, String route) {
+        if (streamed(request)) {
+            return stream(request, route, Api.RESPONSES);
+        }
+        return with(request, route, "retrieve", Api.RESPONSES, (found, telemetry) -> {
+            stored(found);
+            return retrieved(request, found, Exchange.Mode.AS_IT_IS, telemetry);
+        });
+    }
+
+    /** {@code POST /v1/responses/ID/cancel}: the response once it has ended, whatever ended it. */
+    Mono<ServerResponse> cancel(ServerRequest request, String route) {
+        return with(
+                request,
+                route,
+                "cancel",
+                Api.RESPONSES,
+                (found, telemetry) -> Mono.fromFuture(resumes.cancel(found, "cancelled by the client"))
+                        .then(Mono.defer(() -> retrieved(request, found, Exchange.Mode.INSIDE, telemetry))));
+    }
+
+    /** {@code DELETE /v1/responses/ID}. */
+    Mono<ServerResponse> delete(ServerRequest request, String route) {
+        return with(request, route, "delete", Api.RESPONSES, (found, telemetry) -> {
+            stored(found);
+            String gone = new JsonText()
+                    .object()
+                    .field("id", found.call().apiId())
+                    .field("object", "response")
+                    .field("deleted", true)
+                    .endObject()
+                    .toString();
+            return Mono.fromFuture(resumes.delete(found)).then(Mono.defer(() -> {
+                telemetry.answered();
+                return document(gone);
+            }));
+        });
+    }
+
+    /** {@code GET /v1/responses/ID/input_items}. */
+    Mono<ServerResponse> inputItems(ServerRequest request, String route) {
+        return with(request, route, "input_items", Api.RESPONSES, (found, telemetry) -> {
+            stored(found);
+            var page = InputItems.Page.of(
+                    request.queryParam("limit").orElse(null),
+                    request.queryParam("order").orElse(null),
+                    request.queryParam("after").orElse(null));
+            String items = InputItems.page(found.call(), json, page);
+            telemetry.answered();
+            return document(items);
+        });
+    }
+
+    /** {@code GET} of a chat or text completion's stream, from the event behind {@code Last-Event-ID} on. */
+    Mono<ServerResponse> completion(ServerRequest request, String route, Api api) {
+        if (!streamed(request) && request.headers().firstHeader(LAST_EVENT_ID) == null) {
+            throw new ApiException(ApiError.invalid(
+                    "stream",
+                    "An answer of this kind is only streamed again: send 'Last-Event-ID', or 'stream=true'."));
+        }
+        return stream(request, route, api);
+    }
+
+    private Mono<ServerResponse> stream(ServerRequest request, String route, Api api) {
+        @Nullable String last = request.headers().firstHeader(LAST_EVENT_ID);
+        return with(request, route, "stream", api, (found, telemetry) -> {
+            After after = last == null || last.isBlank()
+                    ? new After.Sequence(startingAfter(request))
+                    : new After.Place(Cursor.parse(found.call().id(), last.strip()));
+            boolean ids = last != null || HttpAnswers.wantsIds(request, sseIds);
+            Call call = found.call().streamed(true);
+            return HttpAnswers.stream(
+                    request,
+                    resumes.follow(
+                            found,
+                            call,
+                            Renderer.of(call),
+                            new SseFrames(ids ? call.id().text() : null, after),
+                            api == Api.RESPONSES ? Exchange.Mode.INSIDE : Exchange.Mode.DIRECT,
+                            true,
+                            telemetry));
+        });
+    }
+
+    private Mono<ServerResponse> retrieved(
+            ServerRequest request, Resumes.Found found, Exchange.Mode mode, ResumeTelemetry telemetry) {
+        Call call = found.call().streamed(false);
+        return HttpAnswers.document(
+                request,
+                resumes.follow(found, call, Renderer.retrieved(call), new DocumentFrames(), mode, false, telemetry));
+    }
+
+    /** Finds the call that the path names, and goes on with it; throws 400, 401, 404. */
+    private Mono<ServerResponse> with(
+            ServerRequest request,
+            String route,
+            String kind,
+            Api api,
+            BiFunction<Resumes.Found, ResumeTelemetry, Mono<ServerResponse>> next) {
+        var telemetry = new ResumeTelemetry(
+                metrics,
+                tracer,
+                kind,
+                request.method().name() + " " + route,
+                Telemetry.fromHeaders(
+                        request.headers().firstHeader("traceparent"),
+                        request.headers().firstHeader("tracestate")));
+        return Mono.defer(() -> {
+                    String tenant = tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
+                    RequestId id = id(request.pathVariable("id"), api);
+                    @Nullable String last = request.headers().firstHeader(LAST_EVENT_ID);
+                    // A response may have been deleted, which only its router knows.
+                    CompletableFuture<Resumes.Found> found = api == Api.RESPONSES || last == null || last.isBlank()
+                            ? resumes.find(id, tenant)
+                            : resumes.find(id, tenant, Cursor.parse(id, last.strip()));
+                    return Mono.fromFuture(found);
+                })
+                .onErrorMap(
+                        CompletionException.class, wrapped -> wrapped.getCause() == null ? wrapped : wrapped.getCause())
+                .flatMap(found -> {
+                    if (found.call().shape().getApi() != api) {
+                        throw new ApiException(GatewayErrors.noSuchAnswer(request.pathVariable("id")));
+                    }
+                    return next.apply(found, telemetry);
+                })
+                .doOnError(error -> telemetry.refused(error instanceof ApiException known ? known.error() : null))
+                .doOnCancel(() -> telemetry.refused(null));
+    }
+
+    private RequestId id(String text, Api api) {
+        RequestId id;
+        try {
+            id = RequestId.parse(text);
+        } catch (IllegalArgumentException e) {
+            id = null;
+        }
+        if (id == null || !text.equals(Call.apiId(api, id))) {
+            throw new ApiException(ApiError.of(
+                    400,
+                    "invalid_id",
+                    "id",
+                    "'" + (text.length() > 80 ? text.substring(0, 80) + "…" : text)
+                            + "' is no id of this kind; take it from the answer or its first event."));
+        }
+        int partitions = node.partitions();
+        if (partitions == 0) {
+            throw new ApiException(GatewayErrors.logUnavailable(0));
+        }
+        if (id.partition() >= partitions) {
+            throw new ApiException(GatewayErrors.noSuchAnswer(text));
+        }
+        return id;
+    }
+
+    private static void stored(Resumes.Found found) {
+        if (!found.call().first().getStore()) {
+            throw new ApiException(GatewayErrors.noSuchAnswer(found.call().apiId()));
+        }
+    }
+
+    private static boolean streamed(ServerRequest request) {
+        String stream = request.queryParam("stream").orElse("false");
+        if (!stream.equals("true") && !stream.equals("false")) {
+            throw new ApiException(ApiError.invalid("stream", "'stream' must be true or false."));
+        }
+        return stream.equals("true");
+    }
+
+    private static long startingAfter(ServerRequest request) {
+        String text = request.queryParam("starting_after").orElse("-1");
+        try {
+            long number = Long.parseLong(text);
+            if (number >= -1) {
+                return number;
+            }
+        } catch (NumberFormatException e) {
+            // Told below.
+        }
+        throw new ApiException(ApiError.invalid(
+                "starting_after", "'starting_after' must be the 'sequence_number' of an event, from 0."));
+    }
+
+    private static Mono<ServerResponse> document(String json) {
+        return ServerResponse.ok().contentType(MediaType.APPLICATION_JSON).bodyValue(json);
+    }
+}
