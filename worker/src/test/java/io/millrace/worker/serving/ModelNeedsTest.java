@@ -117,7 +117,8 @@ class ModelNeedsTest {
             metadata.put("general.sampling.penalty_repeat", 1.05);
             GgufEdit.write(path, metadata, List.copyOf(file.tensors()));
         }
-        try (ModelFiles files = ModelFiles.open(path)) {
+        try (OpenModel opened = OpenModel.open(path, "auto")) {
+            ModelFiles files = (ModelFiles) opened;
             assertThat(files.generationDefaults()).isEqualTo(new GenerationDefaults(0.6, 20, 1, 0, 1, 1.05));
             assertThat(files.format()).isEqualTo("F16");
         }
