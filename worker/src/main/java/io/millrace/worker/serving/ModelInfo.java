@@ -58,7 +58,7 @@ public record ModelInfo(
         String problem = null;
         try {
             need = Engines.need(options, files, budget.options());
-            problem = problem(need, options);
+            problem = problem(need, Engines.weights(options));
         } catch (MillraceException e) {
             problem = e.toString();
         }
@@ -96,13 +96,13 @@ public record ModelInfo(
                 need,
                 0,
                 files.maxTokens(options),
-                problem(need, options));
+                problem(need, "weights in float32"));
     }
 
-    private static @Nullable String problem(MemoryNeed need, ModelOptions options) {
+    private static @Nullable String problem(MemoryNeed need, String weights) {
         return need.shortByBytes() == 0
                 ? null
-                : need.tooMuch("The model", Engines.weights(options)).toString();
+                : need.tooMuch("The model", weights).toString();
     }
 
     /** For a person: what it is, what it needs, and what is wrong if something is. */
