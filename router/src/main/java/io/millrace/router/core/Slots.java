@@ -28,6 +28,7 @@ final class Slots {
                 .setWeightsHash(journal.admit().getWeightsHash())
                 .setPromptHash(journal.promptHash())
                 .setNumericsId(journal.numericsId())
+                .setInexact(journal.inexact())
                 .setSolo(binding.solo)
                 .setAdmitOffset(journal.beginOffset())
                 .setDispatchedMs(context.nowMs);

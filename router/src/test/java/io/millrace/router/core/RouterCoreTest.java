@@ -12,6 +12,7 @@ import io.millrace.shared.proto.Checkpoint;
 import io.millrace.shared.proto.Claim;
 import io.millrace.shared.proto.DeleteRequest;
 import io.millrace.shared.proto.Detach;
+import io.millrace.shared.proto.Dispatch;
 import io.millrace.shared.proto.Dup;
 import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.JournalRecord.RecordCase;
@@ -145,6 +146,51 @@ class RouterCoreTest {
         assertThat(assignment.getDispatch().getPromptHash()).isEqualTo(9);
         assertThat(first.cancels().getFirst().getCancel().getAid()).isEqualTo(aid);
         assertThat(rig.events).anyMatch(event -> event instanceof RouterEvent.AttemptLost lost && lost.tokens() == 5);
+    }
+
+    @Test
+    void aWorkerIsToldWhenAcceptedIdsComeFromOtherNumericsAlsoOnTheWayBack() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker first = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        assertThat(first.dispatches().getFirst().getDispatch().getInexact()).isFalse();
+        ByteString aid = rig.claim("a", req, first);
+        rig.tokens("a", req, aid, 0, 5, 6);
+        first.lists(req, aid, false);
+        Rig.FakeWorker second = rig.worker("w1", 1);
+        second.numerics = "other";
+        rig.advance(500);
+        first.alive = false;
+        rig.advance(2_000);
+        Dispatch resumed = second.dispatches().getFirst().getDispatch();
+        assertThat(resumed.getInexact()).isTrue();
+        rig.tokens("a", req, resumed.getAid(), 2, 7);
+
+        // The third worker has the numerics of the second: ids of the first are in the answer all the same.
+        second.lists(req, resumed.getAid(), false);
+        Rig.FakeWorker third = rig.worker("w2", 2);
+        third.numerics = "other";
+        rig.advance(500);
+        second.alive = false;
+        rig.advance(2_000);
+        assertThat(third.dispatches().getFirst().getDispatch().getInexact()).isTrue();
+    }
+
+    @Test
+    void aWorkerOfTheSameNumericsIsNotToldThatIdsAreInexact() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker first = rig.workers.getFirst();
+        long req = rig.submit("a", rig.submit());
+        ByteString aid = rig.claim("a", req, first);
+        rig.tokens("a", req, aid, 0, 5, 6);
+        first.lists(req, aid, false);
+        Rig.FakeWorker second = rig.worker("w1", 1);
+        rig.advance(500);
+        first.alive = false;
+        rig.advance(2_000);
+        assertThat(second.dispatches().getFirst().getDispatch().getAcceptedCount())
+                .isEqualTo(1);
+        assertThat(second.dispatches().getFirst().getDispatch().getInexact()).isFalse();
     }
 
     @Test

@@ -138,13 +138,14 @@ final class ChatCommand implements Callable<Integer> {
 
     private String firstModel() throws InterruptedException {
         HttpResponse<InputStream> response = send(request("/v1/models").build());
-        JsonNode data = json.readTree(response.body()).path("data");
-        if (response.statusCode() != 200 || data.isEmpty()) {
-            throw new MillraceException(
-                    "MR-CHAT-002",
-                    url + " serves no model now (status " + response.statusCode() + "). Start a worker.");
-        }
-        return data.get(0).path("id").asString();
+        return ServedModels.read(json.readTree(response.body())).stream()
+                .filter(ServedModels.Served::generates)
+                .findFirst()
+                .map(ServedModels.Served::name)
+                .orElseThrow(() -> new MillraceException(
+                        "MR-CHAT-002",
+                        url + " serves no model that generates now (status " + response.statusCode()
+                                + "). Start a worker with one."));
     }
 
     private HttpResponse<InputStream> send(HttpRequest request) throws InterruptedException {

@@ -50,6 +50,12 @@ final class ModelsCommand implements Callable<Integer> {
     private String engine = "auto";
 
     @Option(
+            names = "--task",
+            paramLabel = "NAME",
+            description = "auto, generate, embed or score (default auto: as the model's files say).")
+    private String task = "auto";
+
+    @Option(
             names = "--max-model-len",
             paramLabel = "TOKENS",
             description = "Most tokens of prompt and output together.")
@@ -81,6 +87,7 @@ final class ModelsCommand implements Callable<Integer> {
         PrintWriter out = spec.commandLine().getOut();
         ModelOptions options = ModelOptions.DEFAULT
                 .withEngine(engine)
+                .withTask(task)
                 .withMaxModelLen(maxModelLen)
                 .withForceMaxModelLen(forceMaxModelLen)
                 .withKvMemoryBytes(kvMemory());

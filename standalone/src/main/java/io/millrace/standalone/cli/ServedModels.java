@@ -20,19 +20,38 @@ final class ServedModels {
 
     private ServedModels() {}
 
-    /** Ids of the models; throws IOException when nothing answers there, or no list of models. */
-    static List<String> ask(String url) throws IOException, InterruptedException {
+    /**
+     * A model that is served.
+     *
+     * @param tasks generate, embed, score; empty: not told
+     */
+    record Served(String name, List<String> tasks) {
+
+        boolean generates() {
+            return tasks.isEmpty() || tasks.contains("generate");
+        }
+    }
+
+    /** The models in a gateway's list. */
+    static List<Served> read(JsonNode list) {
+        List<Served> models = new ArrayList<>();
+        for (JsonNode model : list.path("data")) {
+            List<String> tasks = new ArrayList<>();
+            model.path("tasks").forEach(task -> tasks.add(task.asString()));
+            models.add(new Served(model.path("id").asString(), tasks));
+        }
+        return models;
+    }
+
+    /** Asks for the models; throws IOException when nothing answers there, or no list of models. */
+    private static List<Served> ask(String url) throws IOException, InterruptedException {
         try (HttpClient client = HttpClient.newHttpClient()) {
             HttpResponse<String> response = client.send(
                     HttpRequest.newBuilder(URI.create(url + "/v1/models"))
                             .timeout(TIMEOUT)
                             .build(),
                     HttpResponse.BodyHandlers.ofString());
-            List<String> names = new ArrayList<>();
-            for (JsonNode model : new JsonMapper().readTree(response.body()).path("data")) {
-                names.add(model.path("id").asString());
-            }
-            return names;
+            return read(new JsonMapper().readTree(response.body()));
         } catch (JacksonException | IllegalArgumentException e) {
             throw new IOException(e.getMessage(), e);
         }
@@ -41,8 +60,13 @@ final class ServedModels {
     /** For a person. */
     static List<String> lines(String url) {
         try {
-            List<String> names = ask(url);
-            return names.isEmpty() ? List.of("none now") : names;
+            List<Served> models = ask(url);
+            return models.isEmpty()
+                    ? List.of("none now")
+                    : models.stream()
+                            .map(model -> model.name()
+                                    + (model.generates() ? "" : " (" + String.join(", ", model.tasks()) + ")"))
+                            .toList();
         } catch (IOException e) {
             return List.of("nothing answers there");
         } catch (InterruptedException e) {
@@ -51,25 +75,25 @@ final class ServedModels {
         }
     }
 
-    /** The first model served, as soon as there is one; empty when there is none in that time. */
-    static String awaitFirst(String url, Duration patience) {
+    /** The models served, as soon as there are any; empty when there are none in that time. */
+    static List<Served> await(String url, Duration patience) {
         long end = System.nanoTime() + patience.toNanos();
         try {
             while (System.nanoTime() < end) {
-                List<String> names = List.of();
+                List<Served> models = List.of();
                 try {
-                    names = ask(url);
+                    models = ask(url);
                 } catch (IOException notYet) {
                     // Asked again.
                 }
-                if (!names.isEmpty()) {
-                    return names.getFirst();
+                if (!models.isEmpty()) {
+                    return models;
                 }
                 Thread.sleep(POLL_MS);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        return "";
+        return List.of();
     }
 }

@@ -202,15 +202,30 @@ final class UpCommand implements Callable<Integer> {
 
     private void announce(Console console, int actual) {
         String url = "http://" + (host.equals("0.0.0.0") ? "127.0.0.1" : host) + ":" + actual;
-        String model = workers == 0 ? "" : ServedModels.awaitFirst(url, Duration.ofSeconds(10));
+        List<ServedModels.Served> models = workers == 0 ? List.of() : ServedModels.await(url, Duration.ofSeconds(10));
         console.plain("");
         console.plain("Ready at " + url + " - try:");
         console.plain("");
-        console.plain("  curl -N " + url + "/v1/chat/completions -H 'Content-Type: application/json' -d '{\"model\":\""
-                + model
-                + "\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}]}'");
+        console.plain("  " + example(url, models));
         console.plain("");
         console.readyForParent(url);
+    }
+
+    /** A call of the first model that generates, else of the first that does anything else. */
+    static String example(String url, List<ServedModels.Served> models) {
+        ServedModels.Served model = models.stream()
+                .filter(ServedModels.Served::generates)
+                .findFirst()
+                .orElseGet(() -> models.isEmpty() ? new ServedModels.Served("", List.of()) : models.getFirst());
+        String json = "-H 'Content-Type: application/json' -d '{\"model\":\"" + model.name() + "\",";
+        if (model.generates()) {
+            return "curl -N " + url + "/v1/chat/completions " + json
+                    + "\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}]}'";
+        }
+        return model.tasks().contains("embed")
+                ? "curl " + url + "/v1/embeddings " + json + "\"input\":\"Why is the sky blue?\"}'"
+                : "curl " + url + "/v1/rerank " + json
+                        + "\"query\":\"Why is the sky blue?\",\"documents\":[\"Air scatters blue light.\",\"Grass is green.\"]}'";
     }
 
     private static BrokerProperties fixPort(BrokerProperties properties) {

@@ -46,6 +46,16 @@ class ModelsCommandTest {
     }
 
     @Test
+    void modelsThatPoolAreDescribedByWhatTheyTake() {
+        Result result = models(GOLDEN.resolve("encoders/bert-tiny").toString());
+        assertThat(result.out()).contains("bert for embeddings, ", "KV cache 0", "takes inputs of up to");
+        Result decoder =
+                models("--task", "embed", GOLDEN.resolve("quant/awq-g32").toString());
+        assertThat(decoder.out()).contains("llama for embeddings, AWQ 4 bit, groups of 32, ");
+        assertThat(models("--task", "dance", TINY).out()).contains("MR-SERVE-007");
+    }
+
+    @Test
     void whatCannotBeLoadedIsToldAndIsTheStatus() {
         Result result = models(
                 "--kv-memory",

@@ -2,10 +2,12 @@ package io.millrace.standalone.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.millrace.standalone.cli.ServedModels.Served;
 import io.millrace.standalone.config.BrokerProperties;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.springframework.util.unit.DataSize;
@@ -24,6 +26,18 @@ class UpCommandTest {
         assertThat(local("0.0.0.0", "127.0.0.1")).isEqualTo(loopback);
         assertThat(local("0.0.0.0", "kafka.example")).isEmpty();
         assertThat(local("10.0.0.7", "")).isEmpty();
+    }
+
+    @Test
+    void theCallThatIsShownIsOneThatAModelServed() {
+        Served scores = new Served("s", List.of("score"));
+        Served embeds = new Served("e", List.of("embed", "score"));
+        Served chats = new Served("c", List.of("generate"));
+        assertThat(UpCommand.example("u", List.of(scores, embeds, chats)))
+                .contains("u/v1/chat/completions", "\"model\":\"c\"");
+        assertThat(UpCommand.example("u", List.of(embeds, scores))).contains("u/v1/embeddings", "\"model\":\"e\"");
+        assertThat(UpCommand.example("u", List.of(scores))).contains("u/v1/rerank", "\"model\":\"s\"");
+        assertThat(UpCommand.example("u", List.of())).contains("u/v1/chat/completions");
     }
 
     @Test

@@ -404,7 +404,7 @@ final class Execution implements GenerationListener, PoolingListener {
                 .setFinishReason(finishReason)
                 .setStopReason(stopReason)
                 .setText(text)
-                .setInexact(isInexact())
+                .setInexact(dispatch.getInexact())
                 .setUsage(Usage.newBuilder()
                         .setPromptTokens(promptTokens)
                         .setCompletionTokens(n)
@@ -418,12 +418,6 @@ final class Execution implements GenerationListener, PoolingListener {
         finish("finished", record);
         metrics.ended(now - firstNanos);
         spans.finished(Arrays.stream(counts).sum(), finishReason);
-    }
-
-    private boolean isInexact() {
-        return !dispatch.getNumericsId().isEmpty()
-                && !dispatch.getNumericsId().equals(model.numericsId())
-                && dispatch.getAcceptedList().stream().anyMatch(each -> each.getIdsCount() > 0);
     }
 
     @Override

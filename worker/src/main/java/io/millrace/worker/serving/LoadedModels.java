@@ -11,6 +11,8 @@ import io.millrace.worker.text.Tokenizer;
 import io.millrace.worker.text.gguf.GgufTokenizers;
 import io.millrace.worker.text.hub.FolderTokenizers;
 import io.millrace.worker.text.hub.HubTokenizer;
+import io.millrace.worker.text.wordpiece.WordPieces;
+import java.nio.file.Files;
 
 /** Serves a model from its files: reads them, loads the weights into the backend, starts the engine. */
 final class LoadedModels {
@@ -19,17 +21,15 @@ final class LoadedModels {
 
     static ServedModel load(
             ResolvedModel model, ModelOptions options, LoadProgress progress, Clock clock, StepListener steps) {
-        PooledFiles pooled = PooledFiles.open(model.path(), options.task());
-        if (pooled != null) {
-            try (pooled) {
-                return PooledModels.start(model, pooled, options, progress, clock, steps);
-            }
-        }
-        try (ModelFiles files = ModelFiles.open(model.path())) {
+        try (OpenModel files = OpenModel.open(model.path(), options.task())) {
             Tokenizer tokenizer = tokenizer(files);
             try {
                 VocabularyCheck.check(files, tokenizer);
-                return start(model, files, tokenizer, options, progress, clock, steps);
+                return switch (files) {
+                    case ModelFiles generating -> start(model, generating, tokenizer, options, progress, clock, steps);
+                    case PooledFiles pooled ->
+                        PooledModels.start(model, pooled, tokenizer, options, progress, clock, steps);
+                };
             } catch (RuntimeException | Error e) {
                 closeTokenizer(tokenizer);
                 throw e;
@@ -80,9 +80,15 @@ final class LoadedModels {
         }
     }
 
-    private static Tokenizer tokenizer(ModelFiles files) {
-        return files.isGguf()
-                ? GgufTokenizers.create(files.path().toString(), files.metadata())
+    private static Tokenizer tokenizer(OpenModel files) {
+        if (files.isGguf()) {
+            return WordPieces.GGUF_MODEL.equals(files.metadata().get("tokenizer.ggml.model"))
+                    ? WordPieces.ofGguf(files.metadata())
+                    : GgufTokenizers.create(files.path().toString(), files.metadata());
+        }
+        boolean bare = !Files.isRegularFile(files.path().resolve("tokenizer.json"));
+        return bare && Files.isRegularFile(files.path().resolve("vocab.txt"))
+                ? WordPieces.ofFolder(files.path())
                 : FolderTokenizers.open(files.path());
     }
 

@@ -7,7 +7,11 @@ import io.millrace.worker.engine.StepListener;
 import io.millrace.worker.model.hub.ModelLocator;
 import io.millrace.worker.model.hub.ModelSpec;
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 
 /** Loads models by what {@code --model} says: finds the files, reads them, composes tokenizer, template, backend and engine. */
 public final class ModelHost {
@@ -41,21 +45,25 @@ public final class ModelHost {
      * @throws MillraceException coded, when the model cannot be found, read or held in memory
      */
     public ServedModel load(String spec, ModelOptions options, ModelProgress progress, StepListener steps) {
-        int equals = spec.indexOf('=');
-        String bare = bare(spec);
-        if (isMock(bare)) {
-            String own = bare.equals(MOCK) ? MOCK : bare.substring(MOCK_NAMED.length());
-            String name = equals > 0 ? spec.substring(0, equals) : own;
-            if (name.isBlank()) {
-                throw new MillraceException("MR-SERVE-004", "The model " + spec + " has no name. Use mock:NAME.");
-            }
-            return MockModels.load(name, List.of(), options, clock, steps);
-        }
-        if (options.engine().equals(MOCK)) {
-            ModelLocator.Names names = ModelLocator.names(spec);
+        if (isMock(bare(spec)) || options.engine().equals(MOCK)) {
+            ModelLocator.Names names = names(spec);
             return MockModels.load(names.name(), names.aliases(), options, clock, steps);
         }
         return LoadedModels.load(locator.locate(spec, progress.download()), options, progress.load(), clock, steps);
+    }
+
+    private static ModelLocator.Names names(String spec) {
+        String bare = bare(spec);
+        if (!isMock(bare)) {
+            return ModelLocator.names(spec);
+        }
+        int equals = spec.indexOf('=');
+        String own = bare.equals(MOCK) ? MOCK : bare.substring(MOCK_NAMED.length());
+        String name = equals > 0 ? spec.substring(0, equals) : own;
+        if (name.isBlank()) {
+            throw new MillraceException("MR-SERVE-004", "The model " + spec + " has no name. Use mock:NAME.");
+        }
+        return new ModelLocator.Names(name, List.of());
     }
 
     private static String bare(String spec) {
@@ -68,11 +76,14 @@ public final class ModelHost {
     }
 
     /**
-     * Finds several models, downloading what is missing, and checks that they fit into memory together; loads none of them.
+     * Finds several models, downloading what is missing, and checks that their names differ and that they fit into memory together;
+     * loads none of them.
      *
-     * @throws MillraceException MR-MEM-001 with the numbers when they do not; otherwise as of {@link #load}
+     * @throws MillraceException MR-SERVE-009 when a name is that of two, MR-MEM-001 with the numbers when they do not fit; otherwise as
+     *     of {@link #load}
      */
     public void checkTogether(List<String> specs, ModelOptions options, ModelProgress progress) {
+        checkNames(specs);
         List<String> real = specs.stream().filter(spec -> !isMock(bare(spec))).toList();
         if (real.size() < 2 || options.engine().equals(MOCK)) {
             return;
@@ -90,7 +101,25 @@ public final class ModelHost {
                     sum.weightBytes() + need.weightBytes(), sum.kvBytes() + need.kvBytes(), need.availableBytes());
         }
         if (sum.shortByBytes() > 0) {
-            throw sum.tooMuch("All models together (" + String.join(", ", each) + " MiB)", Engines.weights(options));
+            throw sum.tooMuch("The sum of all models (" + String.join(", ", each) + " MiB)", Engines.weights(options));
+        }
+    }
+
+    private static void checkNames(List<String> specs) {
+        Map<String, String> owners = new HashMap<>();
+        for (String spec : specs) {
+            ModelLocator.Names names = names(spec);
+            Set<String> all = new LinkedHashSet<>(names.aliases());
+            all.add(names.name());
+            for (String name : all) {
+                String other = owners.put(name, spec);
+                if (other != null) {
+                    throw new MillraceException(
+                            "MR-SERVE-009",
+                            "--model " + other + " and --model " + spec + " would both be served as " + name
+                                    + ". Give one of them a name of its own: --model NAME=" + bare(spec) + ".");
+                }
+            }
         }
     }
 }

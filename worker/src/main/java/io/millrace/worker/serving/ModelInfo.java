@@ -43,48 +43,46 @@ public record ModelInfo(
 
     /** Reads the headers; coded errors as of loading, but for memory, which {@link #problem} tells. */
     public static ModelInfo describe(ResolvedModel model, ModelOptions options) {
-        try (PooledFiles pooled = PooledFiles.open(model.path(), options.task())) {
-            if (pooled != null) {
-                return describe(model, pooled, options);
-            }
+        try (OpenModel files = OpenModel.open(model.path(), options.task())) {
+            return switch (files) {
+                case ModelFiles generating -> describe(model, generating, options);
+                case PooledFiles pooled -> describe(model, pooled, options);
+            };
         }
-        try (ModelFiles files = ModelFiles.open(model.path())) {
-            DecoderConfig config = files.decoder().config();
-            KvBudget budget = KvBudget.of(config, options);
-            MemoryNeed need = null;
-            String problem = null;
-            try {
-                need = Engines.need(options, files, budget.options());
-                if (need.shortByBytes() > 0) {
-                    problem =
-                            need.tooMuch("The model", Engines.weights(options)).toString();
-                }
-            } catch (MillraceException e) {
-                problem = e.toString();
-            }
-            long parameters = files.parameters();
-            return new ModelInfo(
-                    model.name(),
-                    model.path().toString(),
-                    config.architecture(),
-                    files.format(),
-                    parameters,
-                    8.0 * files.storedBytes() / Math.max(1, parameters),
-                    config.layers(),
-                    config.contextLength(),
-                    files.storedBytes(),
-                    need,
-                    budget.bytesPerToken(),
-                    budget.maxModelLen(),
-                    problem);
+    }
+
+    private static ModelInfo describe(ResolvedModel model, ModelFiles files, ModelOptions options) {
+        DecoderConfig config = files.decoder().config();
+        KvBudget budget = KvBudget.of(config, options);
+        MemoryNeed need = null;
+        String problem = null;
+        try {
+            need = Engines.need(options, files, budget.options());
+            problem = problem(need, Engines.weights(options));
+        } catch (MillraceException e) {
+            problem = e.toString();
         }
+        long parameters = files.parameters();
+        return new ModelInfo(
+                model.name(),
+                model.path().toString(),
+                config.architecture(),
+                files.format(),
+                parameters,
+                8.0 * files.storedBytes() / Math.max(1, parameters),
+                config.layers(),
+                config.contextLength(),
+                files.storedBytes(),
+                need,
+                budget.bytesPerToken(),
+                budget.maxModelLen(),
+                problem);
     }
 
     private static ModelInfo describe(ResolvedModel model, PooledFiles files, ModelOptions options) {
         PooledModel pooled = files.model();
         long parameters = files.parameters();
         MemoryNeed need = Engines.need(options, pooled);
-        boolean fits = need.shortByBytes() == 0;
         return new ModelInfo(
                 model.name(),
                 model.path().toString(),
@@ -98,9 +96,13 @@ public record ModelInfo(
                 need,
                 0,
                 files.maxTokens(options),
-                fits
-                        ? null
-                        : need.tooMuch("The model", Engines.weights(options)).toString());
+                problem(need, "weights in float32"));
+    }
+
+    private static @Nullable String problem(MemoryNeed need, String weights) {
+        return need.shortByBytes() == 0
+                ? null
+                : need.tooMuch("The model", weights).toString();
     }
 
     /** For a person: what it is, what it needs, and what is wrong if something is. */
@@ -126,12 +128,15 @@ public record ModelInfo(
                     mib(storedBytes),
                     mib(need.kvBytes())));
         }
-        lines.add(String.format(
-                Locale.ROOT,
-                "serves sequences of up to %,d tokens: %s MiB of KV cache each, %,d bytes a token",
-                maxModelLen,
-                mib(maxModelLen * kvBytesPerToken),
-                kvBytesPerToken));
+        lines.add(
+                kvBytesPerToken == 0
+                        ? String.format(Locale.ROOT, "takes inputs of up to %,d tokens", maxModelLen)
+                        : String.format(
+                                Locale.ROOT,
+                                "serves sequences of up to %,d tokens: %s MiB of KV cache each, %,d bytes a token",
+                                maxModelLen,
+                                mib(maxModelLen * kvBytesPerToken),
+                                kvBytesPerToken));
         if (problem != null) {
             lines.add(problem);
         }

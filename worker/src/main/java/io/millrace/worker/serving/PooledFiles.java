@@ -4,21 +4,16 @@ import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.config.EncoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
+import io.millrace.worker.model.decoder.WeightSlot;
 import io.millrace.worker.model.encoder.Encoder;
 import io.millrace.worker.model.encoder.PooledDecoder;
 import io.millrace.worker.model.encoder.PooledModel;
 import io.millrace.worker.model.encoder.SentenceFiles;
 import io.millrace.worker.model.gguf.GgufFile;
-import io.millrace.worker.model.gguf.GgufModelCheck;
 import io.millrace.worker.model.quant.QuantizedSource;
-import io.millrace.worker.model.weights.FolderFiles;
-import io.millrace.worker.model.weights.ViewSource;
 import io.millrace.worker.model.weights.WeightSource;
-import io.millrace.worker.model.weights.WeightTensor;
 import io.millrace.worker.program.Op;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
@@ -35,7 +30,7 @@ import tools.jackson.databind.node.ObjectNode;
  * @param meantFor longest input by the model's own files; at most the context
  */
 record PooledFiles(Path path, Map<String, Object> metadata, PooledModel model, boolean sigmoid, int meantFor)
-        implements AutoCloseable {
+        implements OpenModel {
 
     private static final String SCORES = "ForSequenceClassification";
     private static final String GGUF_HEAD = "cls.output.weight";
@@ -44,47 +39,37 @@ record PooledFiles(Path path, Map<String, Object> metadata, PooledModel model, b
             Map.of(1, Op.Pool.Kind.MEAN, 2, Op.Pool.Kind.FIRST, 3, Op.Pool.Kind.LAST, 4, Op.Pool.Kind.LAST);
 
     /**
-     * Opens a model that pools; null when the files are of one that generates, or it is to generate.
+     * A model that pools; null when the file is of one that generates, or it is to generate. The caller closes the file.
      *
      * @param task as of {@link ModelOptions}
      */
-    static @Nullable PooledFiles open(Path path, String task) {
-        PooledFiles files = Files.isDirectory(path) ? folder(path, task) : gguf(path, task);
-        if (files != null && task.equals("score") && !files.model().head()) {
-            files.close();
+    static @Nullable PooledFiles gguf(Path path, GgufFile file, String task) {
+        Map<String, Object> metadata = file.metadata();
+        Op.Pool.Kind kind = KINDS.get(poolingType(metadata));
+        boolean encoder = EncoderConfig.isEncoder(metadata);
+        if (encoder && task.equals("generate")) {
+            throw cannotGenerate(path);
+        }
+        if (!encoder && (task.equals("generate") || kind == null && task.equals("auto"))) {
+            return null;
+        }
+        return new PooledFiles(path, metadata, model(path, metadata, file, encoder, kind, task), true, 0).checked(task);
+    }
+
+    /** Whether it can do what it is for. */
+    private PooledFiles checked(String task) {
+        if (task.equals("score") && !model.head()) {
             throw new MillraceException(
                     "MR-SERVE-008",
                     path
                             + " has no head that scores. Serve it with --task embed: its scores are then cosines of embeddings.");
         }
-        return files;
+        return this;
     }
 
     private static MillraceException cannotGenerate(Path path) {
         return new MillraceException(
                 "MR-SERVE-008", path + " is an encoder, which cannot generate text. Leave --task at auto.");
-    }
-
-    private static @Nullable PooledFiles gguf(Path path, String task) {
-        GgufFile file = GgufFile.openModel(path);
-        PooledFiles opened = null;
-        try {
-            Map<String, Object> metadata = file.metadata();
-            Op.Pool.Kind kind = KINDS.get(poolingType(metadata));
-            boolean encoder = EncoderConfig.isEncoder(metadata);
-            if (encoder && task.equals("generate")) {
-                throw cannotGenerate(path);
-            }
-            if (encoder || !task.equals("generate") && (kind != null || !task.equals("auto"))) {
-                GgufModelCheck.validate(file);
-                opened = new PooledFiles(path, metadata, model(path, metadata, file, encoder, kind, task), true, 0);
-            }
-            return opened;
-        } finally {
-            if (opened == null) {
-                file.close();
-            }
-        }
     }
 
     private static PooledModel model(
@@ -108,10 +93,8 @@ record PooledFiles(Path path, Map<String, Object> metadata, PooledModel model, b
         return type instanceof Number number ? number.intValue() : 0;
     }
 
-    private static @Nullable PooledFiles folder(Path path, String task) {
-        FolderFiles.checkAll(path);
-        Path file = path.resolve("config.json");
-        String json = ModelFiles.text(file);
+    /** The same of a folder. */
+    static @Nullable PooledFiles folder(Path path, String json, String task) {
         boolean encoder = EncoderConfig.isEncoder(json);
         if (encoder && task.equals("generate")) {
             throw cannotGenerate(path);
@@ -129,25 +112,35 @@ record PooledFiles(Path path, Map<String, Object> metadata, PooledModel model, b
         if (!pools) {
             return null;
         }
-        ViewSource source = new ViewSource(QuantizedSource.open(path, json));
+        WeightSource source = QuantizedSource.open(path, json);
         try {
-            if (encoder) {
-                EncoderConfig config = EncoderConfig.fromJson(file.toString(), json);
-                Op.Pool.Kind kind = sentence.pooling() == null ? Op.Pool.Kind.MEAN : sentence.pooling();
-                return new PooledFiles(
-                        path, Map.of(), Encoder.of(config, source, kind), config.sigmoid(), sentence.maxTokens());
-            }
-            boolean head = architecture.endsWith(SCORES) && !task.equals("embed");
-            DecoderConfig config = DecoderConfig.fromJson(file.toString(), asGenerating(json, architecture));
-            prefixed(source);
-            Op.Pool.Kind kind = sentence.pooling() == null ? Op.Pool.Kind.LAST : sentence.pooling();
-            PooledModel model =
-                    PooledDecoder.of(Decoder.of(config, source), source, kind, head ? "score.weight" : null);
-            return new PooledFiles(path, Map.of(), model, true, sentence.maxTokens());
+            String origin = path.resolve("config.json").toString();
+            PooledFiles files = encoder
+                    ? encoder(path, EncoderConfig.fromJson(origin, json), source, sentence)
+                    : decoder(
+                            path,
+                            DecoderConfig.fromJson(origin, asGenerating(json, architecture)),
+                            source,
+                            sentence,
+                            architecture.endsWith(SCORES) && !task.equals("embed"));
+            return files.checked(task);
         } catch (RuntimeException e) {
             source.close();
             throw e;
         }
+    }
+
+    private static PooledFiles encoder(Path path, EncoderConfig config, WeightSource source, SentenceFiles sentence) {
+        Op.Pool.Kind kind = sentence.pooling() == null ? Op.Pool.Kind.MEAN : sentence.pooling();
+        return new PooledFiles(
+                path, Map.of(), Encoder.of(config, source, kind), config.sigmoid(), sentence.maxTokens());
+    }
+
+    private static PooledFiles decoder(
+            Path path, DecoderConfig config, WeightSource source, SentenceFiles sentence, boolean head) {
+        Op.Pool.Kind kind = sentence.pooling() == null ? Op.Pool.Kind.LAST : sentence.pooling();
+        PooledModel model = PooledDecoder.of(Decoder.of(config, source), source, kind, head ? "score.weight" : null);
+        return new PooledFiles(path, Map.of(), model, true, sentence.maxTokens());
     }
 
     private static JsonNode root(String json) {
@@ -175,19 +168,6 @@ record PooledFiles(Path path, Map<String, Object> metadata, PooledModel model, b
         return root.toString();
     }
 
-    /** Checkpoints of the bare model name their tensors without the prefix. */
-    private static void prefixed(ViewSource source) {
-        if (source.has("embed_tokens.weight") && !source.has("model.embed_tokens.weight")) {
-            for (String name : source.names()) {
-                source.alias("model." + name, name);
-            }
-        }
-    }
-
-    boolean isGguf() {
-        return !metadata.isEmpty();
-    }
-
     /**
      * Most tokens of an input: as the model is meant for unless the options say. More than its context is MR-SERVE-006 unless forced; a table
      * of positions cannot be.
@@ -206,31 +186,13 @@ record PooledFiles(Path path, Map<String, Object> metadata, PooledModel model, b
         return wanted == 0 ? meant : wanted;
     }
 
-    private Map<String, WeightTensor> used() {
-        Map<String, WeightTensor> used = new HashMap<>();
-        model.slots()
-                .values()
-                .forEach(slot -> used.put(slot.tensor(), model.source().tensor(slot.tensor())));
-        return used;
-    }
-
-    /** Number of weights. */
-    long parameters() {
-        return used().values().stream().mapToLong(WeightTensor::elements).sum();
-    }
-
-    /** Bytes of the weights as stored. */
-    long storedBytes() {
-        return used().values().stream().mapToLong(WeightTensor::storedBytes).sum();
-    }
-
-    /** How most bytes of the weights are kept, for people. */
-    String format() {
-        return ModelFiles.format(used().values());
+    @Override
+    public WeightSource source() {
+        return model.source();
     }
 
     @Override
-    public void close() {
-        model.source().close();
+    public Map<String, WeightSlot> slots() {
+        return model.slots();
     }
 }

@@ -11,10 +11,6 @@ import io.millrace.worker.engine.StepListener;
 import io.millrace.worker.model.encoder.PooledModel;
 import io.millrace.worker.model.hub.ResolvedModel;
 import io.millrace.worker.text.Tokenizer;
-import io.millrace.worker.text.gguf.GgufTokenizers;
-import io.millrace.worker.text.hub.FolderTokenizers;
-import io.millrace.worker.text.wordpiece.WordPieces;
-import java.nio.file.Files;
 import java.util.Set;
 
 /** Serves a model that gives embeddings or scores: weights into the backend, tokenizer, engine. */
@@ -23,22 +19,6 @@ final class PooledModels {
     private PooledModels() {}
 
     static ServedModel start(
-            ResolvedModel model,
-            PooledFiles files,
-            ModelOptions options,
-            LoadProgress progress,
-            Clock clock,
-            StepListener steps) {
-        Tokenizer tokenizer = tokenizer(files);
-        try {
-            return start(model, files, tokenizer, options, progress, clock, steps);
-        } catch (RuntimeException | Error e) {
-            LoadedModels.closeTokenizer(tokenizer);
-            throw e;
-        }
-    }
-
-    private static ServedModel start(
             ResolvedModel model,
             PooledFiles files,
             Tokenizer tokenizer,
@@ -69,25 +49,18 @@ final class PooledModels {
                 "f32",
                 files.parameters(),
                 maxTokens);
-        PoolingEngine engine = PoolingEngine.start(config, runtime, clock, steps);
-        return new ServedModel(
-                identity,
-                pooled.head() ? Set.of(Task.SCORE) : Set.of(Task.EMBED, Task.SCORE),
-                tokenizer,
-                preparer,
-                engine,
-                () -> LoadedModels.closeTokenizer(tokenizer));
-    }
-
-    private static Tokenizer tokenizer(PooledFiles files) {
-        if (files.isGguf()) {
-            return WordPieces.GGUF_MODEL.equals(files.metadata().get("tokenizer.ggml.model"))
-                    ? WordPieces.ofGguf(files.metadata())
-                    : GgufTokenizers.create(files.path().toString(), files.metadata());
+        try {
+            PoolingEngine engine = PoolingEngine.start(config, runtime, clock, steps);
+            return new ServedModel(
+                    identity,
+                    pooled.head() ? Set.of(Task.SCORE) : Set.of(Task.EMBED, Task.SCORE),
+                    tokenizer,
+                    preparer,
+                    engine,
+                    () -> LoadedModels.closeTokenizer(tokenizer));
+        } catch (RuntimeException e) {
+            runtime.close();
+            throw e;
         }
-        boolean bare = !Files.isRegularFile(files.path().resolve("tokenizer.json"));
-        return bare && Files.isRegularFile(files.path().resolve("vocab.txt"))
-                ? WordPieces.ofFolder(files.path())
-                : FolderTokenizers.open(files.path());
     }
 }

@@ -1,6 +1,7 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.model.decoder.WeightSlot;
 import io.millrace.worker.text.Tokenizer;
 import java.nio.charset.StandardCharsets;
 import java.util.Objects;
@@ -14,10 +15,11 @@ final class VocabularyCheck {
     private VocabularyCheck() {}
 
     /** MR-MODEL-005 when an ordinary token has no row, or over a quarter of the rows have no token. */
-    static void check(ModelFiles files, Tokenizer tokenizer) {
-        int rows = files.decoder().vocabularySize();
-        String tensor = Objects.requireNonNull(files.decoder().slots().get("embed_tokens"))
-                .tensor();
+    static void check(OpenModel files, Tokenizer tokenizer) {
+        String embedding = files.slots().containsKey("embed_tokens") ? "embed_tokens" : "word_embeddings";
+        WeightSlot slot = Objects.requireNonNull(files.slots().get(embedding));
+        String tensor = slot.tensor();
+        int rows = slot.shape().getFirst();
         if (tokenizer.vocabularySize() < rows - rows / 4) {
             throw new MillraceException(
                     "MR-MODEL-005",

@@ -255,10 +255,13 @@ class WorkerNodeTest {
         Dispatch.Builder dispatch = first(submit)
                 .setAttempt(2)
                 .setAid(aid)
+                .setInexact(true)
                 .addAccepted(Accepted.newBuilder().addAllIds(before));
         assign(req, Assignment.newBuilder().setDispatch(dispatch));
         assign(req, Assignment.newBuilder().setDispatch(dispatch));
         await("the end", () -> journals.terminal(req));
+        // No claim here names numerics: END is what says it.
+        assertThat(journals.journal(req).inexact()).isTrue();
         assertThat(ids(journals.journal(req), 0)).isEqualTo(expected(submit, 0, 10));
         // One for the warm-up, one for two assignments of the same aid.
         assertThat(model.submitted()).isEqualTo(2);

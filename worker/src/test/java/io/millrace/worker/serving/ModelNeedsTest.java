@@ -74,6 +74,23 @@ class ModelNeedsTest {
     }
 
     @Test
+    void twoModelsOfOneNameAreRefusedBeforeLoading() {
+        ModelHost host = ModelHost.fromEnvironment();
+        MillraceException e = catchThrowableOfType(
+                MillraceException.class,
+                () -> host.checkTogether(List.of("a=" + TINY, "mock:b", "b=" + TINY), OPTIONS, ModelProgress.NONE));
+        assertThat(e.code()).isEqualTo("MR-SERVE-009");
+        assertThat(e.getMessage()).contains("mock:b", "b=" + TINY, "served as b", "--model NAME=" + TINY);
+        assertThat(catchThrowableOfType(
+                                MillraceException.class,
+                                () -> host.checkTogether(
+                                        List.of("default", "smollm2-135m-instruct=mock"), OPTIONS, ModelProgress.NONE))
+                        .code())
+                .as("an alias is a name too")
+                .isEqualTo("MR-SERVE-009");
+    }
+
+    @Test
     void modelsThatFitAloneButNotTogetherAreRefusedBeforeLoading() {
         ModelHost host = ModelHost.fromEnvironment();
         long available = Objects.requireNonNull(info(TINY, OPTIONS).need()).availableBytes();
@@ -83,7 +100,7 @@ class ModelNeedsTest {
                 MillraceException.class,
                 () -> host.checkTogether(List.of("a=" + TINY, "mock", "b=" + TINY), large, ModelProgress.NONE));
         assertThat(e.code()).isEqualTo("MR-MEM-001");
-        assertThat(e.getMessage()).contains("All models together (a ", ", b ", "short by");
+        assertThat(e.getMessage()).contains("The sum of all models (a ", ", b ", "short by");
         host.checkTogether(List.of("a=" + TINY, "b=" + TINY), OPTIONS, ModelProgress.NONE);
         host.checkTogether(List.of("a=" + TINY, "mock:b"), large, ModelProgress.NONE);
         assertThat(new MemoryNeed(3, 4, 7).shortByBytes()).isZero();
@@ -117,7 +134,8 @@ class ModelNeedsTest {
             metadata.put("general.sampling.penalty_repeat", 1.05);
             GgufEdit.write(path, metadata, List.copyOf(file.tensors()));
         }
-        try (ModelFiles files = ModelFiles.open(path)) {
+        try (OpenModel opened = OpenModel.open(path, "auto")) {
+            ModelFiles files = (ModelFiles) opened;
             assertThat(files.generationDefaults()).isEqualTo(new GenerationDefaults(0.6, 20, 1, 0, 1, 1.05));
             assertThat(files.format()).isEqualTo("F16");
         }

@@ -17,6 +17,7 @@ import io.millrace.worker.model.Golden;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -145,6 +146,16 @@ class PooledServedModelTest {
             assertThat(run(own, submit).getFirst())
                     .isEqualTo(run(library, submit).getFirst());
         }
+    }
+
+    @Test
+    void a_tokenizer_with_tokens_beyond_the_embedding_is_refused(@TempDir Path folder) throws Exception {
+        copy("bert-tiny", folder);
+        Files.delete(folder.resolve("tokenizer.json"));
+        Files.writeString(folder.resolve("vocab.txt"), "beyond\n", StandardOpenOption.APPEND);
+        MillraceException e = catchThrowableOfType(MillraceException.class, () -> load(folder, "auto"));
+        assertThat(e.code()).isEqualTo("MR-MODEL-005");
+        assertThat(e.getMessage()).contains("embeddings.word_embeddings.weight", "beyond");
     }
 
     static void copy(String name, Path folder) throws IOException {

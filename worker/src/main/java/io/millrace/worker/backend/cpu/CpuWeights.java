@@ -5,6 +5,7 @@ import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.decoder.WeightSlot;
 import io.millrace.worker.model.weights.DType;
 import io.millrace.worker.model.weights.Dequantizer;
+import io.millrace.worker.model.weights.FiniteCheck;
 import io.millrace.worker.model.weights.MappedFile;
 import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
@@ -12,15 +13,16 @@ import io.millrace.worker.program.StepProgram;
 import io.millrace.worker.program.TensorInfo;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 
-/** Hands a model's weights to the kernels, which pack them: mapped bytes by their address, types that they do not know widened first. */
+/** Hands a model's weights to the kernels, which pack them: as they are stored, or widened where the kernels do not know the type. */
 final class CpuWeights {
 
     private record Bound(int handle, WeightSlot slot) {}
+
+    private static final int ALIGNMENT = 64;
 
     private final List<Bound> weights = new ArrayList<>();
     private final WeightSource source;
@@ -54,30 +56,47 @@ final class CpuWeights {
     void bind(NativeKernels kernels, long model, LoadProgress progress) {
         long total = bytes();
         long done = 0;
-        for (Bound weight : weights) {
-            WeightTensor tensor = Decoder.stored(source, weight.slot());
-            try {
-                bind(kernels, model, weight.handle(), tensor);
-            } catch (InternalError e) {
-                throw MappedFile.fault("tensor " + tensor.name(), e);
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment buffer = arena.allocate(largest(), ALIGNMENT);
+            for (Bound weight : weights) {
+                bind(kernels, model, weight.handle(), Decoder.stored(source, weight.slot()), buffer);
+                done += bytes(weight.slot());
+                progress.at("weights", (double) done / total);
             }
-            done += bytes(weight.slot());
-            progress.at("weights", (double) done / total);
         }
     }
 
-    private static void bind(NativeKernels kernels, long model, int handle, WeightTensor tensor) {
+    /** Bytes of the largest weight as the kernels read it. */
+    private long largest() {
+        long most = 0;
+        for (Bound weight : weights) {
+            DType dtype = source.tensor(weight.slot().tensor()).dtype();
+            DType read = NativeType.of(dtype).isPresent() ? dtype : DType.F32;
+            // What is turned is float32 whatever its type.
+            long elements = weight.slot().elements();
+            most = Math.max(most, weight.slot().rows().turned() ? elements * Float.BYTES : read.bytes(elements));
+        }
+        return most;
+    }
+
+    /** Hands a weight over in memory of ours: where the kernels read a mapped file that became shorter, the process would end. */
+    private static void bind(NativeKernels kernels, long model, int handle, WeightTensor tensor, MemorySegment buffer) {
         long rows = Dequantizer.rows(tensor);
         long columns = Dequantizer.columns(tensor);
         NativeType type = NativeType.of(tensor.dtype()).orElse(null);
-        if (type != null) {
-            kernels.bind(model, handle, type.number(), rows, columns, tensor.data());
+        if (type == null) {
+            MemorySegment wide = buffer.asSlice(0, rows * columns * Float.BYTES);
+            Dequantizer.finiteRows(tensor, 0, rows, wide);
+            kernels.bind(model, handle, NativeType.F32.number(), rows, columns, wide);
             return;
         }
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment wide = arena.allocate(ValueLayout.JAVA_FLOAT, rows * columns);
-            Dequantizer.rows(tensor, 0, rows, wide);
-            kernels.bind(model, handle, NativeType.of(DType.F32).orElseThrow().number(), rows, columns, wide);
+        MemorySegment copy = buffer.asSlice(0, tensor.data().byteSize());
+        try {
+            copy.copyFrom(tensor.data());
+        } catch (InternalError e) {
+            throw MappedFile.fault(tensor.described(), e);
         }
+        FiniteCheck.check(tensor, copy);
+        kernels.bind(model, handle, type.number(), rows, columns, copy);
     }
 }

@@ -92,7 +92,7 @@ final class Interpreter {
     }
 
     private void linear(Op.Linear op, RowGroup rows, boolean share) {
-        PtNDArray x = rows.get(op.x());
+        PtNDArray x = Pt.shared(rows.get(op.x()));
         int n = op.weights().size();
         List<PtNDArray[]> parts = new ArrayList<>();
         List<int[]> tasks = new ArrayList<>();

@@ -118,11 +118,7 @@ final class Matrix {
 
     /** A segment as an array that uses its memory. */
     static PtNDArray wrap(MemorySegment memory, PtNDManager manager, long... shape) {
-        PtNDArray array = manager.create(
-                memory.asByteBuffer().order(ByteOrder.nativeOrder()), new Shape(shape), DataType.FLOAT32);
-        // It asks the library for its shape when that is first wanted, and hands a half-made one to other threads
-        // meanwhile.
-        array.getShape();
-        return array;
+        return Pt.shared(manager.create(
+                memory.asByteBuffer().order(ByteOrder.nativeOrder()), new Shape(shape), DataType.FLOAT32));
     }
 }

@@ -46,6 +46,15 @@ final class Pt {
         return manager.create(buffer, new Shape(values.length), DataType.INT64);
     }
 
+    /**
+     * The array, fit to be handed to several threads at once. The library finds out an array's shape when it is first asked and keeps it
+     * without synchronisation, in an object whose fields another thread may still see as null; so it is asked beforehand.
+     */
+    static PtNDArray shared(PtNDArray x) {
+        x.getShape();
+        return x;
+    }
+
     /** Rows of a table [n, width]: [indices, width]. */
     static PtNDArray rows(PtNDArray indices, PtNDArray table) {
         return JniUtils.embedding(indices, table, false);

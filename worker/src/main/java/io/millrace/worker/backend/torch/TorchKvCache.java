@@ -33,13 +33,13 @@ final class TorchKvCache {
         for (int i = 0; i < keys.length; i++) {
             keys[i] = zeros(manager, pages, (long) blockTokens * group.keyDim());
             values[i] = zeros(manager, pages, (long) blockTokens * group.valueDim());
-            keyRows[i] = Pt.reshape(keys[i], pages * blockTokens, group.keyDim());
-            valueRows[i] = Pt.reshape(values[i], pages * blockTokens, group.valueDim());
+            keyRows[i] = Pt.shared(Pt.reshape(keys[i], pages * blockTokens, group.keyDim()));
+            valueRows[i] = Pt.shared(Pt.reshape(values[i], pages * blockTokens, group.valueDim()));
         }
     }
 
     private static PtNDArray zeros(PtNDManager manager, long rows, long width) {
-        return (PtNDArray) manager.zeros(new Shape(rows, width), DataType.FLOAT32);
+        return Pt.shared((PtNDArray) manager.zeros(new Shape(rows, width), DataType.FLOAT32));
     }
 
     PtNDArray keys(int layer) {

@@ -38,7 +38,7 @@ public record WeightSlot(String name, String tensor, List<Integer> shape, Rows r
         }
 
         /** Consecutive rows. */
-        static Rows from(List<Integer> stored, int first, int count) {
+        public static Rows from(List<Integer> stored, int first, int count) {
             return new Rows(stored, first, count, count, false);
         }
     }

@@ -6,11 +6,12 @@ import io.millrace.worker.model.config.EncoderConfig.Head;
 import io.millrace.worker.model.config.Rope;
 import io.millrace.worker.model.decoder.SlotCheck;
 import io.millrace.worker.model.decoder.WeightSlot;
-import io.millrace.worker.model.weights.ViewSource;
+import io.millrace.worker.model.decoder.WeightSlot.Rows;
 import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.program.Op;
 import io.millrace.worker.program.Recorder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -22,14 +23,14 @@ import java.util.Map;
 public final class Encoder {
 
     private final EncoderConfig config;
-    private final ViewSource source;
+    private final WeightSource source;
     private final EncoderNames names;
     private final Recorder recorder = new Recorder();
     private final Map<String, WeightSlot> slots = new LinkedHashMap<>();
 
     private Encoder(EncoderConfig config, WeightSource source) {
         this.config = config;
-        this.source = new ViewSource(source);
+        this.source = source;
         this.names = new EncoderNames(config.naming(), source);
     }
 
@@ -91,12 +92,7 @@ public final class Encoder {
 
     private int attention(int layer, int x) {
         int h = config.hiddenSize();
-        String fused = names.layer(layer, "qkv");
-        if (source.has(fused + ".weight")) {
-            split(layer, fused, "weight");
-            split(layer, fused, "bias");
-        }
-        List<Integer> qkv = linear(x, layer, List.of("q", "k", "v"), h, h);
+        List<Integer> qkv = qkv(x, layer);
         int q = qkv.get(0);
         int k = qkv.get(1);
         int dim = h / config.heads();
@@ -111,14 +107,29 @@ public final class Encoder {
         return norm(recorder.add(x, out, 1), layer, "attention_norm");
     }
 
-    private void split(int layer, String fused, String kind) {
-        String tensor = fused + "." + kind;
-        if (source.has(tensor)) {
-            List<String> parts = List.of("q", "k", "v");
-            for (int i = 0; i < parts.size(); i++) {
-                source.part(names.layer(layer, parts.get(i)) + "." + kind, tensor, i, parts.size());
-            }
+    /** Three tensors, or the rows of one. */
+    private List<Integer> qkv(int x, int layer) {
+        int h = config.hiddenSize();
+        List<String> parts = List.of("q", "k", "v");
+        String fused = names.layer(layer, "qkv");
+        if (!source.has(fused + ".weight")) {
+            return linear(x, layer, parts, h, h);
         }
+        boolean biased = source.has(fused + ".bias");
+        int all = parts.size() * h;
+        List<Integer> weights = new ArrayList<>();
+        List<Integer> biases = new ArrayList<>();
+        for (int i = 0; i < parts.size(); i++) {
+            String name = "layers." + layer + "." + parts.get(i);
+            weights.add(
+                    slot(new WeightSlot(name, fused + ".weight", List.of(h, h), Rows.from(List.of(all, h), i * h, h))));
+            biases.add(
+                    biased
+                            ? slot(new WeightSlot(
+                                    name + ".bias", fused + ".bias", List.of(h), Rows.from(List.of(all), i * h, h)))
+                            : Op.NONE);
+        }
+        return recorder.linear(x, weights, biases);
     }
 
     private int mlp(int layer, int x) {
@@ -204,11 +215,12 @@ public final class Encoder {
     }
 
     private int slot(String name, String tensor, int... shape) {
-        List<Integer> sizes = new ArrayList<>();
-        for (int size : shape) {
-            sizes.add(size);
-        }
-        slots.putIfAbsent(name, new WeightSlot(name, tensor, List.copyOf(sizes)));
-        return recorder.weight(name, shape);
+        return slot(new WeightSlot(name, tensor, Arrays.stream(shape).boxed().toList()));
+    }
+
+    private int slot(WeightSlot slot) {
+        slots.putIfAbsent(slot.name(), slot);
+        return recorder.weight(
+                slot.name(), slot.shape().stream().mapToInt(Integer::intValue).toArray());
     }
 }

@@ -178,16 +178,6 @@ public final class QuantizedSource implements WeightSource {
         return null;
     }
 
-    /** For people, as in "AWQ 4 bit, groups of 128". */
-    public String format() {
-        return packed.values().stream()
-                .map(WeightTensor::packed)
-                .filter(weight -> weight != null)
-                .map(weight -> weight.format())
-                .findFirst()
-                .orElse(format.name());
-    }
-
     @Override
     public Set<String> names() {
         return Collections.unmodifiableSet(names);

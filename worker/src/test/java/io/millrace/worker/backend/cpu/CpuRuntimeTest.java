@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
@@ -13,9 +14,17 @@ import io.millrace.worker.backend.torch.PagedRunner;
 import io.millrace.worker.backend.torch.PagedRunner.Sequence;
 import io.millrace.worker.backend.torch.PagedRunner.Work;
 import io.millrace.worker.model.Golden;
+import io.millrace.worker.model.config.DecoderConfig;
+import io.millrace.worker.model.decoder.Decoder;
+import io.millrace.worker.model.gguf.GgufFile;
+import io.millrace.worker.model.weights.WeightTensor;
 import java.io.IOException;
+import java.lang.foreign.ValueLayout;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -48,6 +57,63 @@ class CpuRuntimeTest {
             assertThat(copy.from(27)).isEqualTo(original.from(27));
             assertThat(runtime.steps()).isEqualTo(22);
             assertThat(runtime.numericsId()).startsWith("cpu-");
+        }
+    }
+
+    @Test
+    void weightsThatAreNoNumbersAreRefused(@TempDir Path folder) throws IOException {
+        for (String name : List.of("blk.1.ffn_norm.weight", "blk.0.ffn_down.weight", "token_embd.weight")) {
+            Path damaged = folder.resolve(name + ".gguf");
+            byte[] bytes = Files.readAllBytes(Golden.path("gguf/tiny-llama-f16.gguf"));
+            try (GgufFile file = GgufFile.open(Golden.path("gguf/tiny-llama-f16.gguf"))) {
+                WeightTensor tensor = file.tensor(name);
+                byte[] own = tensor.data().toArray(ValueLayout.JAVA_BYTE);
+                int at = indexOf(bytes, own);
+                int last = at + own.length - Float.BYTES;
+                // NaN as two halves and as a float.
+                bytes[last + 1] = bytes[last + 3] = 0x7F;
+                bytes[last + 2] = (byte) 0xC0;
+            }
+            Files.write(damaged, bytes);
+            assertThatThrownBy(() -> CpuModels.load(damaged, GoldenModels.blocks(16, 64), 1, CpuSettings.DEFAULT)
+                            .close())
+                    .isInstanceOfSatisfying(
+                            MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-WEIGHTS-006"))
+                    .hasMessageContaining(name);
+        }
+    }
+
+    private static int indexOf(byte[] all, byte[] part) {
+        for (int at = all.length - part.length; at >= 0; at--) {
+            if (Arrays.equals(all, at, at + part.length, part, 0, part.length)) {
+                return at;
+            }
+        }
+        throw new AssertionError("not there");
+    }
+
+    /** The process would end where the kernels read a page that is no longer there. */
+    @Test
+    void aFileCutShortWhileItIsLoadedIsACodedError(@TempDir Path folder) throws IOException {
+        Path path = folder.resolve("short.gguf");
+        Files.copy(Golden.path("gguf/tiny-llama-mixed.gguf"), path);
+        CpuModels.library();
+        try (GgufFile source = GgufFile.open(path)) {
+            Decoder decoder = Decoder.of(DecoderConfig.fromGguf(path.toString(), source.metadata()), source);
+            try (FileChannel channel = FileChannel.open(path, StandardOpenOption.WRITE)) {
+                channel.truncate(channel.size() / 2);
+            }
+            assertThatThrownBy(() -> CpuBackend.load(
+                                    CpuModels.library(),
+                                    decoder,
+                                    source,
+                                    GoldenModels.blocks(16, 64),
+                                    1,
+                                    CpuSettings.DEFAULT,
+                                    LoadProgress.NONE)
+                            .close())
+                    .isInstanceOfSatisfying(
+                            MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-WEIGHTS-002"));
         }
     }
 

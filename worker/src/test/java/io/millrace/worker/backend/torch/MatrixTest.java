@@ -34,6 +34,17 @@ class MatrixTest {
         }
     }
 
+    @Test
+    void theShapeOfWhatThreadsShareIsKnownBeforehand() throws Exception {
+        var shape = PtNDArray.class.getDeclaredField("shape");
+        shape.setAccessible(true);
+        try (PtNDManager manager = (PtNDManager) Engine.getEngine("PyTorch").newBaseManager();
+                Arena arena = Arena.ofShared()) {
+            PtNDArray weight = Matrix.wrap(arena.allocate(4L * 8, 64), manager, 2, 4);
+            assertThat(shape.get(weight)).isEqualTo(new ai.djl.ndarray.types.Shape(2, 4));
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {64, 576, 1536, 2048, 4096, 8192})
     void productsAreRightAndTheirBitsDoNotDependOnTheNumberOfRows(int in) {

@@ -13,7 +13,6 @@ import io.millrace.worker.model.encoder.PooledDecoder;
 import io.millrace.worker.model.encoder.PooledModel;
 import io.millrace.worker.model.gguf.GgufFile;
 import io.millrace.worker.model.safetensors.SafetensorsFolder;
-import io.millrace.worker.model.weights.ViewSource;
 import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.program.Op;
 import java.nio.charset.StandardCharsets;
@@ -45,14 +44,9 @@ final class PooledModels {
         return load(Encoder.of(EncoderConfig.fromJson(name, json(name)), source, kind), threads);
     }
 
-    /** A Llama; its tensors' names may lack the prefix, and it may have a head. */
+    /** A Llama; it may have a head. */
     static ModelRuntime decoder(String name, Op.Pool.Kind kind, int threads, @Nullable String head) {
-        ViewSource source = new ViewSource(SafetensorsFolder.open(Golden.path("encoders/" + name)));
-        for (String tensor : source.names()) {
-            if (!tensor.startsWith("model.") && !tensor.equals(head)) {
-                source.alias("model." + tensor, tensor);
-            }
-        }
+        WeightSource source = SafetensorsFolder.open(Golden.path("encoders/" + name));
         String json = json(name)
                 .replaceAll("Llama(Model|ForSequenceClassification)", "LlamaForCausalLM")
                 .replace("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
