@@ -43,16 +43,16 @@ void put(uint8_t* group, Place at, int code) {
 }
 
 int get(Codes codes, const uint8_t* group, Place at) {
-  int nibble = group[at.byte(at.step & 3)] >> 4 * (at.step >> 2) & 15;
-  int pair = group[at.byte(at.step >> 2)] >> 2 * (at.step & 3) & 3;
+  auto nibble = [&] { return group[at.byte(at.step & 3)] >> 4 * (at.step >> 2) & 15; };
+  auto pair = [&] { return group[at.byte(at.step >> 2)] >> 2 * (at.step & 3) & 3; };
   switch (codes) {
     case Codes::k8: return group[at.byte(at.step)];
-    case Codes::k5: return nibble | (group[at.mask(16)] >> at.bit() % 8 & 1) << 4;
-    case Codes::k4: return nibble;
-    case Codes::kTable: return kLevels[nibble];
-    case Codes::k6: return nibble | (group[at.byte(4 + (at.step >> 2))] >> 2 * (at.step & 3) & 3) << 4;
-    case Codes::k3: return pair | (group[at.mask(8)] >> at.bit() % 8 & 1) << 2;
-    case Codes::k2: return pair;
+    case Codes::k5: return nibble() | (group[at.mask(16)] >> at.bit() % 8 & 1) << 4;
+    case Codes::k4: return nibble();
+    case Codes::kTable: return kLevels[nibble()];
+    case Codes::k6: return nibble() | (group[at.byte(4 + (at.step >> 2))] >> 2 * (at.step & 3) & 3) << 4;
+    case Codes::k3: return pair() | (group[at.mask(8)] >> at.bit() % 8 & 1) << 2;
+    case Codes::k2: return pair();
     case Codes::kFloat: break;
   }
   return 0;
