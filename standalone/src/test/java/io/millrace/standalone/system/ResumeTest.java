@@ -32,6 +32,7 @@ import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.common.TopicPartition;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -63,8 +64,7 @@ class ResumeTest {
                 Map.of(
                         "millrace.worker.models[0]", "mock:alpha",
                         "millrace.worker.mock-step", "10ms",
-                        "millrace.router.detach-grace", "1s",
-                        "millrace.gateway.lag-max", "64KB"),
+                        "millrace.router.detach-grace", "1s"),
                 "alpha");
         other = one.another(
                 Role.GATEWAY,
@@ -150,13 +150,13 @@ class ResumeTest {
 
     @Test
     void aChatStreamGoesOnAtAnotherGatewayByteForByte() throws Exception {
-        List<String> begun = readSome(one, CHAT, chat("go on elsewhere", 150), 20);
+        List<String> begun = readSome(one, CHAT, chat("go on elsewhere", 80), 20);
         String id = JSON.readTree(line(begun.getFirst(), "data")).get("id").asString();
         HttpResponse<String> rest = get(other, CHAT + "/" + id, "Last-Event-ID", line(begun.getLast(), "id"));
         assertThat(rest.statusCode()).as(rest.body()).isEqualTo(200);
         HttpResponse<String> whole = get(one, CHAT + "/" + id + "?stream=true", IDS);
         assertThat(String.join("", begun) + rest.body()).isEqualTo(whole.body());
-        assertThat(rest.body()).endsWith("data: [DONE]\n\n").contains("\"completion_tokens\":300");
+        assertThat(rest.body()).endsWith("data: [DONE]\n\n").contains("\"completion_tokens\":160");
         List<String> all = events(whole.body());
         for (int i = 0; i < all.size(); i += 37) {
             HttpResponse<String> after =
@@ -294,7 +294,7 @@ class ResumeTest {
 
     @Test
     void aBackgroundStreamOutlivesItsClientAndAnotherIsCancelledWithIt() throws Exception {
-        List<String> kept = readSome(one, RESPONSES, response("kept", 250, ",\"stream\":true,\"background\":true"), 8);
+        List<String> kept = readSome(one, RESPONSES, response("kept", 120, ",\"stream\":true,\"background\":true"), 8);
         List<String> lost = readSome(one, RESPONSES, response("lost", 1500, ",\"stream\":true"), 8);
         String id = JSON.readTree(line(kept.getFirst(), "data"))
                 .get("response")
@@ -305,7 +305,7 @@ class ResumeTest {
                 .get("id")
                 .asString();
         String all = get(other, RESPONSES + "/" + id + "?stream=true").body();
-        assertThat(all).contains("response.incomplete").contains("\"output_tokens\":250");
+        assertThat(all).contains("response.incomplete").contains("\"output_tokens\":120");
         Processes.await("the end of what nobody reads", () -> status(gone).equals("cancelled"));
     }
 
@@ -321,14 +321,14 @@ class ResumeTest {
 
     @Test
     void whoeverComesBackInTimeKeepsTheRequestAlive() throws Exception {
-        List<String> begun = readSome(one, CHAT, chat("kept alive", 400), 10);
+        List<String> begun = readSome(one, CHAT, chat("kept alive", 220), 10);
         String id = JSON.readTree(line(begun.getFirst(), "data")).get("id").asString();
-        // Four seconds of generation, a grace of one: without ATTACH it would be cancelled.
+        // Two seconds of generation, a grace of one: without ATTACH it would be cancelled.
         String rest = get(other, CHAT + "/" + id, "Last-Event-ID", line(begun.getLast(), "id"))
                 .body();
         assertThat(rest)
                 .endsWith("data: [DONE]\n\n")
-                .contains("\"completion_tokens\":800")
+                .contains("\"completion_tokens\":440")
                 .doesNotContain("error");
     }
 
@@ -377,25 +377,28 @@ class ResumeTest {
     }
 
     @Test
+    @Tag("long")
     void aLongStreamIsReadAgainThroughABufferThatHoldsAFractionOfIt() throws Exception {
         String whole = one.post(CHAT, chat("long", 500), IDS).body();
         assertThat(whole.length()).isGreaterThan(2 * 64 * 1024);
         String id =
                 JSON.readTree(line(events(whole).getFirst(), "data")).get("id").asString();
-        HttpRequest request = HttpRequest.newBuilder(URI.create(one.url() + CHAT + "/" + id + "?stream=true"))
-                .headers(IDS)
-                .build();
-        HttpResponse<InputStream> slow = HTTP.send(request, HttpResponse.BodyHandlers.ofInputStream());
-        var read = new StringBuilder();
-        try (var in = slow.body()) {
-            byte[] piece = new byte[8 * 1024];
-            for (int n = in.read(piece); n >= 0; n = in.read(piece)) {
-                read.append(new String(piece, 0, n, StandardCharsets.ISO_8859_1));
-                Thread.sleep(1);
+        try (SystemUnderTest narrow = one.another(Role.GATEWAY, Map.of("millrace.gateway.lag-max", "64KB"), "alpha")) {
+            HttpRequest request = HttpRequest.newBuilder(URI.create(narrow.url() + CHAT + "/" + id + "?stream=true"))
+                    .headers(IDS)
+                    .build();
+            HttpResponse<InputStream> slow = HTTP.send(request, HttpResponse.BodyHandlers.ofInputStream());
+            var read = new StringBuilder();
+            try (var in = slow.body()) {
+                byte[] piece = new byte[8 * 1024];
+                for (int n = in.read(piece); n >= 0; n = in.read(piece)) {
+                    read.append(new String(piece, 0, n, StandardCharsets.ISO_8859_1));
+                    Thread.sleep(1);
+                }
             }
+            assertThat(read.toString())
+                    .isEqualTo(new String(whole.getBytes(StandardCharsets.UTF_8), StandardCharsets.ISO_8859_1));
         }
-        assertThat(read.toString())
-                .isEqualTo(new String(whole.getBytes(StandardCharsets.UTF_8), StandardCharsets.ISO_8859_1));
     }
 
     @Test
