@@ -52,7 +52,7 @@ public final class Endpoints {
     public record Settings(int bodyBytesMax, Duration bodyTimeout, int promptsMax, Duration deadline, boolean sseIds) {}
 
     private final Json json = new Json();
-    private final ResponseRequests responses = new ResponseRequests(json);
+    private final ResponseDrafts responses;
     private final PoolingRequests pooling = new PoolingRequests();
     private final ChatRequests chats = new ChatRequests(json);
     private final CompletionRequests completions;
@@ -84,8 +84,12 @@ public final class Endpoints {
         this.generation = new Generation(admission, calls, node, dispatcher, metrics, tracer);
         var bodies = new Bodies(settings.bodyBytesMax(), settings.bodyTimeout());
         this.http = new HttpEndpoints(generation, tenants, bodies, json, settings.sseIds());
+        var ids = new ResponseIds(node);
         this.resumes =
-                new ResumeEndpoints(dispatcher.resumes(), node, tenants, json, metrics, tracer, settings.sseIds());
+                new ResumeEndpoints(dispatcher.resumes(), ids, tenants, json, metrics, tracer, settings.sseIds());
+        this.responses = new ResponseDrafts(
+                new ResponseRequests(json, settings.bodyBytesMax()),
+                new EarlierResponses(dispatcher.resumes(), ids, json, metrics, tracer));
         this.models = new Models(node.view());
         this.messageBytesMax = settings.bodyBytesMax();
         // Netty ends a connection beyond its limit with 1002: ours, below it, says 1009.
@@ -100,7 +104,7 @@ public final class Endpoints {
         SCORE.forEach(path -> post(routes, path, pooling::score));
         return routes.POST(CHAT, request -> http.generate(request, CHAT, chats::read))
                 .POST(COMPLETIONS, request -> http.generate(request, COMPLETIONS, completions::read))
-                .POST(RESPONSES, request -> http.generate(request, RESPONSES, body -> responses.read(body, false)))
+                .POST(RESPONSES, request -> http.generate(request, RESPONSES, responses::read))
                 .GET(RESPONSES, Endpoints::isSocket, this::socket)
                 .add(resumed())
                 .GET(MODELS, request -> authorised(request, models::list))

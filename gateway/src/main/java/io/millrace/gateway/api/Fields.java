@@ -3,10 +3,13 @@ package io.millrace.gateway.api;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
@@ -20,10 +23,33 @@ final class Fields {
 
     private final JsonNode object;
     private final String path;
+    private final @Nullable Set<String> read;
 
     Fields(JsonNode object, String path) {
+        this(object, path, null);
+    }
+
+    private Fields(JsonNode object, String path, @Nullable Set<String> read) {
         this.object = object;
         this.path = path;
+        this.read = read;
+    }
+
+    /** A body that keeps account of what was read of it, for {@link #unread}. */
+    static Fields counted(JsonNode object) {
+        return new Fields(object, "", new HashSet<>());
+    }
+
+    /** Names of the fields that nobody has asked for, in their order; those without a value are left out. */
+    List<String> unread() {
+        Set<String> known = read == null ? Set.of() : read;
+        List<String> names = new ArrayList<>();
+        for (Map.Entry<String, JsonNode> each : object.properties()) {
+            if (!known.contains(each.getKey()) && !each.getValue().isNull()) {
+                names.add(each.getKey());
+            }
+        }
+        return names;
     }
 
     /** Path of a field from the body's root. */
@@ -34,6 +60,9 @@ final class Fields {
     /** The value; null when absent. */
     @Nullable
     JsonNode get(String name) {
+        if (read != null) {
+            read.add(name);
+        }
         JsonNode node = object.get(name);
         return node == null || node.isNull() ? null : node;
     }

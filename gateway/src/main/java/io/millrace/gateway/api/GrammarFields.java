@@ -35,7 +35,7 @@ final class GrammarFields {
 
     /** Reads {@code response_format} and vLLM's fields. */
     void read(Json.Body parsed, Sampling.Builder out) {
-        Fields body = new Fields(parsed.object(), "");
+        Fields body = parsed.fields();
         List<OutputGrammar> found = ofVllm(parsed.text(), body);
         OutputGrammar format = ofFormat(body, "response_format", parsed.text(), "json_schema");
         set(body, format, found, out);
@@ -43,7 +43,7 @@ final class GrammarFields {
 
     /** Reads {@code text.format} and vLLM's fields, as for the Responses API. */
     void readForResponse(Json.Body parsed, Sampling.Builder out) {
-        Fields body = new Fields(parsed.object(), "");
+        Fields body = parsed.fields();
         List<OutputGrammar> found = ofVllm(parsed.text(), body);
         JsonNode elsewhere = body.get("response_format");
         if (elsewhere != null && !"text".equals(elsewhere.path("type").asString(""))) {

@@ -5,6 +5,7 @@ import io.millrace.gateway.stream.ApiException;
 import io.millrace.gateway.stream.DocumentFrames;
 import io.millrace.gateway.stream.SseFrames;
 import io.millrace.shared.telemetry.Telemetry;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 import org.springframework.http.HttpHeaders;
 import org.springframework.web.reactive.function.server.ServerRequest;
@@ -34,6 +35,12 @@ final class HttpEndpoints {
 
     /** Answers a POST whose body {@code read} understands. */
     Mono<ServerResponse> generate(ServerRequest request, String route, Function<Json.Body, Draft> read) {
+        return generate(request, route, (body, tenant) -> Mono.just(read.apply(body)));
+    }
+
+    /** The same, when more must be known than the body and its tenant. */
+    Mono<ServerResponse> generate(
+            ServerRequest request, String route, BiFunction<Json.Body, String, Mono<Draft>> read) {
         CallTelemetry telemetry = generation.observe(
                 route,
                 Telemetry.fromHeaders(
@@ -45,7 +52,7 @@ final class HttpEndpoints {
                             .flatMap(bytes -> Mono.just(bytes)
                                     .publishOn(
                                             bytes.length < LARGE_BYTES ? Schedulers.immediate() : Schedulers.parallel())
-                                    .map(body -> read.apply(json.object(body))))
+                                    .flatMap(body -> read.apply(json.object(body), tenant)))
                             .flatMap(draft -> generation
                                     .ready(draft)
                                     .then(Mono.defer(() -> answer(request, draft, tenant, telemetry))));

@@ -44,8 +44,8 @@ final class InputItems {
         }
     }
 
-    /** The page as JSON; throws 400 for an {@code after} that is none of its items. */
-    static String page(Call call, Json json, Page page) {
+    /** The chat messages that a response was made from, those of earlier turns first, without its instructions. */
+    static List<JsonNode> messages(Call call, Json json) {
         List<JsonNode> messages = new ArrayList<>();
         json.tree(call.first().getChat().getMessagesJson()).forEach(messages::add);
         JsonNode instructions = json.tree(call.shape().getExtraJson()).get("instructions");
@@ -54,6 +54,12 @@ final class InputItems {
                 && !instructions.stringValue().isEmpty()) {
             messages.removeFirst();
         }
+        return messages;
+    }
+
+    /** The page as JSON; throws 400 for an {@code after} that is none of its items. */
+    static String page(Call call, Json json, Page page) {
+        List<JsonNode> messages = messages(call, json);
         List<Integer> order = new ArrayList<>();
         for (int i = 0; i < messages.size(); i++) {
             order.add(i);

@@ -35,8 +35,17 @@ final class Json {
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build();
 
-    /** A body as text and as the object it is. */
-    record Body(String text, JsonNode object) {}
+    /**
+     * A body as text and as the object it is.
+     *
+     * @param fields of the object, counted
+     */
+    record Body(String text, JsonNode object, Fields fields) {
+
+        Body(String text, JsonNode object) {
+            this(text, object, Fields.counted(object));
+        }
+    }
 
     /** Throws 400 naming the place of what is wrong. */
     Body object(byte[] bytes) {

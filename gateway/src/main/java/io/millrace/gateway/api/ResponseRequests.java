@@ -1,7 +1,5 @@
 package io.millrace.gateway.api;
 
-import io.millrace.gateway.stream.ApiError;
-import io.millrace.gateway.stream.ApiException;
 import io.millrace.gateway.stream.JsonText;
 import io.millrace.shared.proto.ChatInput;
 import io.millrace.shared.proto.ResponseShape;
@@ -19,22 +17,34 @@ final class ResponseRequests {
 
     private final Json json;
     private final GrammarFields grammars;
+    private final int charactersMax;
 
-    ResponseRequests(Json json) {
+    /** @param charactersMax most of a conversation, all turns together */
+    ResponseRequests(Json json, int charactersMax) {
         this.json = json;
+        this.charactersMax = charactersMax;
         this.grammars = new GrammarFields(json);
     }
 
-    Draft read(Json.Body parsed, boolean socket) {
-        Fields body = new Fields(parsed.object(), "");
+    /** Id of the response that this one continues; null: none. */
+    static @Nullable String previous(Json.Body parsed) {
+        return parsed.fields().string(EarlierResponses.FIELD);
+    }
+
+    /** @param before what was said in the turns that {@link #previous} names */
+    Draft read(Json.Body parsed, boolean socket, Conversation before) {
+        Fields body = parsed.fields();
         String model = Common.model(body);
-        refuse(body);
+        ResponseFields.refuse(body);
+        refuseTools(body);
         List<Draft.Text> texts = new ArrayList<>();
-        String messages = messages(body, texts);
+        String messages = messages(body, before, texts);
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_output_tokens"));
+        ResponseFields.logprobs(body, sampling);
         grammars.readForResponse(parsed, sampling);
-        ResponseShape.Builder shape =
-                Common.shape(body, ResponseShape.Api.RESPONSES).setExtraJson(extra(body, format(parsed.text())));
+        ResponseShape.Builder shape = Common.shape(body, ResponseShape.Api.RESPONSES)
+                .setTurns(before.turns() + 1)
+                .setExtraJson(ResponseFields.repeated(body, format(parsed.text()), before.id()));
         if (socket) {
             shape.setStream(true);
         }
@@ -48,39 +58,47 @@ final class ResponseRequests {
         }
         OptionalLong seed = Common.seed(body);
         seed.ifPresent(submit::setSeed);
+        String kwargs =
+                json.slices(parsed.text(), Set.of("chat_template_kwargs")).getOrDefault("chat_template_kwargs", "");
         ChatInput chat = ChatInput.newBuilder()
                 .setMessagesJson(messages)
+                .setTemplateKwargsJson(ResponseFields.templateKwargs(body, kwargs))
                 .setAddGenerationPrompt(true)
+                .setDropOldest(ResponseFields.dropsOldest(body))
                 .build();
+        ResponseFields.refuseUnknown(body);
         var prompt = new Draft.Prompt(Submit.newBuilder().setChat(chat).build(), texts, messages.length() / 4 + 1);
         return new Draft(model, submit.build(), List.of(prompt), seed.isPresent());
     }
 
-    private static void refuse(Fields body) {
-        if (body.has("previous_response_id")) {
-            throw new ApiException(ApiError.of(
-                    400,
-                    "previous_response_not_found",
-                    "previous_response_id",
-                    "Earlier responses are not kept by this server yet; send the whole conversation as 'input'."));
-        }
+    private static void refuseTools(Fields body) {
         JsonNode tools = body.get("tools");
         if (tools != null && !(tools.isArray() && tools.isEmpty())) {
             throw body.unsupported(
                     "tools", "'tools' are not supported on this endpoint yet; use /v1/chat/completions.");
         }
-        if (body.has("prompt_logprobs")) {
-            throw body.unsupported(
-                    "prompt_logprobs",
-                    "'prompt_logprobs' are not given on this endpoint; use /v1/completions or /v1/chat/completions.");
-        }
+        body.get("tool_choice");
+        body.bool("parallel_tool_calls", true);
     }
 
-    private static String messages(Fields body, List<Draft.Text> texts) {
+    /** Instructions, earlier turns, what came out of the last one, and the new input, as chat messages. */
+    private String messages(Fields body, Conversation before, List<Draft.Text> texts) {
         JsonText json = new JsonText().array();
         String instructions = body.string("instructions");
         if (instructions != null && !instructions.isEmpty()) {
             add(json, texts, "system", instructions);
+        }
+        for (JsonNode message : before.messages()) {
+            json.raw(message.toString());
+            texts.add(Messages.message(new Fields(message, EarlierResponses.FIELD)));
+        }
+        for (int i = 0; i < before.output().size(); i++) {
+            item(
+                    body,
+                    EarlierResponses.FIELD + ".output[" + i + "]",
+                    before.output().get(i),
+                    json,
+                    texts);
         }
         JsonNode input = body.get("input");
         if (input == null) {
@@ -95,7 +113,23 @@ final class ResponseRequests {
         } else {
             throw body.wrong("input", "a string or a list of at least one item", input);
         }
-        return json.endArray().toString();
+        return bounded(body, before, json.endArray().toString());
+    }
+
+    private String bounded(Fields body, Conversation before, String messages) {
+        if (before.turns() >= Conversation.TURNS_MAX) {
+            throw body.invalid(
+                    EarlierResponses.FIELD,
+                    "The conversation has %,d responses already; at most %,d may follow each other. Begin a new one."
+                            .formatted(before.turns(), Conversation.TURNS_MAX));
+        }
+        if (before.turns() > 0 && messages.length() > charactersMax) {
+            throw body.invalid(
+                    EarlierResponses.FIELD,
+                    "The conversation has %,d characters with this turn; at most %,d are taken. Begin a new one."
+                            .formatted(messages.length(), charactersMax));
+        }
+        return messages;
     }
 
     private static void item(Fields body, String place, JsonNode item, JsonText json, List<Draft.Text> texts) {
@@ -122,24 +156,5 @@ final class ResponseRequests {
     private String format(String body) {
         String text = json.slices(body, Set.of("text")).getOrDefault("text", "{}");
         return json.slices(text, Set.of("format")).getOrDefault("format", "{\"type\":\"text\"}");
-    }
-
-    /**
-     * Fields of the request that the response object repeats.
-     *
-     * @param format of the text, as JSON
-     */
-    private static String extra(Fields body, String format) {
-        JsonText json = new JsonText().object().field("instructions", body.string("instructions"));
-        JsonNode metadata = body.get("metadata");
-        if (metadata != null && !metadata.isObject()) {
-            throw body.wrong("metadata", "an object", metadata);
-        }
-        @Nullable String user = body.string("user");
-        json.name("metadata").raw(metadata == null ? "{}" : metadata.toString());
-        json.nothing("previous_response_id");
-        json.name("reasoning").raw("{\"effort\":null,\"summary\":null}");
-        json.name("text").raw("{\"format\":" + format + "}");
-        return json.field("user", user).endObject().toString();
     }
 }

@@ -32,12 +32,12 @@ final class ResponsesSocket implements WebSocketHandler {
     private static final int WAITING_MAX = 16;
 
     private final Generation generation;
-    private final ResponseRequests requests;
+    private final ResponseDrafts requests;
     private final Json json;
     private final String tenant;
     private final int messageBytesMax;
 
-    ResponsesSocket(Generation generation, ResponseRequests requests, Json json, String tenant, int messageBytesMax) {
+    ResponsesSocket(Generation generation, ResponseDrafts requests, Json json, String tenant, int messageBytesMax) {
         this.generation = generation;
         this.requests = requests;
         this.json = json;
@@ -83,8 +83,9 @@ final class ResponsesSocket implements WebSocketHandler {
     private Flux<String> respond(String text, Context parent) {
         CallTelemetry telemetry = generation.observe("/v1/responses", parent);
         return Flux.defer(() -> {
-                    Draft draft = requests.read(create(text), true);
-                    return generation.ready(draft).thenMany(Flux.defer(() -> answer(draft, telemetry)));
+                    return requests.readForSocket(create(text), tenant)
+                            .flatMapMany(draft ->
+                                    generation.ready(draft).thenMany(Flux.defer(() -> answer(draft, telemetry))));
                 })
                 .onErrorResume(failure -> {
                     ApiError error = failure instanceof ApiException known ? known.error() : internal(failure);
@@ -100,7 +101,7 @@ final class ResponsesSocket implements WebSocketHandler {
 
     private Json.Body create(String text) {
         Json.Body message = json.object(text);
-        String type = new Fields(message.object(), "").string("type");
+        String type = message.fields().string("type");
         if (!"response.create".equals(type)) {
             throw new ApiException(ApiError.of(
                     400,

@@ -3,7 +3,6 @@ package io.millrace.gateway.api;
 import io.millrace.gateway.auth.Tenants;
 import io.millrace.gateway.node.Exchange;
 import io.millrace.gateway.node.GatewayErrors;
-import io.millrace.gateway.node.GatewayNode;
 import io.millrace.gateway.node.Resumes;
 import io.millrace.gateway.stream.After;
 import io.millrace.gateway.stream.ApiError;
@@ -34,7 +33,7 @@ final class ResumeEndpoints {
     private static final String LAST_EVENT_ID = "Last-Event-ID";
 
     private final Resumes resumes;
-    private final GatewayNode node;
+    private final ResponseIds ids;
     private final Tenants tenants;
     private final Json json;
     private final GatewayMetrics metrics;
@@ -43,14 +42,14 @@ final class ResumeEndpoints {
 
     ResumeEndpoints(
             Resumes resumes,
-            GatewayNode node,
+            ResponseIds ids,
             Tenants tenants,
             Json json,
             GatewayMetrics metrics,
             Tracer tracer,
             boolean sseIds) {
         this.resumes = resumes;
-        this.node = node;
+        this.ids = ids;
         this.tenants = tenants;
         this.json = json;
         this.metrics = metrics;
@@ -168,7 +167,7 @@ final class ResumeEndpoints {
                         request.headers().firstHeader("tracestate")));
         return Mono.defer(() -> {
                     String tenant = tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
-                    RequestId id = id(request.pathVariable("id"), api);
+                    RequestId id = ids.parse(request.pathVariable("id"), api);
                     @Nullable String last = request.headers().firstHeader(LAST_EVENT_ID);
                     // A response may have been deleted, which only its router knows.
                     CompletableFuture<Resumes.Found> found = api == Api.RESPONSES || last == null || last.isBlank()
@@ -186,31 +185,6 @@ final class ResumeEndpoints {
                 })
                 .doOnError(error -> telemetry.refused(error instanceof ApiException known ? known.error() : null))
                 .doOnCancel(() -> telemetry.refused(null));
-    }
-
-    private RequestId id(String text, Api api) {
-        RequestId id;
-        try {
-            id = RequestId.parse(text);
-        } catch (IllegalArgumentException e) {
-            id = null;
-        }
-        if (id == null || !text.equals(Call.apiId(api, id))) {
-            throw new ApiException(ApiError.of(
-                    400,
-                    "invalid_id",
-                    "id",
-                    "'" + (text.length() > 80 ? text.substring(0, 80) + "…" : text)
-                            + "' is no id of this kind; take it from the answer or its first event."));
-        }
-        int partitions = node.partitions();
-        if (partitions == 0) {
-            throw new ApiException(GatewayErrors.logUnavailable(0));
-        }
-        if (id.partition() >= partitions) {
-            throw new ApiException(GatewayErrors.noSuchAnswer(text));
-        }
-        return id;
     }
 
     private static void stored(Resumes.Found found) {

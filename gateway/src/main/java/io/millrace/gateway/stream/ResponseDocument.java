@@ -1,6 +1,9 @@
 package io.millrace.gateway.stream;
 
 import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.TokenLogprob;
+import java.util.ArrayList;
+import java.util.List;
 
 /** The {@code response} object in one piece: one event, at the end, or whenever it is asked for. */
 final class ResponseDocument implements Renderer {
@@ -8,6 +11,7 @@ final class ResponseDocument implements Renderer {
     private final Progress progress;
     private final ResponseObject response;
     private final StringBuilder text = new StringBuilder();
+    private final List<TokenLogprob> logprobs = new ArrayList<>();
     private final boolean retrieved;
     private boolean claimed;
 
@@ -25,18 +29,20 @@ final class ResponseDocument implements Renderer {
         claimed |= record.hasClaim();
         if (record.hasTokens()) {
             text.append(record.getTokens().getText());
+            logprobs.addAll(record.getTokens().getLogprobsList());
         } else if (record.hasEnd()) {
             text.append(record.getEnd().getText());
             String incomplete = ResponseObject.incomplete(record.getEnd().getFinishReason());
             String status = incomplete == null ? "completed" : "incomplete";
-            String item = response.item(status, ResponseObject.part(text.toString()));
+            String item = response.item(status, ResponseObject.part(text.toString(), logprobs));
             out.event(accepted.offset(), null, response.json(status, item, null, incomplete));
         }
     }
 
     @Override
     public void now(Frames<?> out) {
-        String item = text.isEmpty() ? null : response.item("in_progress", ResponseObject.part(text.toString()));
+        String item =
+                text.isEmpty() ? null : response.item("in_progress", ResponseObject.part(text.toString(), logprobs));
         out.event(Frames.NOWHERE, null, response.json(claimed ? "in_progress" : "queued", item, null, null));
     }
 
@@ -46,7 +52,8 @@ final class ResponseDocument implements Renderer {
             out.event(offset, null, error.json());
             return;
         }
-        String item = text.isEmpty() ? null : response.item("incomplete", ResponseObject.part(text.toString()));
+        String item =
+                text.isEmpty() ? null : response.item("incomplete", ResponseObject.part(text.toString(), logprobs));
         String json = switch (error.status()) {
             case 499 -> response.json("cancelled", item, null, null);
             case 504 -> response.json("incomplete", item, null, error.code());

@@ -2,6 +2,9 @@ package io.millrace.gateway.stream;
 
 import io.millrace.shared.proto.End;
 import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.TokenLogprob;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Events of {@code /v1/responses}, numbered without gaps from 0. */
@@ -10,6 +13,7 @@ final class ResponseEvents implements Renderer {
     private final Progress progress;
     private final ResponseObject response;
     private final StringBuilder text = new StringBuilder();
+    private final List<TokenLogprob> all = new ArrayList<>();
     private boolean created;
     private boolean begun;
     private long sequence;
@@ -28,7 +32,7 @@ final class ResponseEvents implements Renderer {
             case ADMIT -> create(offset, out);
             case TOKENS -> {
                 begin(offset, out);
-                delta(record.getTokens().getText(), offset, out);
+                delta(record.getTokens().getText(), record.getTokens().getLogprobsList(), offset, out);
             }
             case END -> end(record.getEnd(), offset, out);
             default -> {}
@@ -50,25 +54,25 @@ final class ResponseEvents implements Renderer {
             JsonText added = start("response.output_item.added").field("output_index", 0);
             emit(added.name("item").raw(response.item("in_progress", "")), "response.output_item.added", offset, out);
             emit(
-                    content("response.content_part.added").name("part").raw(ResponseObject.part("")),
+                    content("response.content_part.added").name("part").raw(ResponseObject.part("", List.of())),
                     "response.content_part.added",
                     offset,
                     out);
         }
     }
 
-    private void delta(String delta, long offset, Frames<?> out) {
-        if (!delta.isEmpty()) {
+    private void delta(String delta, List<TokenLogprob> logprobs, long offset, Frames<?> out) {
+        if (!delta.isEmpty() || !logprobs.isEmpty()) {
             text.append(delta);
+            all.addAll(logprobs);
             JsonText json = content("response.output_text.delta").field("delta", delta);
-            json.name("logprobs").array().endArray();
-            emit(json, "response.output_text.delta", offset, out);
+            emit(ResponseObject.logprobs(json, logprobs), "response.output_text.delta", offset, out);
         }
     }
 
     private void end(End end, long offset, Frames<?> out) {
         begin(offset, out);
-        delta(end.getText(), offset, out);
+        delta(end.getText(), List.of(), offset, out);
         String incomplete = ResponseObject.incomplete(end.getFinishReason());
         String item = finish(incomplete == null ? "completed" : "incomplete", offset, out);
         if (incomplete == null) {
@@ -80,10 +84,9 @@ final class ResponseEvents implements Renderer {
 
     /** Closes the text, its part and its item; returns the item. */
     private String finish(String status, long offset, Frames<?> out) {
-        String part = ResponseObject.part(text.toString());
+        String part = ResponseObject.part(text.toString(), all);
         JsonText done = content("response.output_text.done").field("text", text.toString());
-        done.name("logprobs").array().endArray();
-        emit(done, "response.output_text.done", offset, out);
+        emit(ResponseObject.logprobs(done, all), "response.output_text.done", offset, out);
         emit(content("response.content_part.done").name("part").raw(part), "response.content_part.done", offset, out);
         String item = response.item(status, part);
         JsonText itemDone = start("response.output_item.done").field("output_index", 0);

@@ -1,6 +1,8 @@
 package io.millrace.gateway.stream;
 
 import io.millrace.shared.proto.Sampling;
+import io.millrace.shared.proto.TokenLogprob;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** OpenAI's {@code response} object at a moment of its life, and its items. Not thread-safe. */
@@ -63,7 +65,7 @@ final class ResponseObject {
         json.name("top_p").raw(number(sampling.hasTopP() ? sampling.getTopP() : 1.0));
         extra(json);
         json.field("store", call.first().getStore()).field("tool_choice", "auto");
-        json.name("tools").array().endArray().field("truncation", "disabled").name("usage");
+        json.name("tools").array().endArray().name("usage");
         json.raw("in_progress".equals(status) || "queued".equals(status) ? "null" : usage());
         return json.endObject().toString();
     }
@@ -108,11 +110,17 @@ final class ResponseObject {
         return json.endArray().endObject().toString();
     }
 
-    static String part(String text) {
+    static String part(String text, List<TokenLogprob> logprobs) {
         JsonText json = new JsonText().object().field("type", "output_text").field("text", text);
         json.name("annotations").array().endArray();
-        json.name("logprobs").array().endArray();
-        return json.endObject().toString();
+        return logprobs(json, logprobs).endObject().toString();
+    }
+
+    /** Field {@code logprobs} of a text; empty when none were asked for. */
+    static JsonText logprobs(JsonText json, List<TokenLogprob> logprobs) {
+        json.name("logprobs").array();
+        Logprobs.chat(json, logprobs);
+        return json.endArray();
     }
 
     /** {@code max_output_tokens} when the length limit ended the answer; null when it is complete. */

@@ -1,6 +1,7 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.proto.ChatInput;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.worker.engine.GenerationRequest;
@@ -135,13 +136,45 @@ final class RequestPreparer implements Preparer {
                             "The model " + model + " has no chat template. Use /v1/completions with a prompt.");
                 }
                 // The template writes the special tokens itself, so none are added.
-                yield encode(renderer.render(submit.getChat(), submit.getCreatedMs()), false, submit);
+                ChatInput chat = submit.getChat().getDropOldest() ? shortened(submit, renderer) : submit.getChat();
+                yield encode(renderer.render(chat, submit.getCreatedMs()), false, submit);
             }
             case PROMPT_TEXT -> encode(submit.getPromptText(), true, submit);
             case PROMPT_IDS -> givenIds(submit);
             case POOLING, INPUT_NOT_SET ->
                 throw Refusal.invalid("prompt", "The request has neither messages nor a prompt.");
         };
+    }
+
+    /** The conversation without as many of its oldest turns as the context, with room for an answer, does not hold. */
+    private ChatInput shortened(Submit submit, PromptRenderer templates) {
+        Turns turns = new Turns(submit.getChat());
+        int least = 0;
+        int most = turns.droppable();
+        int middle = 0;
+        while (least < most) {
+            if (fits(templates.render(turns.without(middle), submit.getCreatedMs()), submit)) {
+                most = middle;
+            } else {
+                least = middle + 1;
+            }
+            middle = (least + most) / 2;
+        }
+        return turns.without(least);
+    }
+
+    private boolean fits(String text, Submit submit) {
+        int answer = submit.getSampling().hasMaxTokens() ? submit.getSampling().getMaxTokens() : maxModelLen;
+        int room = Math.max(1, Math.min(answer, maxModelLen / 4));
+        return !hopeless(text) && tokenized(text, false, submit).length + room <= maxModelLen;
+    }
+
+    private boolean hopeless(String text) {
+        return leastTokens(text) >= maxModelLen;
+    }
+
+    private long leastTokens(String text) {
+        return (long) text.length() / ((long) longestToken * SHORTENING);
     }
 
     private int[] encode(String text, boolean addSpecial, Submit submit) {
@@ -169,9 +202,8 @@ final class RequestPreparer implements Preparer {
 
     /** Megabytes that cannot fit are not worth seconds of tokenising: even in the longest tokens they are too many. */
     private void refuseHopeless(String text, Submit submit) {
-        long least = (long) text.length() / ((long) longestToken * SHORTENING);
-        if (least >= maxModelLen && !submit.getSampling().hasTruncatePromptTokens()) {
-            throw tooLong(submit, "at least " + least);
+        if (hopeless(text) && !submit.getSampling().hasTruncatePromptTokens()) {
+            throw tooLong(submit, "at least " + leastTokens(text));
         }
     }
 

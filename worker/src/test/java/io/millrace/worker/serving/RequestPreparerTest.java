@@ -80,6 +80,32 @@ class RequestPreparerTest {
     }
 
     @Test
+    void a_conversation_that_may_be_cut_loses_whole_turns_from_its_beginning_but_no_system_message() {
+        String messages = "[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"first\"},"
+                + "{\"role\":\"assistant\",\"content\":\"one\"},{\"role\":\"user\",\"content\":\"second\"}%s]";
+        ChatInput.Builder chat = ChatInput.newBuilder().setAddGenerationPrompt(true);
+        String whole = "system: s\nuser: first\nassistant: one\nuser: second\nassistant:";
+        String later = "system: s\nuser: second\nassistant:";
+        chat.setMessagesJson(messages.formatted(""));
+        chat.setDropOldest(true);
+        assertThat(text(ready(Submit.newBuilder().setChat(chat)))).isEqualTo(later);
+        assertThat(text(ready(Submit.newBuilder()
+                        .setChat(chat)
+                        .setSampling(Sampling.newBuilder().setMaxTokens(1)))))
+                .isEqualTo(whole);
+        chat.setMessagesJson(messages.formatted(",{\"role\":\"user\",\"content\":\"" + "x".repeat(CONTEXT) + "\"}"));
+        assertThat(refused(Submit.newBuilder().setChat(chat)).code()).isEqualTo("context_length_exceeded");
+    }
+
+    private static String text(GenerationRequest request) {
+        byte[] bytes = new byte[request.promptIds().length];
+        for (int i = 0; i < bytes.length; i++) {
+            bytes[i] = (byte) request.promptIds()[i];
+        }
+        return new String(bytes, StandardCharsets.UTF_8);
+    }
+
+    @Test
     void a_chat_without_template_is_refused() {
         RequestPreparer bare = preparer(null, GenerationDefaults.NONE);
         Submit submit =
