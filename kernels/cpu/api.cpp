@@ -75,6 +75,35 @@ MR_EXPORT int32_t mr_bind(mr_model* model, int32_t tensor, int32_t type, int64_t
   });
 }
 
+MR_EXPORT int32_t mr_bind_groups(mr_model* model, int32_t tensor, int64_t rows, int64_t columns, const mr_groups* groups, char* error,
+                                 int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    require(groups, "groups");
+    require(groups->codes, "codes");
+    require(groups->scales, "scales");
+    model->model.bind_groups(tensor, rows, columns, *groups);
+  });
+}
+
+MR_EXPORT int64_t mr_packed_bytes(const mr_model* model, int32_t tensor) { return model->model.saved_bytes(tensor); }
+
+MR_EXPORT int32_t mr_read_packed(mr_model* model, int32_t tensor, void* out, int64_t bytes, char* error, int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    require(out, "out");
+    model->model.save(tensor, static_cast<uint8_t*>(out), bytes);
+  });
+}
+
+MR_EXPORT int32_t mr_bind_packed(mr_model* model, int32_t tensor, const void* data, int64_t bytes, char* error, int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    require(data, "data");
+    model->model.restore(tensor, static_cast<const uint8_t*>(data), bytes);
+  });
+}
+
 MR_EXPORT int32_t mr_rope(mr_model* model, int32_t table, const float* frequencies, int32_t half, float factor, char* error,
                           int64_t error_size) {
   return guarded(error, error_size, [&] {
@@ -108,6 +137,8 @@ MR_EXPORT int32_t mr_read(mr_model* model, int32_t tensor, float* out, int64_t f
 }
 
 MR_EXPORT int64_t mr_weight_bytes(const mr_model* model) { return model->model.weight_bytes(); }
+
+MR_EXPORT int64_t mr_ops(const mr_model* model) { return model->model.ops_of_last_step(); }
 
 MR_EXPORT int64_t mr_cache_bytes(const mr_model* model) { return model->model.cache_bytes(); }
 

@@ -16,6 +16,7 @@ template <int Type>
 MR_INLINE F load_cached(const uint8_t* base, int64_t at) {
   if constexpr (Type == MR_F32) return load(reinterpret_cast<const float*>(base) + at);
   if constexpr (Type == MR_F16) return load_half(reinterpret_cast<const uint16_t*>(base) + at);
+  if constexpr (Type == MR_INT8) return load_s8(reinterpret_cast<const int8_t*>(base) + at);
   return load_bf16(reinterpret_cast<const uint16_t*>(base) + at);
 }
 
@@ -37,10 +38,12 @@ __attribute__((noinline)) void scores(const AttentionTask& t, Span span, const f
   const KvLayer& kv = *t.kv;
   for (int j = span.low / kKeyStep * kKeyStep; j < span.high; j += kKeyStep) {
     int64_t key[kKeyVectors];
+    int64_t place[kKeyVectors];
     for (int v = 0; v < kKeyVectors; v++) {
       int token = j + v * kLanes < span.high ? span.base + j + v * kLanes : span.base + j;
-      int64_t page = (static_cast<int64_t>(t.blocks[token / kv.block_tokens]) * kv.heads + t.head) * kv.block_tokens;
+      int64_t page = kv.page(t.blocks[token / kv.block_tokens], t.head);
       int offset = token % kv.block_tokens;
+      place[v] = page + offset;
       key[v] = (page + offset / kKeyTokens * kKeyTokens) * kv.key_dim + offset % kKeyTokens;
     }
     F sums[M][kKeyVectors];
@@ -53,13 +56,36 @@ __attribute__((noinline)) void scores(const AttentionTask& t, Span span, const f
       for (int v = 0; v < kKeyVectors; v++) k[v] = load_cached<Type>(kv.keys, key[v] + static_cast<int64_t>(d) * kKeyTokens);
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
-        F value = splat(q[m * kv.key_dim + d]);
+        F value = splat(q[m * kv.key_stride + d]);
 #pragma GCC unroll 2
         for (int v = 0; v < kKeyVectors; v++) sums[m][v] = fma(value, k[v], sums[m][v]);
       }
     }
+    for (int v = 0; v < kKeyVectors; v++) {
+      F scale = splat(1.0f);
+      if constexpr (Type == MR_INT8) scale = load(kv.key_scales + place[v]);
+      for (int m = 0; m < M; m++) store(out + m * kScoreStride + j + v * kLanes, Type == MR_INT8 ? sums[m][v] * scale : sums[m][v]);
+    }
+  }
+}
+
+// The same for latents, whose keys lie token by token.
+template <int Type, int M>
+__attribute__((noinline)) void latent_scores(const AttentionTask& t, Span span, const float* q, float* out) {
+  const KvLayer& kv = *t.kv;
+  for (int j = span.low; j < span.high; j++) {
+    const int token = span.base + j;
+    const int64_t place = kv.page(t.blocks[token / kv.block_tokens], t.head) + token % kv.block_tokens;
+    F sums[M];
+    for (int m = 0; m < M; m++) sums[m] = splat(0.0f);
+    for (int d = 0; d < kv.key_stride; d += kLanes) {
+      F k = load_cached<Type>(kv.keys, place * kv.value_step + d);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) sums[m] = fma(load(q + m * kv.key_stride + d), k, sums[m]);
+    }
     for (int m = 0; m < M; m++) {
-      for (int v = 0; v < kKeyVectors; v++) store(out + m * kScoreStride + j + v * kLanes, sums[m][v]);
+      float score = lane_sum(sums[m]);
+      out[m * kScoreStride + j] = Type == MR_INT8 ? score * kv.key_scales[place] : score;
     }
   }
 }
@@ -78,15 +104,17 @@ MR_INLINE void value_strip(const AttentionTask& t, Span span, const float* weigh
     int token = span.base + j;
     int offset = token % kv.block_tokens;
     int run = kv.block_tokens - offset < span.high - j ? kv.block_tokens - offset : span.high - j;
-    int64_t page = (static_cast<int64_t>(t.blocks[token / kv.block_tokens]) * kv.heads + t.head) * kv.block_tokens;
-    int64_t at = (page + offset) * kv.value_stride + first * kLanes;
-    for (int i = 0; i < run; i++, j++, at += kv.value_stride) {
+    int64_t place = kv.page(t.blocks[token / kv.block_tokens], t.head) + offset;
+    int64_t at = place * kv.value_step + first * kLanes;
+    for (int i = 0; i < run; i++, j++, at += kv.value_step) {
       F values[V];
 #pragma GCC unroll 4
       for (int v = 0; v < V; v++) values[v] = load_cached<Type>(kv.values, at + v * kLanes);
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
-        F weight = splat(weights[m * kScoreStride + j]);
+        float factor = weights[m * kScoreStride + j];
+        if constexpr (Type == MR_INT8) factor *= kv.value_scales[place + i];
+        F weight = splat(factor);
 #pragma GCC unroll 4
         for (int v = 0; v < V; v++) sums[m][v] = fma(weight, values[v], sums[m][v]);
       }
@@ -174,20 +202,25 @@ void attend(const AttentionTask& t, float* scratch) {
   const KvLayer& kv = *t.kv;
   const int queries = (t.row1 - t.row0) * t.group;
   float* q = scratch;
-  float* s = q + kQueryRows * kv.key_dim;
+  float* s = q + kQueryRows * kv.key_stride;
   float* part = s + kQueryRows * kScoreStride;
   float* values = part + kQueryRows * kv.value_stride;
   State states[kQueryRows];
   for (int r = 0; r < queries; r++) {
     const float* from = t.q.row(t.row0 + r / t.group) + static_cast<int64_t>(t.query_head + r % t.group) * kv.key_dim;
-    for (int d = 0; d < kv.key_dim; d++) q[r * kv.key_dim + d] = from[d] * t.scale;
+    float* to = q + r * kv.key_stride;
+    for (int d = 0; d < kv.key_dim; d++) to[d] = from[d] * t.scale;
+    for (int d = kv.key_dim; d < kv.key_stride; d++) to[d] = 0;
   }
   for (int i = 0; i < queries * kv.value_stride; i++) values[i] = 0;
   for (int chunk = t.chunk0; chunk < t.chunk1; chunk++) {
     Span span = visible(t, chunk, t.positions[t.row0], t.positions[t.row1 - 1]);
     float* partial = t.partial ? t.partial + static_cast<int64_t>(chunk - t.chunk0) * queries * partial_floats(kv) : nullptr;
     if (span.low < span.high) {
-      query_tiles(queries, [&]<int M>(int r) { scores<Type, M>(t, span, q + r * kv.key_dim, s + r * kScoreStride); });
+      query_tiles(queries, [&]<int M>(int r) {
+        auto of = kv.latent ? latent_scores<Type, M> : scores<Type, M>;
+        of(t, span, q + r * kv.key_stride, s + r * kScoreStride);
+      });
     }
     State seen[kQueryRows];
     bool sees[kQueryRows];
@@ -224,6 +257,7 @@ void attention(const AttentionTask& t, float* scratch) {
   switch (t.kv->type) {
     case MR_F16: return attend<MR_F16>(t, scratch);
     case MR_BF16: return attend<MR_BF16>(t, scratch);
+    case MR_INT8: return attend<MR_INT8>(t, scratch);
     default: return attend<MR_F32>(t, scratch);
   }
 }

@@ -1,5 +1,8 @@
-// Activation rows in the forms that weights want: int8, bf16, or floats as they are.
+// Activation rows in the forms that weights want: int8, bf16, or floats, in the order of the weight's columns.
 #pragma once
+#include <cstddef>
+#include <vector>
+
 #include "kernels.h"
 #include "memory.h"
 
@@ -19,14 +22,28 @@ class Input {
   void give(const Rows& floats, LinearTask& task) const;
 
  private:
-  bool takes_bf16(const Packed& w) const { return w.type == MR_BF16 && kernels_->bf16_rows; }
+  enum class Kind { kFloat, kBf16, kInt8 };
+
+  // Rows of one kind in one order of columns.
+  struct Form {
+    Kind kind = Kind::kFloat;
+    const int32_t* order = nullptr;
+    int64_t stride = 0;
+    Memory memory;
+    // Rows in that order before they are rounded.
+    Memory ordered;
+  };
+
+  Kind kind_of(const Packed& w) const;
+  // Of the forms wanted; null when the rows will do as they are.
+  const Form* find(const Packed& w) const;
+  bool same_order(const int32_t* a, const int32_t* b) const;
 
   const Kernels* kernels_ = nullptr;
   int n_ = 0;
   int64_t rows_ = 0;
-  bool int8_wanted_ = false, bf16_wanted_ = false;
-  int64_t int8_stride_ = 0, bf16_stride_ = 0;
-  Memory int8_, bf16_;
+  size_t used_ = 0;
+  std::vector<Form> forms_;
 };
 
 }  // namespace millrace

@@ -35,16 +35,28 @@ struct LinearTask {
   int group0, group1;
 };
 
-// K and V of a layer. Keys: [block][head][block_tokens / 16][key_dim][16]; values: [block][head][block_tokens][value_stride].
+// K and V of a layer. Keys: [block][head][block_tokens / 16][key_dim][16]; values: [block][head][block_tokens][value_step]. Of latents keys
+// are [block][block_tokens][value_step], and the values are their beginnings. Rows of values are read in whole vectors, beyond their end.
 struct KvLayer {
-  uint8_t* keys;
-  uint8_t* values;
-  int type;
-  int block_tokens;
-  int heads;
-  int key_dim;
-  int value_dim;
-  int value_stride;
+  uint8_t* keys = nullptr;
+  uint8_t* values = nullptr;
+  // Of MR_INT8: what the codes of a token are multiplied with, [block][head][block_tokens].
+  float* key_scales = nullptr;
+  float* value_scales = nullptr;
+  int type = 0;
+  int block_tokens = 0;
+  int heads = 0;
+  int key_dim = 0;
+  int value_dim = 0;
+  // Both in whole 16s: floats of a query's, and of a result's row.
+  int key_stride = 0;
+  int value_stride = 0;
+  // Values from one token to the next.
+  int value_step = 0;
+  bool latent = false;
+
+  // Tokens before those of a head in a block.
+  int64_t page(int64_t block, int head) const { return (block * heads + head) * block_tokens; }
 };
 
 // Attention of token rows of one sequence for one KV head, over chunks [chunk0, chunk1) of its context.
@@ -104,8 +116,8 @@ const Kernels* avx512_kernels();
 const Kernels* avx512_bf16_kernels();
 
 // Floats of scratch that attention needs.
-inline int64_t attention_scratch(int key_dim, int value_stride) {
-  return static_cast<int64_t>(kQueryRows) * (key_dim + 2 * value_stride + kChunkTokens + 32);
+inline int64_t attention_scratch(const KvLayer& kv) {
+  return static_cast<int64_t>(kQueryRows) * (kv.key_stride + 2 * kv.value_stride + kChunkTokens + 32);
 }
 
 }  // namespace millrace

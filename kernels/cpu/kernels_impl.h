@@ -6,6 +6,7 @@
 // clang-format off
 #include "math_impl.h"
 #include "linear_impl.h"
+#include "group_impl.h"
 #include "attention_impl.h"
 #include "rows_impl.h"
 // clang-format on
@@ -14,7 +15,7 @@ namespace millrace::MR_ISA {
 namespace {
 
 Kernels table(const char* name) {
-  return {name, kLanes, kPanels, kOffsetCodes, false, linear, attention, merge, quantise, to_bf16, rms_norm, rope, gated, add,
+  return {name, kLanes, kPanels, kOffsetCodes, false, any_linear, attention, merge, quantise, to_bf16, rms_norm, rope, gated, add,
           sigmoid_scale, dot, scale,
           soft_cap_row, kv_write};
 }

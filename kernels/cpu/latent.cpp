@@ -47,7 +47,7 @@ void Model::write_latent(const KvLayer& kv, int slot, const float* latent, const
   int rank = kv.value_dim;
   std::memcpy(key, latent, static_cast<size_t>(rank) * 4);
   std::memcpy(key + rank, turned, static_cast<size_t>(kv.key_dim - rank) * 4);
-  kernels_.kv_write(kv, slot, key, latent);
+  kernels_.kv_write(kv, slot, key, nullptr);
 }
 
 }  // namespace millrace

@@ -13,7 +13,7 @@ namespace millrace {
 namespace {
 
 // Raised when a kernel's bits change.
-constexpr int kNumericsVersion = 1;
+constexpr int kNumericsVersion = 2;
 constexpr int kMaxThreads = 1024;
 constexpr int kTables = 64;
 
@@ -23,7 +23,9 @@ int checked_threads(const mr_options& options) {
   return options.threads;
 }
 
-int64_t value_bytes(int type) { return type == MR_F32 ? 4 : 2; }
+int64_t value_bytes(int type) { return type == MR_F32 ? 4 : type == MR_INT8 ? 1 : 2; }
+
+const char* cache_suffix(int type) { return type == MR_F16 ? "-kv-f16" : type == MR_BF16 ? "-kv-bf16" : type == MR_INT8 ? "-kv-int8" : ""; }
 
 }  // namespace
 
@@ -67,17 +69,15 @@ Model::Model(const mr_options& options, const int32_t* program, int64_t words)
   make_cache(options);
   mark_uses();
   numerics_ = "cpu-" + std::to_string(kNumericsVersion) + "-" + kernels_.name + (precision_ == MR_PRECISION_F32 ? "-f32" : "-native");
-  for (const Group& g : groups_) {
-    numerics_ += g.layers[0].type == MR_F32 ? "" : std::string("-kv-") + (g.layers[0].type == MR_F16 ? "f16" : "bf16");
-  }
+  for (const Group& g : groups_) numerics_ += cache_suffix(g.layers[0].type);
 }
 
 void Model::make_cache(const mr_options& options) {
   if (options.groups < 0 || options.groups > 64) fail(MR_INVALID, "%d KV groups", options.groups);
   for (int g = 0; g < options.groups; g++) {
     mr_kv_group in = options.group[g];
-    bool known = in.type == MR_F32 || in.type == MR_F16 || in.type == MR_BF16;
-    if (!known) fail(MR_UNSUPPORTED, "a KV cache of type %d; use F32, F16 or BF16", in.type);
+    bool known = in.type == MR_F32 || in.type == MR_F16 || in.type == MR_BF16 || in.type == MR_INT8;
+    if (!known) fail(MR_UNSUPPORTED, "a KV cache of type %d; use F32, F16, BF16 or INT8", in.type);
     if (in.blocks < 1 || in.layers < 1 || in.heads < 1 || in.key_dim < 1 || in.value_dim < 1 || in.value_dim > kMaxKeyDim / 2 ||
         in.key_dim > kMaxKeyDim / 2) {
       fail(MR_INVALID, "KV group %d has %d blocks, %d layers, %d heads of %d and %d values", g, in.blocks, in.layers, in.heads, in.key_dim,
@@ -90,19 +90,48 @@ void Model::make_cache(const mr_options& options) {
       in.key_dim += in.value_dim;
       in.value_dim = rank;
     }
-    int stride = (in.value_dim + 15) / 16 * 16;
+    KvLayer layer;
+    layer.type = in.type;
+    layer.block_tokens = block_tokens_;
+    layer.heads = in.heads;
+    layer.key_dim = in.key_dim;
+    layer.value_dim = in.value_dim;
+    layer.key_stride = (in.key_dim + 15) / 16 * 16;
+    layer.value_stride = (in.value_dim + 15) / 16 * 16;
+    layer.latent = group.latent;
+    layer.value_step = group.latent ? layer.key_stride : in.value_dim;
     group.blocks = in.blocks;
-    group.key_block = int64_t{in.heads} * block_tokens_ * in.key_dim * value_bytes(in.type);
-    group.value_block = int64_t{in.heads} * block_tokens_ * stride * value_bytes(in.type);
-    for (int i = 0; i < in.layers; i++) {
-      Memory keys(group.key_block * in.blocks);
-      Memory values(group.value_block * in.blocks);
-      cache_bytes_ += keys.size() + values.size();
-      group.layers.push_back({keys.data(), values.data(), in.type, block_tokens_, in.heads, in.key_dim, in.value_dim, stride});
-      group.memory.push_back(std::move(keys));
-      group.memory.push_back(std::move(values));
-    }
+    place_cache(group, layer, in.layers);
     groups_.push_back(std::move(group));
+  }
+}
+
+// A layer's keys, values and factors one after the other, then the next layer's.
+void Model::place_cache(Group& group, const KvLayer& shape, int layers) {
+  int64_t tokens = int64_t{shape.heads} * block_tokens_;
+  int64_t scales = shape.type == MR_INT8 ? tokens * 4 : 0;
+  int64_t keys = tokens * (group.latent ? shape.value_step : shape.key_dim) * value_bytes(shape.type);
+  int64_t values = tokens * shape.value_step * value_bytes(shape.type);
+  std::vector<int64_t> parts = group.latent ? std::vector<int64_t>{keys, scales} : std::vector<int64_t>{keys, scales, values, scales};
+  auto whole = [&](int64_t block) { return (block * group.blocks + 63) / 64 * 64; };
+  int64_t size = 64;
+  for (int64_t block : parts) size += whole(block) * layers;
+  group.memory = Memory(size);
+  cache_bytes_ += size;
+  uint8_t* next = group.memory.data();
+  auto take = [&](int64_t block) {
+    uint8_t* base = next;
+    next += whole(block);
+    if (block > 0) group.parts.push_back({base, block});
+    return base;
+  };
+  for (int i = 0; i < layers; i++) {
+    KvLayer layer = shape;
+    layer.keys = take(keys);
+    layer.key_scales = reinterpret_cast<float*>(take(scales));
+    layer.values = group.latent ? layer.keys : take(values);
+    layer.value_scales = group.latent ? layer.key_scales : reinterpret_cast<float*>(take(scales));
+    group.layers.push_back(layer);
   }
 }
 
@@ -135,17 +164,60 @@ void Model::mark_uses() {
   }
 }
 
-void Model::bind(int tensor, int type, int64_t rows, int64_t columns, const void* data, int64_t bytes) {
+Model::Weight& Model::checked(int tensor, int64_t rows, int64_t columns) {
   if (tensor < 0 || tensor >= static_cast<int>(program_.tensors.size()) || !program_.tensors[static_cast<size_t>(tensor)].weight) {
     fail(MR_INVALID, "%d is no weight of the program", tensor);
   }
   const Tensor& info = program_.tensors[static_cast<size_t>(tensor)];
-  const char* name = info.name.c_str();
-  if (type < 0 || type >= MR_TYPES) fail(MR_UNSUPPORTED, "weight %s has type %d, which these kernels do not know", name, type);
   if (rows != info.rows() || columns != info.width()) {
-    fail(MR_INVALID, "weight %s is [%lld, %lld], the program has [%d, %d]", name, static_cast<long long>(rows), static_cast<long long>(columns),
-         info.rows(), info.width());
+    fail(MR_INVALID, "weight %s is [%lld, %lld], the program has [%d, %d]", info.name.c_str(), static_cast<long long>(rows),
+         static_cast<long long>(columns), info.rows(), info.width());
   }
+  return weights_[static_cast<size_t>(tensor)];
+}
+
+void Model::bind_groups(int tensor, int64_t rows, int64_t columns, const mr_groups& groups) {
+  Weight& w = checked(tensor, rows, columns);
+  const char* name = program_.tensors[static_cast<size_t>(tensor)].name.c_str();
+  if (groups.type < MR_INT8 || groups.type > MR_CODEBOOK) fail(MR_UNSUPPORTED, "weight %s in groups has type %d", name, groups.type);
+  if (groups.group_columns < 32 || groups.group_columns % 32 != 0 || columns % groups.group_columns != 0) {
+    fail(MR_INVALID, "weight %s has %lld columns in groups of %d", name, static_cast<long long>(columns), groups.group_columns);
+  }
+  bool codebook = groups.type == MR_CODEBOOK;
+  if (codebook ? !groups.levels : !groups.zeros) fail(MR_INVALID, "weight %s has no %s", name, codebook ? "levels" : "zeros");
+  if (groups.order) {
+    std::vector<bool> seen(static_cast<size_t>(columns));
+    for (int64_t k = 0; k < columns; k++) {
+      int at = groups.order[k];
+      if (at < 0 || at >= columns || seen[static_cast<size_t>(at)]) fail(MR_INVALID, "the order of weight %s is none at %d", name, at);
+      seen[static_cast<size_t>(at)] = true;
+    }
+    w.order.assign(groups.order, groups.order + columns);
+  }
+  if (codebook) w.levels.assign(groups.levels, groups.levels + 16);
+  if (w.is_vector) {
+    w.vector.resize(static_cast<size_t>(rows * columns));
+    for (int64_t r = 0; r < rows; r++) widen_grouped(groups, r, columns, &w.vector[static_cast<size_t>(r * columns)]);
+  }
+  if (w.is_matrix) {
+    w.packed = Packed{};
+    w.packed.group_columns = groups.group_columns;
+    w.packed.order = groups.order ? w.order.data() : nullptr;
+    w.packed.levels = codebook ? w.levels.data() : nullptr;
+    w.packed.float_rows = precision_ == MR_PRECISION_F32;
+    layout_groups(w.packed, groups.type, rows, columns, kernels_.lanes, kernels_.panels);
+    if (!w.memory) w.memory = slabs_.take(packed_bytes(w.packed));
+    w.packed.data = w.memory;
+    pool_.run(w.packed.groups,
+              [&](int group, int) { pack_grouped(w.packed, groups, group, kernels_.offset_codes, w.memory + group * w.packed.group_bytes); });
+  }
+  w.bound = true;
+}
+
+void Model::bind(int tensor, int type, int64_t rows, int64_t columns, const void* data, int64_t bytes) {
+  Weight& w = checked(tensor, rows, columns);
+  const char* name = program_.tensors[static_cast<size_t>(tensor)].name.c_str();
+  if (type < 0 || type >= MR_TYPES) fail(MR_UNSUPPORTED, "weight %s has type %d, which these kernels do not know", name, type);
   if (columns % kTypes[type].block_values != 0) {
     fail(MR_INVALID, "weight %s of type %s has rows of %lld values, no multiple of %d", name, kTypes[type].name,
          static_cast<long long>(columns), kTypes[type].block_values);
@@ -154,7 +226,6 @@ void Model::bind(int tensor, int type, int64_t rows, int64_t columns, const void
   if (bytes != rows * row) {
     fail(MR_INVALID, "weight %s has %lld bytes, its shape needs %lld", name, static_cast<long long>(bytes), static_cast<long long>(rows * row));
   }
-  Weight& w = weights_[static_cast<size_t>(tensor)];
   auto* stored = static_cast<const uint8_t*>(data);
   if (w.is_vector) {
     w.vector.resize(static_cast<size_t>(rows * columns));
@@ -191,9 +262,9 @@ void Model::copy_blocks(int group, const int32_t* from, const int32_t* to, int c
       fail(MR_INVALID, "block %d is to be copied to %d, the group has %d", from[i], to[i], g.blocks);
     }
   }
-  for (size_t m = 0; m < g.memory.size(); m++) {
-    int64_t size = m % 2 == 0 ? g.key_block : g.value_block;
-    uint8_t* base = g.memory[m].data();
+  for (const Part& part : g.parts) {
+    int64_t size = part.block_bytes;
+    uint8_t* base = part.base;
     std::vector<uint8_t> held(static_cast<size_t>(size * count));
     for (int i = 0; i < count; i++) std::memcpy(&held[static_cast<size_t>(i * size)], base + from[i] * size, static_cast<size_t>(size));
     for (int i = 0; i < count; i++) std::memcpy(base + to[i] * size, &held[static_cast<size_t>(i * size)], static_cast<size_t>(size));

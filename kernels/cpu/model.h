@@ -41,12 +41,18 @@ class Model {
   Model(const mr_options& options, const int32_t* program, int64_t words);
 
   void bind(int tensor, int type, int64_t rows, int64_t columns, const void* data, int64_t bytes);
+  void bind_groups(int tensor, int64_t rows, int64_t columns, const mr_groups& groups);
+  // A bound weight in its packed form, for a cache outside; 0 bytes when it is not bound.
+  int64_t saved_bytes(int tensor) const;
+  void save(int tensor, uint8_t* out, int64_t bytes);
+  void restore(int tensor, const uint8_t* data, int64_t bytes);
   void rope(int table, const float* frequencies, int half, float factor);
   void run(const mr_step& step);
   void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
   void read(int tensor, float* out, int64_t floats) const;
 
   int64_t weight_bytes() const { return slabs_.size(); }
+  int64_t ops_of_last_step() const { return ops_; }
   int64_t cache_bytes() const { return cache_bytes_; }
   const std::string& numerics() const { return numerics_; }
 
@@ -59,18 +65,25 @@ class Model {
     Packed packed;
     uint8_t* memory = nullptr;
     std::vector<float> vector;
+    // Of a weight in groups of columns.
+    std::vector<int32_t> order;
+    std::vector<float> levels;
   };
 
-  // Layers of a group, keys and values in one piece of memory each.
+  // A stretch of the cache that has the same for every block.
+  struct Part {
+    uint8_t* base;
+    int64_t block_bytes;
+  };
+
+  // Layers of a group, in one piece of memory.
   struct Group {
     int blocks = 0;
     // Keys are the latent and the turned part, values the latent.
     bool latent = false;
-    std::vector<Memory> memory;
+    Memory memory;
+    std::vector<Part> parts;
     std::vector<KvLayer> layers;
-    // Bytes of a block of keys, of values.
-    int64_t key_block = 0;
-    int64_t value_block = 0;
   };
 
   // Attention of one step for ops that see the same rows.
@@ -84,7 +97,10 @@ class Model {
     int64_t partial_floats = 0;
   };
 
+  Weight& checked(int tensor, int64_t rows, int64_t columns);
+  void copy_groups(const Packed& packed, const uint8_t* from, uint8_t* to);
   void make_cache(const mr_options& options);
+  void place_cache(Group& group, const KvLayer& shape, int layers);
   void mark_uses();
   void prepare();
   void check_step(const mr_step& step) const;
@@ -146,6 +162,7 @@ class Model {
   float* logits_ = nullptr;
   int last_rows_ = 0, last_logit_rows_ = 0;
   int64_t cache_bytes_ = 0;
+  int64_t ops_ = 0;
   std::string numerics_;
 };
 

@@ -121,6 +121,7 @@ Factors get_scales(Scales scales, const uint8_t* set, int lanes, int lane, int s
       uint8_t both = bytes[s * lanes];
       return {d * static_cast<float>(both & 15), -(m * static_cast<float>(both >> 4))};
     }
+    case Scales::kGroup:
     case Scales::kNone: break;
   }
   return {0, 0};
@@ -164,6 +165,29 @@ void pack_codes(const Packed& w, const StoredRow& row, int panel, int lane, bool
   }
 }
 
+// Bytes of the codes, and of all, of a group of columns of one panel.
+int64_t group_codes(const Packed& w) { return int64_t{w.group_columns} / 32 * code_bytes(kTypes[w.type].codes) * w.lanes; }
+int64_t group_run(const Packed& w) { return int64_t{group_factor_bytes(w.type)} * w.lanes + group_codes(w); }
+
+void unpack_grouped(const Packed& w, int row, bool offset, float* out) {
+  const int wide = w.width * w.lanes;
+  const int panel = row % wide / w.lanes;
+  const int lane = row % w.lanes;
+  const int flip = w.type == MR_INT8 && !offset && !w.float_rows ? 128 : 0;
+  for (int k = 0; k < w.columns; k++) {
+    const uint8_t* run = w.group(row / wide) + k / w.group_columns * group_run(w) * w.width;
+    const uint8_t* factors = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * panel;
+    float scale;
+    std::memcpy(&scale, factors + 4 * lane, 4);
+    int in = k % w.group_columns;
+    const uint8_t* set = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * w.width + group_codes(w) * panel +
+                         static_cast<int64_t>(in / 32) * code_bytes(kTypes[w.type].codes) * w.lanes;
+    int code = get(kTypes[w.type].codes, set, {w.lanes, in % 32 / 4, lane, in % 4}) ^ flip;
+    float value = w.type == MR_CODEBOOK ? w.levels[code] : static_cast<float>(code - factors[4 * w.lanes + lane]);
+    out[w.order ? w.order[k] : k] = value * scale;
+  }
+}
+
 }  // namespace
 
 int64_t row_bytes(int type, int64_t columns) { return columns / kTypes[type].block_values * kTypes[type].block_bytes; }
@@ -181,6 +205,57 @@ Packed layout(int type, int64_t rows, int64_t columns, int lanes, int width) {
   int64_t bytes = is_quantised(type) ? columns / scale_values(info.scales) * set_bytes(info) : (columns + 1) / 2 * 2 * info.block_bytes;
   w.group_bytes = (bytes * wide + 63) / 64 * 64;
   return w;
+}
+
+void layout_groups(Packed& w, int type, int64_t rows, int64_t columns, int lanes, int width) {
+  w.type = type;
+  w.rows = static_cast<int>(rows);
+  w.columns = static_cast<int>(columns);
+  w.lanes = lanes;
+  w.width = width;
+  int64_t wide = static_cast<int64_t>(lanes) * width;
+  w.groups = static_cast<int>((rows + wide - 1) / wide);
+  w.group_bytes = (columns / w.group_columns * group_run(w) * width + 63) / 64 * 64;
+}
+
+void pack_grouped(const Packed& w, const mr_groups& stored, int group, bool offset, uint8_t* out) {
+  std::memset(out, 0, static_cast<size_t>(w.group_bytes));
+  const int64_t runs = w.columns / w.group_columns;
+  const int flip = w.type == MR_INT8 && !offset && !w.float_rows ? 128 : 0;
+  const int wide = w.width * w.lanes;
+  for (int r = 0; r < wide && group * wide + r < w.rows; r++) {
+    int64_t row = int64_t{group} * wide + r;
+    int panel = r / w.lanes;
+    int lane = r % w.lanes;
+    const uint8_t* codes = stored.codes + row * w.columns;
+    for (int64_t g = 0; g < runs; g++) {
+      uint8_t* run = out + g * group_run(w) * w.width;
+      uint8_t* factors = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * panel;
+      std::memcpy(factors + 4 * lane, &stored.scales[row * runs + g], 4);
+      if (w.type != MR_CODEBOOK) factors[4 * w.lanes + lane] = stored.zeros[row * runs + g];
+      uint8_t* to = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * w.width + group_codes(w) * panel;
+      for (int k = 0; k < w.group_columns; k++) {
+        uint8_t* set = to + static_cast<int64_t>(k / 32) * code_bytes(kTypes[w.type].codes) * w.lanes;
+        Place at{w.lanes, k % 32 / 4, lane, k % 4};
+        int code = codes[g * w.group_columns + k];
+        if (w.type == MR_INT8) {
+          put<Codes::k8>(set, at, code ^ flip);
+        } else {
+          put<Codes::k4>(set, at, code);
+        }
+      }
+    }
+  }
+}
+
+void widen_grouped(const mr_groups& stored, int64_t row, int64_t columns, float* out) {
+  const int64_t runs = columns / stored.group_columns;
+  for (int64_t k = 0; k < columns; k++) {
+    int64_t at = row * runs + k / stored.group_columns;
+    int code = stored.codes[row * columns + k];
+    float value = stored.type == MR_CODEBOOK ? stored.levels[code & 15] : static_cast<float>(code - stored.zeros[at]);
+    out[stored.order ? stored.order[k] : k] = value * stored.scales[at];
+  }
 }
 
 int64_t packed_bytes(const Packed& packed) { return packed.groups * packed.group_bytes; }
@@ -209,6 +284,7 @@ void pack_group(const Packed& w, const uint8_t* stored, int group, bool offset, 
 }
 
 void unpack_row(const Packed& w, int row, bool offset, float* out) {
+  if (is_grouped(w.type)) return unpack_grouped(w, row, offset, out);
   const TypeInfo& info = kTypes[w.type];
   int wide = w.width * w.lanes;
   const uint8_t* in = w.group(row / wide);

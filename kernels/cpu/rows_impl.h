@@ -162,23 +162,44 @@ void to_bf16(const float* x, int n, int padded, uint16_t* out) {
 
 uint16_t narrow(int type, float x) { return type == MR_F16 ? float_to_half(x) : float_to_bf16(x); }
 
+// n values, `step` apart from `at` on; `place` counts the factors of int8.
+void put_cached(int type, uint8_t* base, float* scales, int64_t place, int64_t at, int step, const float* x, int n) {
+  if (type == MR_F32) {
+    float* to = reinterpret_cast<float*>(base) + at;
+    for (int i = 0; i < n; i++) to[i * step] = x[i];
+  } else if (type != MR_INT8) {
+    uint16_t* to = reinterpret_cast<uint16_t*>(base) + at;
+    for (int i = 0; i < n; i++) to[i * step] = narrow(type, x[i]);
+  } else {
+    float most = 0;
+    bool finite = true;
+    for (int i = 0; i < n; i++) {
+      float size = __builtin_fabsf(x[i]);
+      finite = finite && size <= 3.4e38f;
+      most = size > most ? size : most;
+    }
+    // Smaller ones are zeros; what is no finite number makes the token no number either.
+    bool some = finite && most > 1e-30f;
+    scales[place] = finite ? (some ? most / 127.0f : 0.0f) : __builtin_nanf("");
+    float inverse = some ? 127.0f / most : 0.0f;
+    int8_t* to = reinterpret_cast<int8_t*>(base) + at;
+    for (int i = 0; i < n; i++) to[i * step] = finite ? static_cast<int8_t>(__builtin_rintf(x[i] * inverse)) : int8_t{0};
+  }
+}
+
 void kv_write(const KvLayer& kv, int slot, const float* k, const float* v) {
   int64_t block = slot / kv.block_tokens;
   int offset = slot % kv.block_tokens;
   for (int h = 0; h < kv.heads; h++) {
-    int64_t page = (block * kv.heads + h) * kv.block_tokens;
-    int64_t key = (page + offset / kKeyTokens * kKeyTokens) * kv.key_dim + offset % kKeyTokens;
-    int64_t value = (page + offset) * kv.value_stride;
-    const float* from = k + h * kv.key_dim;
-    if (kv.type == MR_F32) {
-      float* to = reinterpret_cast<float*>(kv.keys) + key;
-      for (int i = 0; i < kv.key_dim; i++) to[i * kKeyTokens] = from[i];
-      __builtin_memcpy(reinterpret_cast<float*>(kv.values) + value, v + h * kv.value_dim, static_cast<size_t>(kv.value_dim) * 4);
+    int64_t page = kv.page(block, h);
+    int64_t place = page + offset;
+    const float* key = k + h * kv.key_dim;
+    if (kv.latent) {
+      put_cached(kv.type, kv.keys, kv.key_scales, place, place * kv.value_step, 1, key, kv.key_dim);
     } else {
-      uint16_t* to = reinterpret_cast<uint16_t*>(kv.keys) + key;
-      for (int i = 0; i < kv.key_dim; i++) to[i * kKeyTokens] = narrow(kv.type, from[i]);
-      to = reinterpret_cast<uint16_t*>(kv.values) + value;
-      for (int i = 0; i < kv.value_dim; i++) to[i] = narrow(kv.type, v[h * kv.value_dim + i]);
+      int64_t at = (page + offset / kKeyTokens * kKeyTokens) * kv.key_dim + offset % kKeyTokens;
+      put_cached(kv.type, kv.keys, kv.key_scales, place, at, kKeyTokens, key, kv.key_dim);
+      put_cached(kv.type, kv.values, kv.value_scales, place, place * kv.value_step, 1, v + h * kv.value_dim, kv.value_dim);
     }
   }
 }

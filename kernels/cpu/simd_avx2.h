@@ -112,5 +112,14 @@ MR_INLINE B from_bits(const uint8_t* p, int value) {
 MR_INLINE B look_up(const uint8_t table[16], B index) {
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))), index);
 }
+// Byte j of each lane, unsigned.
+MR_INLINE F byte_of(B x, int j) { return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(x, 8 * j), _mm256_set1_epi32(255))); }
+// The level that the nibble in byte j of each lane names.
+MR_INLINE F level_of(const float* levels, B x, int j) {
+  __m256i index = _mm256_srli_epi32(x, 8 * j);
+  __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(levels), index);
+  __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(levels + 8), index);
+  return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+}
 
 }  // namespace millrace::avx2

@@ -87,5 +87,13 @@ MR_INLINE B from_bits(const uint8_t* p, int value) {
 MR_INLINE B look_up(const uint8_t table[16], B index) {
   return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))), index);
 }
+// Byte j of each lane, unsigned.
+MR_INLINE F byte_of(B x, int j) {
+  return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(x, static_cast<unsigned>(8 * j)), _mm512_set1_epi32(255)));
+}
+// The level that the nibble in byte j of each lane names.
+MR_INLINE F level_of(const float* levels, B x, int j) {
+  return _mm512_permutexvar_ps(_mm512_srli_epi32(x, static_cast<unsigned>(8 * j)), _mm512_loadu_ps(levels));
+}
 
 }  // namespace millrace::avx512

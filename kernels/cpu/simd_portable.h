@@ -138,5 +138,17 @@ MR_INLINE B look_up(const uint8_t table[16], B index) {
   for (int i = 0; i < 4 * kLanes; i++) x[i] = table[index[i]];
   return x;
 }
+// Byte j of each lane, unsigned.
+MR_INLINE F byte_of(B x, int j) {
+  F r;
+  for (int i = 0; i < kLanes; i++) r[i] = x[4 * i + j];
+  return r;
+}
+// The level that the nibble in byte j of each lane names.
+MR_INLINE F level_of(const float* levels, B x, int j) {
+  F r;
+  for (int i = 0; i < kLanes; i++) r[i] = levels[x[4 * i + j] & 15];
+  return r;
+}
 
 }  // namespace millrace::portable

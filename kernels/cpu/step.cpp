@@ -27,9 +27,11 @@ void Model::run(const mr_step& step) {
   FlushDenormals flush;
   make_room(step);
   attention_plans_.clear();
+  ops_ = 0;
   for (const Stage& stage : plan_.stages) {
     int rows = stage.logit_rows ? step.logit_rows : step.rows;
     if (rows == 0) continue;
+    ops_ += static_cast<int64_t>(stage.ops.size());
     const Op* op = stage.ops.empty() ? nullptr : &program_.ops[static_cast<size_t>(stage.ops.front())];
     switch (stage.kind) {
       case Stage::Kind::kRows: run_rows(stage, step, rows); break;
@@ -53,7 +55,7 @@ void Model::prepare() {
       if (table.half() != op.dims / 2) fail(MR_INVALID, "rotary table %d has %d frequencies, %d are needed", op.table, table.half(), op.dims / 2);
     }
     if (op.code == OpCode::kAttention || op.code == OpCode::kLatentAttention) {
-      scratch = std::max(scratch, attention_scratch(op.key_dim, groups_[static_cast<size_t>(op.group)].layers[0].value_stride));
+      scratch = std::max(scratch, attention_scratch(groups_[static_cast<size_t>(op.group)].layers[0]));
     }
   }
   for (int i = 0; i < pool_.threads(); i++) scratch_.emplace_back(scratch * 4);

@@ -26,7 +26,8 @@ enum class Scales : uint8_t {
   kSuper32,     // per 256: a half; per 32 of them: a signed byte
   kSuper32Min,  // per 256: two halves; per 32: a byte, then a byte whose product with the second half is subtracted
   kSuper16,     // per 256: a half; per 16: a signed byte
-  kSuper16Min   // per 256: two halves; per 16: a byte, low nibble as the scale, high nibble as the minimum
+  kSuper16Min,  // per 256: two halves; per 16: a byte, low nibble as the scale, high nibble as the minimum
+  kGroup        // per group: a float, then (not of a codebook) a byte that is subtracted from each code
 };
 
 struct TypeInfo {
@@ -41,7 +42,10 @@ struct TypeInfo {
   bool is_signed;
 };
 
-inline constexpr TypeInfo kTypes[MR_TYPES] = {
+// Of blocks, and of groups.
+inline constexpr int kAllTypes = MR_CODEBOOK + 1;
+
+inline constexpr TypeInfo kTypes[kAllTypes] = {
     {"F32", 1, 4, Codes::kFloat, Scales::kNone, 0, false},
     {"F16", 1, 2, Codes::kFloat, Scales::kNone, 0, false},
     {"BF16", 1, 2, Codes::kFloat, Scales::kNone, 0, false},
@@ -57,11 +61,15 @@ inline constexpr TypeInfo kTypes[MR_TYPES] = {
     {"Q6_K", 256, 210, Codes::k6, Scales::kSuper16, 32, false},
     {"IQ4_NL", 32, 18, Codes::kTable, Scales::kHalf, 0, true},
     {"IQ4_XS", 256, 136, Codes::kTable, Scales::kSuper32, 0, true},
+    {"INT8", 32, 32, Codes::k8, Scales::kGroup, 0, true},
+    {"INT4", 32, 16, Codes::k4, Scales::kGroup, 0, false},
+    {"CODEBOOK", 32, 16, Codes::k4, Scales::kGroup, 0, true},
 };
 
 inline constexpr int8_t kLevels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 constexpr bool is_quantised(int type) { return kTypes[type].codes != Codes::kFloat; }
+constexpr bool is_grouped(int type) { return kTypes[type].scales == Scales::kGroup; }
 
 // Bytes that the codes of 32 values take, per lane.
 constexpr int code_bytes(Codes codes) {
@@ -90,6 +98,7 @@ constexpr int scale_bytes(Scales scales) {
     case Scales::kSuper32Min: return 4 + 16;
     case Scales::kSuper16: return 2 + 16;
     case Scales::kSuper16Min: return 4 + 16;
+    case Scales::kGroup:
     case Scales::kNone: break;
   }
   return 0;
@@ -108,9 +117,21 @@ struct Packed {
   int groups = 0;
   int64_t group_bytes = 0;
   const uint8_t* data = nullptr;
+  // Of types in groups: columns that share factors, the value of the input that belongs to each column (null: its own), and the levels
+  // of a codebook. With float_rows it is multiplied with floats instead of QuantRows.
+  int group_columns = 0;
+  const int32_t* order = nullptr;
+  const float* levels = nullptr;
+  bool float_rows = false;
 
   const uint8_t* group(int i) const { return data + i * group_bytes; }
 };
+
+// Bytes of a group's factors, per lane.
+constexpr int group_factor_bytes(int type) { return type == MR_CODEBOOK ? 4 : 5; }
+
+// A level of a codebook in int8, of which 127 are the scale.
+inline int8_t level_code(float level) { return static_cast<int8_t>(level * 127.0f + (level < 0 ? -0.5f : 0.5f)); }
 
 // Bytes of a set of values of one panel: factors and codes; of a group without the padding at its end.
 constexpr int set_codes(const TypeInfo& info) { return scale_values(info.scales) / 32 * code_bytes(info.codes); }

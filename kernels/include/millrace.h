@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 /* Raised when a structure or the meaning of a function changes. */
-#define MR_ABI_VERSION 1
+#define MR_ABI_VERSION 2
 
 enum {
   MR_OK = 0,
@@ -57,7 +57,14 @@ enum {
   MR_Q6_K = 12,
   MR_IQ4_NL = 13,
   MR_IQ4_XS = 14,
-  MR_TYPES = 15
+  MR_TYPES = 15,
+  /* Codes in groups along the columns, (code - zero) * scale: bytes. In the cache: signed bytes, one factor for each head's key and
+   * value of a token. */
+  MR_INT8 = 15,
+  /* The same, codes of 4 bits. */
+  MR_INT4 = 16,
+  /* Codes of 4 bits that name one of 16 levels, times the scale of their group: NF4, FP4. */
+  MR_CODEBOOK = 17
 };
 
 /* What products are computed in. */
@@ -77,9 +84,26 @@ typedef struct mr_kv_group {
   int32_t heads;
   int32_t key_dim;
   int32_t value_dim;
-  /* MR_F32, MR_F16 or MR_BF16. */
+  /* MR_F32, MR_F16, MR_BF16 or MR_INT8. */
   int32_t type;
 } mr_kv_group;
+
+/* A weight in groups of columns: MR_INT8, MR_INT4 or MR_CODEBOOK. Groups are runs of group_columns columns, a multiple of 32 that
+ * divides the columns. */
+typedef struct mr_groups {
+  int32_t type;
+  int32_t group_columns;
+  /* [rows, columns], a byte each. */
+  const uint8_t* codes;
+  /* [rows, groups] */
+  const float* scales;
+  /* [rows, groups]; of MR_CODEBOOK null. */
+  const uint8_t* zeros;
+  /* [columns]: which value of the input each column is multiplied with; null: its own. */
+  const int32_t* order;
+  /* [16], of MR_CODEBOOK, from -1 to 1. */
+  const float* levels;
+} mr_groups;
 
 typedef struct mr_options {
   int32_t abi_version;
@@ -141,6 +165,16 @@ int32_t mr_create(const mr_options* options, const int32_t* program, int64_t wor
 int32_t mr_bind(mr_model* model, int32_t tensor, int32_t type, int64_t rows, int64_t columns, const void* data, int64_t bytes, char* error,
                 int64_t error_size);
 
+/* The same for a weight in groups. With MR_PRECISION_F32 it is kept packed too, and multiplied with float32 activations. */
+int32_t mr_bind_groups(mr_model* model, int32_t tensor, int64_t rows, int64_t columns, const mr_groups* groups, char* error,
+                       int64_t error_size);
+
+/* A bound weight in its packed form, to be kept and given to a model of the same library, instruction set and precision instead of
+ * packing it again. The number of its bytes is 0 when it is not bound. */
+int64_t mr_packed_bytes(const mr_model* model, int32_t tensor);
+int32_t mr_read_packed(mr_model* model, int32_t tensor, void* out, int64_t bytes, char* error, int64_t error_size);
+int32_t mr_bind_packed(mr_model* model, int32_t tensor, const void* data, int64_t bytes, char* error, int64_t error_size);
+
 /* Frequencies [half] of rotary table number `table`, and the factor of its cosines and sines. */
 int32_t mr_rope(mr_model* model, int32_t table, const float* frequencies, int32_t half, float factor, char* error, int64_t error_size);
 
@@ -157,6 +191,9 @@ int32_t mr_read(mr_model* model, int32_t tensor, float* out, int64_t floats, cha
 /* Bytes of packed weights and of the cache. */
 int64_t mr_weight_bytes(const mr_model* model);
 int64_t mr_cache_bytes(const mr_model* model);
+
+/* Ops of the program that the last step ran. */
+int64_t mr_ops(const mr_model* model);
 
 /* Everything that may change bits, as a word: version, instruction set, precision. Valid as long as the model. */
 const char* mr_numerics(const mr_model* model);

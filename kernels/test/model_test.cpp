@@ -47,12 +47,12 @@ struct AttentionModel {
     program = b.encode();
   }
 
-  std::unique_ptr<Runner> runner(int isa, int threads, int type, int block_tokens, uint32_t seed) const {
+  std::unique_ptr<Runner> runner(int isa, int threads, int type, int block_tokens, uint32_t seed, int tokens = 2048) const {
     mr_options o = options(isa, threads);
     o.keep_activations = 1;
     o.block_tokens = block_tokens;
     auto r = std::make_unique<Runner>(program, o,
-                                      std::vector<mr_kv_group>{{2048 / block_tokens, 1, shape.kv_heads, shape.key_dim, shape.value_dim, type}}, seed);
+                                      std::vector<mr_kv_group>{{tokens / block_tokens, 1, shape.kv_heads, shape.key_dim, shape.value_dim, type}}, seed);
     r->bind(tables[0], kVocabulary, shape.heads * shape.key_dim, q);
     r->bind(tables[1], kVocabulary, shape.kv_heads * shape.key_dim, k);
     r->bind(tables[2], kVocabulary, shape.kv_heads * shape.value_dim, v);
@@ -97,6 +97,8 @@ Sequence sequence(int length, Random& random) {
   return s;
 }
 
+const int kCacheTypes[] = {MR_F32, MR_BF16, MR_F16, MR_INT8};
+
 const Shape kShapes[] = {{4, 4, 32, 32, 0, 0}, {9, 3, 64, 64, 0, 0}, {14, 2, 64, 64, 0, 0}, {4, 2, 20, 24, 50, 6}, {32, 1, 16, 8, 300, 0}};
 
 }  // namespace
@@ -107,7 +109,7 @@ TEST(attention_agrees_with_double_precision) {
     AttentionModel model(shape, random);
     Sequence a = sequence(530, random), b = sequence(17, random), c = sequence(300, random);
     for (int isa : available()) {
-      for (int type : {MR_F32, MR_BF16, MR_F16}) {
+      for (int type : kCacheTypes) {
         if (type != MR_F32 && isa == MR_ISA_PORTABLE && &shape != &kShapes[3]) continue;
         auto runner = model.runner(isa, 2, type, 16, 1);
         Sequence x = a, y = b, z = c;
@@ -130,36 +132,109 @@ TEST(attention_agrees_with_double_precision) {
   }
 }
 
-TEST(bits_of_attention_do_not_depend_on_chunks_pages_threads_or_company) {
-  Random random(11);
-  for (const Shape& shape : kShapes) {
-    AttentionModel model(shape, random);
-    Sequence a = sequence(600, random), b = sequence(41, random);
-    int width = shape.heads * shape.value_dim;
-    for (int isa : available()) {
-      if (isa == MR_ISA_PORTABLE && shape.heads > 4) continue;
-      auto whole = model.runner(isa, 1, MR_F32, 32, 1);
-      Sequence x = a;
-      whole->step({&x}, {600}, 0);
-      std::vector<float> expected = whole->read(model.out, 600, width);
-      for (int threads : {1, 2, 3}) {
-        auto runner = model.runner(isa, threads, MR_F32, 16, static_cast<uint32_t>(threads));
-        Sequence y = a, z = b;
-        while (y.computed < 600) {
-          int rows = std::min(600 - y.computed, random.below(3) == 0 ? 1 + random.below(200) : 1 + random.below(4));
-          bool company = z.computed < 41;
-          if (company) {
-            runner->step({&z, &y}, {1, rows}, 0);
-          } else {
-            runner->step({&y}, {rows}, 0);
-          }
-          std::vector<float> out = runner->read(model.out, rows + company, width);
-          CHECK(same_bits(&out[static_cast<size_t>(company * width)], &expected[static_cast<size_t>((y.computed - rows) * width)],
-                          static_cast<size_t>(rows * width)),
-                "isa %d, %d threads, heads %d, up to %d", isa, threads, shape.heads, y.computed);
+namespace {
+
+void check_attention_bits(const Shape& shape, int type, Random& random) {
+  AttentionModel model(shape, random);
+  Sequence a = sequence(600, random), b = sequence(41, random);
+  int width = shape.heads * shape.value_dim;
+  for (int isa : available()) {
+    if (isa == MR_ISA_PORTABLE && (shape.heads > 4 || type != MR_F32)) continue;
+    auto whole = model.runner(isa, 1, type, 32, 1);
+    Sequence x = a;
+    whole->step({&x}, {600}, 0);
+    std::vector<float> expected = whole->read(model.out, 600, width);
+    for (int threads : {1, 2, 3}) {
+      auto runner = model.runner(isa, threads, type, 16, static_cast<uint32_t>(threads));
+      Sequence y = a, z = b;
+      while (y.computed < 600) {
+        int rows = std::min(600 - y.computed, random.below(3) == 0 ? 1 + random.below(200) : 1 + random.below(4));
+        bool company = z.computed < 41;
+        if (company) {
+          runner->step({&z, &y}, {1, rows}, 0);
+        } else {
+          runner->step({&y}, {rows}, 0);
         }
+        std::vector<float> out = runner->read(model.out, rows + company, width);
+        CHECK(same_bits(&out[static_cast<size_t>(company * width)], &expected[static_cast<size_t>((y.computed - rows) * width)],
+                        static_cast<size_t>(rows * width)),
+              "isa %d, type %d, %d threads, heads %d, up to %d", isa, type, threads, shape.heads, y.computed);
       }
     }
+  }
+}
+
+}  // namespace
+
+TEST(bits_of_attention_do_not_depend_on_chunks_pages_threads_or_company) {
+  Random random(11);
+  for (const Shape& shape : kShapes) check_attention_bits(shape, MR_F32, random);
+  for (int type : {MR_F16, MR_BF16, MR_INT8}) {
+    check_attention_bits(kShapes[1], type, random);
+    check_attention_bits(kShapes[3], type, random);
+  }
+}
+
+// The cache of the long sequence is filled by short ones: what lies in a slot does not depend on who wrote it.
+TEST(contexts_of_one_token_and_of_32k_agree_with_double_precision) {
+  constexpr int kLong = 32768, kPart = 256, kBlock = 64;
+  Random random(15);
+  const Shape shape{4, 2, 16, 16, 0, 0};
+  AttentionModel model(shape, random);
+  size_t width = static_cast<size_t>(shape.heads * shape.value_dim);
+  for (int isa : available()) {
+    for (int type : {MR_F32, MR_INT8}) {
+      auto runner = model.runner(isa, 2, type, kBlock, 1, kLong + kBlock);
+      Sequence all = sequence(kLong, random), one = sequence(1, random);
+      for (int at = 0; at < kLong; at += kPart) {
+        int last = std::min(at + kPart, kLong - 1);
+        Sequence part;
+        part.ids.assign(all.ids.begin() + at, all.ids.begin() + last);
+        runner->step({&part}, {last - at}, 0);
+        all.blocks.insert(all.blocks.end(), part.blocks.begin(), part.blocks.end());
+      }
+      all.computed = kLong - 1;
+      runner->step({&all, &one}, {1, 1}, 0);
+      std::vector<float> out = runner->read(model.out, 2, static_cast<int>(width));
+      std::vector<double> expected = model.expected(all.ids, kLong - 1);
+      for (double e : model.expected(one.ids, 0)) expected.push_back(e);
+      double bound = type == MR_F32 ? 1e-5 : 2e-2;
+      double error = difference(out.data(), expected.data(), width);
+      CHECK(error < bound, "isa %d type %d, 32k tokens: %g", isa, type, error);
+      error = difference(&out[width], &expected[width], width);
+      CHECK(error < bound, "isa %d type %d, one token: %g", isa, type, error);
+    }
+  }
+}
+
+TEST(a_cache_takes_what_its_type_says) {
+  Random random(12);
+  for (int type : kCacheTypes) {
+    const Shape& shape = kShapes[1];
+    AttentionModel model(shape, random);
+    auto runner = model.runner(MR_ISA_AUTO, 1, type, 16, 1);
+    int64_t values = 2048 * int64_t{shape.kv_heads} * (shape.key_dim + shape.value_dim);
+    int64_t expected = type == MR_F32 ? values * 4 : type == MR_INT8 ? values + 2048 * shape.kv_heads * 8 : values * 2;
+    int64_t bytes = mr_cache_bytes(runner->model());
+    CHECK(bytes >= expected && bytes <= expected + (4 << 20), "type %d: %lld of %lld", type, static_cast<long long>(bytes),
+          static_cast<long long>(expected));
+  }
+}
+
+TEST(a_key_that_is_no_number_shows_in_an_int8_cache) {
+  Random random(14);
+  for (float fault : {NAN, INFINITY}) {
+    AttentionModel model(kShapes[0], random);
+    Sequence x = sequence(20, random), y = sequence(20, random);
+    for (int i = 0; i < 20; i++) y.ids[static_cast<size_t>(i)] = i % (kVocabulary - 1);
+    x.ids[3] = kVocabulary - 1;
+    model.k[model.k.size() - 1] = fault;
+    auto runner = model.runner(MR_ISA_AUTO, 1, MR_INT8, 16, 1);
+    runner->step({&x, &y}, {20, 20}, 0);
+    size_t width = 128;
+    std::vector<float> out = runner->read(model.out, 40, static_cast<int>(width));
+    CHECK(std::isnan(out[20 * width - 1]), "hidden");
+    for (size_t i = 20 * width; i < out.size(); i++) CHECK(std::isfinite(out[i]), "in the other sequence, at %zu", i);
   }
 }
 

@@ -1,6 +1,7 @@
 package io.millrace.standalone.cli;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvType;
 import io.millrace.worker.model.gguf.ShardName;
 import io.millrace.worker.model.hub.HubSettings;
 import io.millrace.worker.model.hub.ModelLocator;
@@ -70,6 +71,12 @@ final class ModelsCommand implements Callable<Integer> {
     private @Nullable String kvMemory;
 
     @Option(
+            names = "--kv-dtype",
+            paramLabel = "NAME",
+            description = "How keys and values are kept: f32, f16, bf16 or int8 (default f32).")
+    private String kvDtype = "f32";
+
+    @Option(
             names = {"-h", "--help"},
             usageHelp = true,
             hidden = true)
@@ -90,7 +97,8 @@ final class ModelsCommand implements Callable<Integer> {
                 .withTask(task)
                 .withMaxModelLen(maxModelLen)
                 .withForceMaxModelLen(forceMaxModelLen)
-                .withKvMemoryBytes(kvMemory());
+                .withKvMemoryBytes(kvMemory())
+                .withKvType(KvType.of(kvDtype));
         if (!specs.isEmpty()) {
             boolean all = true;
             for (String named : specs) {

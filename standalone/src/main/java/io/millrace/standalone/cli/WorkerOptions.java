@@ -40,6 +40,13 @@ final class WorkerOptions {
     @Option(names = "--kv-memory", paramLabel = "SIZE", description = "Memory of a model's KV cache, such as 1GB.")
     private @Nullable String kvMemory;
 
+    @Option(
+            names = "--kv-dtype",
+            paramLabel = "NAME",
+            description =
+                    "How keys and values are kept: f32, f16, bf16 or int8 (default f32; others with the cpu engine).")
+    private @Nullable String kvDtype;
+
     Map<String, Object> properties() {
         Map<String, Object> properties = new LinkedHashMap<>();
         for (int i = 0; i < models.size(); i++) {
@@ -50,6 +57,7 @@ final class WorkerOptions {
         put(properties, "millrace.worker.max-model-len", maxModelLen);
         put(properties, "millrace.worker.force-max-model-len", forceMaxModelLen ? true : null);
         put(properties, "millrace.worker.kv-memory", kvMemory);
+        put(properties, "millrace.worker.kv-dtype", kvDtype);
         return properties;
     }
 
@@ -64,6 +72,7 @@ final class WorkerOptions {
             arguments.add("--force-max-model-len");
         }
         add(arguments, "--kv-memory", kvMemory);
+        add(arguments, "--kv-dtype", kvDtype);
         return arguments;
     }
 

@@ -1,6 +1,7 @@
 package io.millrace.standalone.parts;
 
 import io.millrace.standalone.config.WorkerProperties;
+import io.millrace.worker.backend.KvType;
 import io.millrace.worker.serving.ModelHost;
 import io.millrace.worker.serving.ModelOptions;
 import io.millrace.worker.serving.ModelProgress;
@@ -25,7 +26,8 @@ final class HostedModelOpener implements ModelOpener {
                 properties.stepTokens(),
                 properties.threadsEach(),
                 properties.mockStep().toNanos(),
-                properties.task());
+                properties.task(),
+                KvType.of(properties.kvDtype()));
         host.checkTogether(properties.models(), options, ModelProgress.lines(progress));
         List<ServedModel> models = new ArrayList<>();
         Runnable close = () -> models.forEach(ServedModel::close);

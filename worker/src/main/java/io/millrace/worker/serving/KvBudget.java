@@ -2,26 +2,29 @@ package io.millrace.worker.serving;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.KvType;
+import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.model.config.DecoderConfig;
 import java.lang.management.ManagementFactory;
 
 /**
  * How much memory the KV cache gets, and how long a sequence may be.
  *
- * @param bytesPerToken of K and V in all layers, float32
+ * @param bytesPerToken of K and V in all layers
  * @param memoryBytes of the whole cache
  * @param maxModelLen most tokens of a sequence
+ * @param type in which K and V are kept
  */
-record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen) {
+record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType type) {
 
     static final int BLOCK_TOKENS = 16;
     private static final long DEFAULT_BYTES = 1L << 30;
     private static final int DEFAULT_SHARE = 16;
-    private static final int FLOAT_BYTES = 4;
 
     /** MR-MEM-002 when not one block fits, MR-SERVE-006 when more than the model's context is asked for. */
     static KvBudget of(DecoderConfig config, ModelOptions options) {
-        long perToken = (long) config.layers() * config.cache().values() * FLOAT_BYTES;
+        KvType type = options.kvType();
+        long perToken = MemoryPlan.tokenBytes(config, type);
         long memory = options.kvMemoryBytes() > 0 ? options.kvMemoryBytes() : chosen();
         int context = config.contextLength();
         if (options.maxModelLen() > context && !options.forceMaxModelLen()) {
@@ -33,7 +36,7 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen) {
                             + " length may be worthless.");
         }
         if (options.maxModelLen() > 0) {
-            return new KvBudget(perToken, memory, options.maxModelLen());
+            return new KvBudget(perToken, memory, options.maxModelLen(), type);
         }
         long fits = memory / perToken / BLOCK_TOKENS * BLOCK_TOKENS;
         if (fits < BLOCK_TOKENS) {
@@ -42,11 +45,11 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen) {
                     "The KV cache's budget of " + (memory >> 20) + " MiB holds " + fits + " tokens of " + perToken
                             + " bytes. Raise --kv-memory.");
         }
-        return new KvBudget(perToken, memory, (int) Math.min(context, fits));
+        return new KvBudget(perToken, memory, (int) Math.min(context, fits), type);
     }
 
     KvOptions options() {
-        return new KvOptions(BLOCK_TOKENS, 0, memoryBytes, maxModelLen);
+        return new KvOptions(BLOCK_TOKENS, 0, memoryBytes, maxModelLen, type);
     }
 
     private static long chosen() {

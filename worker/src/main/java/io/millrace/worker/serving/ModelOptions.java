@@ -1,6 +1,7 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvType;
 import java.util.List;
 
 /**
@@ -15,6 +16,7 @@ import java.util.List;
  * @param threads that compute; 0: one per processor
  * @param mockStepNanos what a step of the mock engine takes
  * @param task {@code auto} (what its files say), {@code generate}, {@code embed} or {@code score}
+ * @param kvType in which keys and values are kept
  */
 public record ModelOptions(
         String engine,
@@ -25,11 +27,12 @@ public record ModelOptions(
         int stepTokens,
         int threads,
         long mockStepNanos,
-        String task) {
+        String task,
+        KvType kvType) {
 
     private static final List<String> TASKS = List.of("auto", "generate", "embed", "score");
 
-    public static final ModelOptions DEFAULT = new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0, "auto");
+    public static final ModelOptions DEFAULT = new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0, "auto", KvType.F32);
 
     public ModelOptions {
         switch (engine) {
@@ -69,32 +72,78 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
-                task);
+                task,
+                kvType);
     }
 
     public ModelOptions withMaxModelLen(int value) {
         return new ModelOptions(
-                engine, value, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos, task);
+                engine,
+                value,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                maxRunning,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                task,
+                kvType);
     }
 
     public ModelOptions withForceMaxModelLen(boolean value) {
         return new ModelOptions(
-                engine, maxModelLen, value, kvMemoryBytes, maxRunning, stepTokens, threads, mockStepNanos, task);
+                engine,
+                maxModelLen,
+                value,
+                kvMemoryBytes,
+                maxRunning,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                task,
+                kvType);
     }
 
     public ModelOptions withKvMemoryBytes(long value) {
         return new ModelOptions(
-                engine, maxModelLen, forceMaxModelLen, value, maxRunning, stepTokens, threads, mockStepNanos, task);
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                value,
+                maxRunning,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                task,
+                kvType);
     }
 
     public ModelOptions withMaxRunning(int value) {
         return new ModelOptions(
-                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, value, stepTokens, threads, mockStepNanos, task);
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                value,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                task,
+                kvType);
     }
 
     public ModelOptions withStepTokens(int value) {
         return new ModelOptions(
-                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, value, threads, mockStepNanos, task);
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                maxRunning,
+                value,
+                threads,
+                mockStepNanos,
+                task,
+                kvType);
     }
 
     public ModelOptions withThreads(int value) {
@@ -107,12 +156,22 @@ public record ModelOptions(
                 stepTokens,
                 value,
                 mockStepNanos,
-                task);
+                task,
+                kvType);
     }
 
     public ModelOptions withMockStepNanos(long value) {
         return new ModelOptions(
-                engine, maxModelLen, forceMaxModelLen, kvMemoryBytes, maxRunning, stepTokens, threads, value, task);
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                maxRunning,
+                stepTokens,
+                threads,
+                value,
+                task,
+                kvType);
     }
 
     public ModelOptions withTask(String value) {
@@ -125,6 +184,21 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                value,
+                kvType);
+    }
+
+    public ModelOptions withKvType(KvType value) {
+        return new ModelOptions(
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                maxRunning,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                task,
                 value);
     }
 }

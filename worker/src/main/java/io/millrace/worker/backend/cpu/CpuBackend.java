@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
@@ -15,6 +16,7 @@ import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.decoder.WeightSlot;
 import io.millrace.worker.model.weights.DType;
 import io.millrace.worker.model.weights.WeightSource;
+import io.millrace.worker.model.weights.WeightTensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -57,8 +59,10 @@ public final class CpuBackend {
     public static String dtype(Decoder decoder, WeightSource source) {
         Map<String, Long> bytes = new HashMap<>();
         for (WeightSlot slot : decoder.slots().values()) {
-            DType stored = source.tensor(slot.tensor()).dtype();
-            String name = stored.blockSize() > 1 ? "int8" : stored == DType.BF16 ? "bf16" : "f32";
+            WeightTensor tensor = source.tensor(slot.tensor());
+            DType stored = tensor.dtype();
+            boolean packed = stored.blockSize() > 1 || GroupedWeight.of(tensor).isPresent();
+            String name = packed ? "int8" : stored == DType.BF16 ? "bf16" : "f32";
             bytes.merge(name, slot.elements(), Long::sum);
         }
         return bytes.entrySet().stream()
@@ -103,6 +107,15 @@ public final class CpuBackend {
         }
     }
 
+    private static int cacheType(KvType type) {
+        return switch (type) {
+            case F32 -> NativeType.F32.number();
+            case F16 -> NativeType.F16.number();
+            case BF16 -> NativeType.BF16.number();
+            case INT8 -> NativeKernels.INT8;
+        };
+    }
+
     private static long create(
             NativeKernels kernels, Decoder decoder, KvLayout layout, int threads, CpuSettings settings) {
         try (Arena arena = Arena.ofConfined()) {
@@ -116,7 +129,7 @@ public final class CpuBackend {
                     group.heads(),
                     group.keyDim(),
                     group.valueDim(),
-                    NativeType.F32.number()
+                    cacheType(KvType.of(group.dtype()))
                 };
                 for (int i = 0; i < values.length; i++) {
                     groups.setAtIndex(JAVA_INT, (long) g * values.length + i, values[i]);

@@ -54,6 +54,16 @@ final class CpuRuntime implements ModelRuntime {
         return numericsId;
     }
 
+    /** Bytes of the packed weights. */
+    long weightBytes() {
+        return kernels.weightBytes(model);
+    }
+
+    /** Bytes of the cache. */
+    long cacheBytes() {
+        return kernels.cacheBytes(model);
+    }
+
     @Override
     public long steps() {
         return steps;

@@ -16,8 +16,12 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 
-/** Hands a model's weights to the kernels, which pack them: as they are stored, or widened where the kernels do not know the type. */
+/**
+ * Hands a model's weights to the kernels, which pack them: as they are stored, in groups of columns, or widened where the kernels do not
+ * know the type.
+ */
 final class CpuWeights {
 
     private record Bound(int handle, WeightSlot slot) {}
@@ -47,7 +51,12 @@ final class CpuWeights {
     }
 
     private long bytes(WeightSlot slot) {
-        DType dtype = source.tensor(slot.tensor()).dtype();
+        WeightTensor tensor = source.tensor(slot.tensor());
+        Optional<GroupedWeight> grouped = slot.rows().turned() ? Optional.empty() : GroupedWeight.of(tensor);
+        if (grouped.isPresent()) {
+            return grouped.get().bytes(slot.elements() / grouped.get().columns());
+        }
+        DType dtype = tensor.dtype();
         boolean kept = NativeType.of(dtype).isPresent()
                 && (settings.precision() == CpuSettings.Precision.NATIVE || dtype.blockSize() == 1);
         return kept ? dtype.bytes(slot.elements()) : slot.elements() * Float.BYTES;
@@ -70,7 +79,11 @@ final class CpuWeights {
     private long largest() {
         long most = 0;
         for (Bound weight : weights) {
-            DType dtype = source.tensor(weight.slot().tensor()).dtype();
+            WeightTensor tensor = source.tensor(weight.slot().tensor());
+            if (!weight.slot().rows().turned() && GroupedWeight.of(tensor).isPresent()) {
+                continue;
+            }
+            DType dtype = tensor.dtype();
             DType read = NativeType.of(dtype).isPresent() ? dtype : DType.F32;
             // What is turned is float32 whatever its type.
             long elements = weight.slot().elements();
@@ -83,6 +96,11 @@ final class CpuWeights {
     private static void bind(NativeKernels kernels, long model, int handle, WeightTensor tensor, MemorySegment buffer) {
         long rows = Dequantizer.rows(tensor);
         long columns = Dequantizer.columns(tensor);
+        Optional<GroupedWeight> grouped = GroupedWeight.of(tensor);
+        if (grouped.isPresent()) {
+            CpuGroups.bind(kernels, model, handle, tensor, grouped.get());
+            return;
+        }
         NativeType type = NativeType.of(tensor.dtype()).orElse(null);
         if (type == null) {
             MemorySegment wide = buffer.asSlice(0, rows * columns * Float.BYTES);

@@ -24,7 +24,10 @@ import org.jspecify.annotations.Nullable;
 final class NativeKernels {
 
     /** Version of the header that this class was written for. */
-    static final int ABI_VERSION = 1;
+    static final int ABI_VERSION = 2;
+
+    /** {@code MR_INT8}: a cache in bytes. */
+    static final int INT8 = 15;
 
     /** Ints of {@code mr_kv_group}. */
     static final int KV_GROUP_INTS = 6;
@@ -40,9 +43,12 @@ final class NativeKernels {
     private final MethodHandle isaName;
     private final MethodHandle create;
     private final MethodHandle bind;
+    private final MethodHandle bindGroups;
     private final MethodHandle rope;
     private final MethodHandle run;
     private final MethodHandle copyBlocks;
+    private final MethodHandle weightBytes;
+    private final MethodHandle cacheBytes;
     private final MethodHandle numerics;
     private final MethodHandle free;
 
@@ -56,11 +62,15 @@ final class NativeKernels {
         this.bind = f.of(
                 "mr_bind", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG,
                 JAVA_LONG, JAVA_LONG);
+        this.bindGroups = f.of(
+                "mr_bind_groups", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
         this.rope =
                 f.of("mr_rope", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_FLOAT, JAVA_LONG, JAVA_LONG);
         this.run = f.of("mr_run", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
         this.copyBlocks = f.of(
                 "mr_copy_blocks", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
+        this.weightBytes = f.of("mr_weight_bytes", JAVA_LONG, JAVA_LONG);
+        this.cacheBytes = f.of("mr_cache_bytes", JAVA_LONG, JAVA_LONG);
         this.numerics = f.of("mr_numerics", ADDRESS, JAVA_LONG);
         this.free = f.of("mr_free", null, JAVA_LONG);
     }
@@ -138,6 +148,24 @@ final class NativeKernels {
                     error.address(),
                     error.byteSize()));
         }
+    }
+
+    /** {@code groups}: {@code mr_groups}. */
+    void bindGroups(long model, int tensor, long rows, long columns, MemorySegment groups) {
+        try (Arena arena = Arena.ofConfined()) {
+            checked(arena, error -> (int) bindGroups.invokeExact(
+                    model, tensor, rows, columns, groups.address(), error.address(), error.byteSize()));
+        }
+    }
+
+    /** Bytes of the packed weights. */
+    long weightBytes(long model) {
+        return call(() -> (long) weightBytes.invokeExact(model));
+    }
+
+    /** Bytes of the cache. */
+    long cacheBytes(long model) {
+        return call(() -> (long) cacheBytes.invokeExact(model));
     }
 
     void rope(long model, int table, float[] frequencies, float factor) {

@@ -5,6 +5,7 @@ import static io.millrace.worker.backend.MemoryNeed.mib;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
@@ -33,7 +34,8 @@ public final class MemoryPlan {
             throw need.tooMuch("The model", "weights " + form);
         }
         long blocks = blocks(decoder.config(), options);
-        return new KvLayout(options.blockTokens(), List.of(group(decoder.config(), Math.toIntExact(blocks))));
+        return new KvLayout(
+                options.blockTokens(), List.of(group(decoder.config(), Math.toIntExact(blocks), options.type())));
     }
 
     /** MR-MEM-001 when the cache's budget does not hold one sequence. */
@@ -43,7 +45,7 @@ public final class MemoryPlan {
     }
 
     private static long blockBytes(DecoderConfig config, KvOptions options) {
-        return blockBytes(group(config, 1), options.blockTokens());
+        return blockBytes(group(config, 1, options.type()), options.blockTokens());
     }
 
     private static long blocks(DecoderConfig config, KvOptions options) {
@@ -56,7 +58,7 @@ public final class MemoryPlan {
         long blocks = Math.min(
                 options.memoryBytes() / blockBytes,
                 Integer.MAX_VALUE
-                        / (options.blockTokens() * (long) group(config, 1).heads()));
+                        / (options.blockTokens() * (long) config.cache().heads()));
         if (blocks < needed) {
             throw new MillraceException(
                     "MR-MEM-001",
@@ -73,14 +75,22 @@ public final class MemoryPlan {
         return options.maxModelLen() == 0 ? config.contextLength() : options.maxModelLen();
     }
 
-    private static KvLayout.Group group(DecoderConfig config, int blocks) {
+    private static KvLayout.Group group(DecoderConfig config, int blocks, KvType type) {
         DecoderConfig.CacheShape cache = config.cache();
-        return new KvLayout.Group(blocks, config.layers(), cache.heads(), cache.keyDim(), cache.valueDim(), 0, "f32");
+        return new KvLayout.Group(
+                blocks, config.layers(), cache.heads(), cache.keyDim(), cache.valueDim(), 0, type.label());
     }
 
-    /** Bytes of one block in all layers, float32. */
+    /** Bytes of K and V of one token in all layers. */
+    public static long tokenBytes(DecoderConfig config, KvType type) {
+        return blockBytes(group(config, 1, type), 1);
+    }
+
+    /** Bytes of one block in all layers. */
     public static long blockBytes(KvLayout.Group group, int blockTokens) {
-        return (long) blockTokens * group.layers() * group.heads() * (group.keyDim() + group.valueDim()) * Float.BYTES;
+        KvType type = KvType.of(group.dtype());
+        long token = type.bytes(group.keyDim()) + type.bytes(group.valueDim());
+        return (long) blockTokens * group.layers() * group.heads() * token;
     }
 
     /** Bytes that can be had without swapping, within the container's limit. */

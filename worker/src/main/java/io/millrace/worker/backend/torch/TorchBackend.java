@@ -6,6 +6,7 @@ import ai.djl.pytorch.engine.PtNDManager;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
@@ -32,7 +33,7 @@ public final class TorchBackend {
      *
      * @param threads that compute, the engine's own among them; at least 1
      * @throws MillraceException MR-MEM-001 when weights and cache do not fit, MR-TORCH-002 when PyTorch cannot be started,
-     *     MR-CONFIG-001 for a block size that is not possible, and what reading the weights may throw
+     *     MR-CONFIG-001 for a block size that is not possible, MR-TORCH-003 for another cache than float32, and what reading the weights may throw
      */
     public static ModelRuntime load(
             Decoder decoder, WeightSource source, KvOptions options, int threads, LoadProgress progress) {
@@ -42,6 +43,12 @@ public final class TorchBackend {
                     "MR-CONFIG-001",
                     "A KV block of " + blockTokens + " tokens is not possible: use a power of two up to "
                             + MAX_BLOCK_TOKENS + ".");
+        }
+        if (options.type() != KvType.F32) {
+            throw new MillraceException(
+                    "MR-TORCH-003",
+                    "The torch engine keeps its KV cache in f32, not "
+                            + options.type().label() + ". Leave --kv-dtype out, or use --engine cpu.");
         }
         KvLayout layout = MemoryPlan.layout(
                 decoder, options, TorchWeights.bytes(decoder.program()), "in float32", MemoryPlan.available());

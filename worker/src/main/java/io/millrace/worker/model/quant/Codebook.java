@@ -85,16 +85,37 @@ public final class Codebook implements PackedWeight {
         return values;
     }
 
-    @Override
-    public void rows(long first, int count, float[] out, int offset) {
+    /** Codes of rows {@code first} to {@code first + count - 1}, a byte each, [count, in]. */
+    public void codes(long first, int count, byte[] out) {
         long from = first * stored.in();
         int n = count * stored.in();
+        byte[] bytes = bytes(from, n);
+        int odd = (int) (from & 1);
+        for (int i = 0; i < n; i++) {
+            out[i] = (byte) code(bytes, i + odd);
+        }
+    }
+
+    private static int code(byte[] bytes, int at) {
+        int b = bytes[at >> 1];
+        return (at & 1) == 0 ? b >> 4 & 15 : b & 15;
+    }
+
+    private byte[] bytes(long from, int n) {
         byte[] bytes = new byte[(int) ((from + n + 1) / 2 - from / 2)];
         try {
             MemorySegment.copy(stored.codes().data(), ValueLayout.JAVA_BYTE, from / 2, bytes, 0, bytes.length);
         } catch (InternalError e) {
             throw MappedFile.fault(stored.codes().described(), e);
         }
+        return bytes;
+    }
+
+    @Override
+    public void rows(long first, int count, float[] out, int offset) {
+        long from = first * stored.in();
+        int n = count * stored.in();
+        byte[] bytes = bytes(from, n);
         float[] levels = new float[16];
         Dequantizer.values(stored.levels(), 0, levels.length, levels, 0);
         long block = from / stored.blockSize();
@@ -108,9 +129,7 @@ public final class Codebook implements PackedWeight {
                 at++;
             }
             left--;
-            int b = bytes[i + odd >> 1];
-            int code = (i + odd & 1) == 0 ? b >> 4 & 15 : b & 15;
-            out[offset + i] = levels[code] * magnitudes[at];
+            out[offset + i] = levels[code(bytes, i + odd)] * magnitudes[at];
         }
     }
 }

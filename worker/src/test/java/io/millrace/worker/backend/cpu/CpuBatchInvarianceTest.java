@@ -2,6 +2,7 @@ package io.millrace.worker.backend.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.torch.GoldenModels;
 import io.millrace.worker.backend.torch.GoldenModels.Case;
@@ -15,6 +16,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The bits of a sequence's logits depend on nothing but the sequence. */
@@ -32,8 +34,22 @@ class CpuBatchInvarianceTest {
     }
 
     @ParameterizedTest
+    @EnumSource(
+            value = KvType.class,
+            names = {"F16", "BF16", "INT8"})
+    void bitsDoNotDependOnThemInOtherCachesEither(KvType type) {
+        for (String name : List.of("llama3", "deepseek_v2")) {
+            check(Case.folder(name), type);
+        }
+    }
+
+    @ParameterizedTest
     @MethodSource("cases")
     void bitsDoNotDependOnChunksBlocksThreadsOrCompany(Case model) {
+        check(model, KvType.F32);
+    }
+
+    private static void check(Case model, KvType type) {
         Path path = Golden.path(model.file());
         Random random = new Random(7);
         List<int[]> prompts = new ArrayList<>();
@@ -42,10 +58,11 @@ class CpuBatchInvarianceTest {
         }
         for (int isa : CpuModels.instructionSets()) {
             CpuSettings settings = new CpuSettings(isa, CpuSettings.Precision.NATIVE, false);
-            List<List<float[]>> alone = alone(path, settings, prompts);
+            List<List<float[]>> alone = alone(path, settings, type, prompts);
             for (int threads = 1; threads <= 3; threads++) {
                 int block = threads == 1 ? 64 : 16;
-                try (ModelRuntime runtime = CpuModels.load(path, GoldenModels.blocks(block, 4096), threads, settings)) {
+                try (ModelRuntime runtime =
+                        CpuModels.load(path, GoldenModels.blocks(block, 4096).withType(type), threads, settings)) {
                     List<Sequence> all = together(runtime, prompts, random);
                     for (int i = 0; i < all.size(); i++) {
                         assertSameBits(
@@ -59,9 +76,10 @@ class CpuBatchInvarianceTest {
         }
     }
 
-    private static List<List<float[]>> alone(Path path, CpuSettings settings, List<int[]> prompts) {
+    private static List<List<float[]>> alone(Path path, CpuSettings settings, KvType type, List<int[]> prompts) {
         List<List<float[]>> alone = new ArrayList<>();
-        try (ModelRuntime runtime = CpuModels.load(path, GoldenModels.blocks(16, 2048), 1, settings)) {
+        try (ModelRuntime runtime =
+                CpuModels.load(path, GoldenModels.blocks(16, 2048).withType(type), 1, settings)) {
             PagedRunner runner = new PagedRunner(runtime, 1);
             for (int[] prompt : prompts) {
                 Sequence seq = runner.sequence(prompt);

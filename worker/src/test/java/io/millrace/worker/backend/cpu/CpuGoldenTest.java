@@ -2,6 +2,7 @@ package io.millrace.worker.backend.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.torch.GoldenModels;
 import io.millrace.worker.backend.torch.GoldenModels.Case;
@@ -25,6 +26,8 @@ class CpuGoldenTest {
     /** Tokens of a block and rows of a chunk; each on a half of the prompts. */
     private static final int[][] WAYS = {{16, 4096}, {64, 7}};
 
+    private static final double F16_RMS = 0.01;
+    private static final double F16_EXPERTS_RMS = 0.04;
     private static final double BF16_RMS = 0.06;
     private static final double BF16_EXPERTS_RMS = 0.12;
     private static final double INT8_RMS = 0.12;
@@ -77,9 +80,7 @@ class CpuGoldenTest {
                 .filter(ids -> ids.length == 40)
                 .findFirst()
                 .orElseThrow();
-        boolean experts = model.name().contains("moe")
-                || model.name().equals("deepseek_v2")
-                || model.name().equals("mixtral");
+        boolean experts = experts(model);
         double bound = model.name().equals("tiny-llama-mixed") ? INT8_RMS : experts ? BF16_EXPERTS_RMS : BF16_RMS;
         for (int isa : CpuModels.instructionSets()) {
             CpuSettings settings = new CpuSettings(isa, CpuSettings.Precision.NATIVE, false);
@@ -93,6 +94,49 @@ class CpuGoldenTest {
                         .isLessThan(bound);
             }
         }
+    }
+
+    /** What rounding of the cache alone does: everything else is float32. */
+    @ParameterizedTest
+    @MethodSource("cases")
+    void everyTypeOfTheCacheStaysWithinItsBound(Case model) {
+        float[] expected = model.logits("logits_all");
+        int length = model.lengths()[0];
+        int[] prompt = model.prompts(length).stream()
+                .map(Prompt::ids)
+                .filter(ids -> ids.length == 40)
+                .findFirst()
+                .orElseThrow();
+        for (KvType type : KvType.values()) {
+            try (ModelRuntime runtime = CpuModels.load(
+                    Golden.path(model.file()),
+                    GoldenModels.blocks(16, 512, length).withType(type),
+                    2,
+                    CpuModels.F32)) {
+                PagedRunner runner = new PagedRunner(runtime, 1);
+                Sequence seq = runner.sequence(prompt);
+                runner.step(List.of(new Work(seq, 39, true)));
+                runner.step(List.of(new Work(seq, 1, true)));
+                double off = rms(seq.logits.subList(0, 40), expected);
+                System.out.printf("cache %s %s: %.5f%n", type.label(), model.name(), off);
+                assertThat(off).as("%s %s", model.name(), runtime.numericsId()).isLessThan(bound(type, experts(model)));
+                assertThat(runtime.numericsId().contains("kv-")).isEqualTo(type != KvType.F32);
+            }
+        }
+    }
+
+    private static double bound(KvType type, boolean experts) {
+        return switch (type) {
+            case F32 -> TOLERANCE;
+            case F16 -> experts ? F16_EXPERTS_RMS : F16_RMS;
+            case BF16, INT8 -> experts ? BF16_EXPERTS_RMS : BF16_RMS;
+        };
+    }
+
+    private static boolean experts(Case model) {
+        return model.name().contains("moe")
+                || model.name().equals("deepseek_v2")
+                || model.name().equals("mixtral");
     }
 
     /** Root mean square of the differences, relative to the deviation of what is expected. */

@@ -6,7 +6,7 @@ import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.gguf.GgufFile;
-import io.millrace.worker.model.safetensors.SafetensorsFolder;
+import io.millrace.worker.model.quant.QuantizedSource;
 import io.millrace.worker.model.weights.WeightSource;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -44,8 +44,8 @@ final class CpuModels {
     static ModelRuntime load(Path path, KvOptions options, int threads, CpuSettings settings) {
         Path library = library();
         if (Files.isDirectory(path)) {
-            try (WeightSource source = SafetensorsFolder.open(path)) {
-                Path file = path.resolve("config.json");
+            Path file = path.resolve("config.json");
+            try (WeightSource source = QuantizedSource.open(path, Files.readString(file))) {
                 DecoderConfig config = DecoderConfig.fromJson(file.toString(), Files.readString(file));
                 return CpuBackend.load(
                         library, Decoder.of(config, source), source, options, threads, settings, LoadProgress.NONE);

@@ -4,11 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
+import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.backend.torch.GoldenModels;
 import io.millrace.worker.backend.torch.PagedRunner;
 import io.millrace.worker.backend.torch.PagedRunner.Sequence;
@@ -142,6 +145,25 @@ class CpuRuntimeTest {
                 new int[] {0},
                 new io.millrace.worker.sampling.SamplingRow[] {null},
                 new int[1]);
+    }
+
+    @Test
+    void aNarrowCacheHoldsMoreBlocksInTheSameBudget() {
+        int whole = blocksOf(KvType.F32);
+        assertThat(blocksOf(KvType.F16)).isEqualTo(2 * whole);
+        assertThat(blocksOf(KvType.BF16)).isEqualTo(2 * whole);
+        assertThat(blocksOf(KvType.INT8)).isGreaterThan(3 * whole);
+        assertThatThrownBy(() -> KvType.of("fp8")).hasMessageContaining("f32, f16, bf16, int8");
+    }
+
+    private static int blocksOf(KvType type) {
+        try (ModelRuntime runtime = load(new KvOptions(16, 0, 8 << 20, 0, type))) {
+            KvLayout.Group group = runtime.kvLayout().groups().getFirst();
+            assertThat(group.dtype()).isEqualTo(type.label());
+            long planned = group.blocks() * MemoryPlan.blockBytes(group, 16);
+            assertThat(((CpuRuntime) runtime).cacheBytes()).isBetween(planned, planned + (2L << 20));
+            return group.blocks();
+        }
     }
 
     @Test

@@ -1,0 +1,76 @@
+package io.millrace.worker.backend.cpu;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import io.millrace.worker.model.weights.Dequantizer;
+import io.millrace.worker.model.weights.WeightTensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.stream.IntStream;
+
+/** Hands a weight in groups of columns to the kernels: its codes, a byte each, and its factors. No value becomes a float. */
+final class CpuGroups {
+
+    /** Rows that a thread reads at a time; words of AWQ hold eight. */
+    private static final int ROWS = 32;
+
+    private static final long STRUCT_BYTES = 2 * JAVA_INT.byteSize() + 5 * ADDRESS.byteSize();
+    private static final int F32_INFINITE = 0x7F80_0000;
+
+    private CpuGroups() {}
+
+    /** MR-WEIGHTS-006 when a scale is no number, and what reading the parts may throw. */
+    static void bind(NativeKernels kernels, long model, int handle, WeightTensor tensor, GroupedWeight weight) {
+        int rows = Math.toIntExact(Dequantizer.rows(tensor));
+        int columns = weight.columns();
+        int groups = weight.groups();
+        try (Arena arena = Arena.ofShared()) {
+            MemorySegment codes = arena.allocate((long) rows * columns, 64);
+            MemorySegment scales = arena.allocate(JAVA_FLOAT, (long) rows * groups);
+            MemorySegment zeros = arena.allocate((long) rows * groups);
+            IntStream.range(0, Math.ceilDiv(rows, ROWS)).parallel().forEach(part -> {
+                int first = part * ROWS;
+                int count = Math.min(ROWS, rows - first);
+                byte[] code = new byte[count * columns];
+                float[] scale = new float[count * groups];
+                byte[] zero = new byte[count * groups];
+                weight.reader().rows(first, count, code, scale, zero);
+                finite(tensor, first, count, scale);
+                MemorySegment.copy(code, 0, codes, JAVA_BYTE, (long) first * columns, code.length);
+                MemorySegment.copy(scale, 0, scales, JAVA_FLOAT, 4L * first * groups, scale.length);
+                MemorySegment.copy(zero, 0, zeros, JAVA_BYTE, (long) first * groups, zero.length);
+            });
+            MemorySegment struct = arena.allocate(STRUCT_BYTES, 8);
+            struct.set(JAVA_INT, 0, weight.type().number());
+            struct.set(JAVA_INT, 4, weight.groupColumns());
+            struct.set(JAVA_LONG, 8, codes.address());
+            struct.set(JAVA_LONG, 16, scales.address());
+            struct.set(JAVA_LONG, 24, weight.levels() == null ? zeros.address() : 0);
+            int[] order = weight.order();
+            struct.set(
+                    JAVA_LONG,
+                    32,
+                    order == null ? 0 : arena.allocateFrom(JAVA_INT, order).address());
+            float[] levels = weight.levels();
+            struct.set(
+                    JAVA_LONG,
+                    40,
+                    levels == null ? 0 : arena.allocateFrom(JAVA_FLOAT, levels).address());
+            kernels.bindGroups(model, handle, rows, columns, struct);
+        }
+    }
+
+    private static void finite(WeightTensor tensor, int first, int count, float[] scales) {
+        for (float scale : scales) {
+            if ((Float.floatToRawIntBits(scale) & F32_INFINITE) == F32_INFINITE) {
+                // Says where.
+                Dequantizer.finiteRows(
+                        tensor, first, count, new float[count * Math.toIntExact(Dequantizer.columns(tensor))], 0);
+            }
+        }
+    }
+}
