@@ -19,4 +19,16 @@ record Conversation(@Nullable String id, List<JsonNode> messages, List<JsonNode>
 
     /** Longest chain of responses; the prompt's size is bounded as that of any body. */
     static final int TURNS_MAX = 1_000;
+
+    /** Of everything that was said, about. */
+    long characters() {
+        long sum = 0;
+        for (JsonNode each : messages) {
+            sum += each.path("content").asString("").length() + 32L;
+        }
+        for (JsonNode each : output) {
+            sum += each.toString().length();
+        }
+        return sum;
+    }
 }

@@ -1,14 +1,20 @@
 package io.millrace.gateway.api;
 
 import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.batch.BatchRunner;
+import io.millrace.gateway.batch.FileStore;
+import io.millrace.gateway.batch.Registry;
 import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.GatewayNode;
 import io.millrace.shared.log.Clock;
 import io.millrace.shared.proto.ResponseShape.Api;
+import io.millrace.shared.telemetry.Telemetry;
 import io.opentelemetry.api.trace.Tracer;
+import io.opentelemetry.context.Context;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import org.springframework.http.HttpHeaders;
@@ -35,6 +41,8 @@ public final class Endpoints {
     private static final List<String> RERANK = List.of("/v1/rerank", "/v2/rerank", "/rerank");
     private static final List<String> SCORE = List.of("/v1/score", "/score");
     private static final String MODELS = "/v1/models";
+    private static final String FILES = "/v1/files";
+    private static final String BATCHES = "/v1/batches";
     private static final String ID = "/{id}";
     private static final String CANCEL = "/{id}/cancel";
     private static final String ITEMS = "/{id}/input_items";
@@ -48,8 +56,20 @@ public final class Endpoints {
      * @param promptsMax most prompts of one call
      * @param deadline of each request, from its arrival
      * @param sseIds whether streamed events carry their place when the client does not say
+     * @param socketLife longest life of a WebSocket
+     * @param fileBytesMax largest upload
      */
-    public record Settings(int bodyBytesMax, Duration bodyTimeout, int promptsMax, Duration deadline, boolean sseIds) {}
+    public record Settings(
+            int bodyBytesMax,
+            Duration bodyTimeout,
+            int promptsMax,
+            Duration deadline,
+            boolean sseIds,
+            Duration socketLife,
+            long fileBytesMax) {}
+
+    /** Files and batches as the log has them, and who runs these. */
+    public record Batches(Registry registry, FileStore store, BatchRunner runner) {}
 
     private final Json json = new Json();
     private final ResponseDrafts responses;
@@ -60,10 +80,13 @@ public final class Endpoints {
     private final HttpEndpoints http;
     private final ResumeEndpoints resumes;
     private final Models models;
+    private final FileEndpoints files;
+    private final BatchEndpoints batches;
     private final Tenants tenants;
     private final BooleanSupplier ready;
     private final WebSocketService sockets;
-    private final int messageBytesMax;
+    private final Settings settings;
+    private final SocketMessages.Earlier earlier;
 
     /** @param ready whether calls can be served, for {@code /health} */
     public Endpoints(
@@ -73,6 +96,7 @@ public final class Endpoints {
             Admission admission,
             GatewayNode node,
             Dispatcher dispatcher,
+            Batches batching,
             Tenants tenants,
             GatewayMetrics metrics,
             Tracer tracer,
@@ -91,7 +115,21 @@ public final class Endpoints {
                 new ResponseRequests(json, settings.bodyBytesMax()),
                 new EarlierResponses(dispatcher.resumes(), ids, json, metrics, tracer));
         this.models = new Models(node.view());
-        this.messageBytesMax = settings.bodyBytesMax();
+        var uploads = new Uploads(batching.store(), settings.fileBytesMax(), settings.bodyTimeout());
+        this.files = new FileEndpoints(batching.registry(), batching.store(), uploads, tenants, clock);
+        var lines = new BatchRequests(
+                Map.of(
+                        CHAT, (body, tenant) -> Mono.just(chats.read(body)),
+                        COMPLETIONS, (body, tenant) -> Mono.just(completions.read(body)),
+                        EMBEDDINGS, (body, tenant) -> Mono.just(pooling.embeddings(body)),
+                        RESPONSES, responses::read),
+                generation,
+                json);
+        this.batches = new BatchEndpoints(
+                batching.registry(), batching.store(), lines.endpoints(), bodies, json, tenants, clock);
+        batching.runner().start(lines);
+        this.settings = settings;
+        this.earlier = new SocketMessages.Earlier(dispatcher.resumes(), ids, metrics, tracer);
         // Netty ends a connection beyond its limit with 1002: ours, below it, says 1009.
         this.sockets = new HandshakeWebSocketService(new ReactorNettyRequestUpgradeStrategy(
                 () -> WebsocketServerSpec.builder().maxFramePayloadLength(2 * settings.bodyBytesMax())));
@@ -107,6 +145,7 @@ public final class Endpoints {
                 .POST(RESPONSES, request -> http.generate(request, RESPONSES, responses::read))
                 .GET(RESPONSES, Endpoints::isSocket, this::socket)
                 .add(resumed())
+                .add(batched())
                 .GET(MODELS, request -> authorised(request, models::list))
                 .GET(
                         MODELS + "/{*name}",
@@ -124,6 +163,20 @@ public final class Endpoints {
     private void post(RouterFunctions.Builder routes, String path, Function<Json.Body, Draft> read) {
         routes.POST(path, request -> http.generate(request, path, read))
                 .route(RequestPredicates.path(path), request -> notAllowed(request, HttpMethod.POST));
+    }
+
+    private RouterFunction<ServerResponse> batched() {
+        return RouterFunctions.route()
+                .POST(FILES, files::create)
+                .GET(FILES, files::list)
+                .GET(FILES + ID, files::retrieve)
+                .GET(FILES + "/{id}/content", files::content)
+                .DELETE(FILES + ID, files::delete)
+                .POST(BATCHES, batches::create)
+                .GET(BATCHES, batches::list)
+                .GET(BATCHES + ID, batches::retrieve)
+                .POST(BATCHES + CANCEL, batches::cancel)
+                .build();
     }
 
     private RouterFunction<ServerResponse> resumed() {
@@ -156,8 +209,20 @@ public final class Endpoints {
     /** Shakes hands after the key was checked; the connection is the socket's from then on. */
     private Mono<ServerResponse> socket(ServerRequest request) {
         String tenant = tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
+        Context parent = Telemetry.fromHeaders(
+                request.headers().firstHeader("traceparent"), request.headers().firstHeader("tracestate"));
+        var messages = new SocketMessages(
+                generation,
+                responses,
+                earlier,
+                json,
+                tenant,
+                parent,
+                settings.bodyBytesMax(),
+                () -> HttpAnswers.closeConnection(request));
         return sockets.handleRequest(
-                        request.exchange(), new ResponsesSocket(generation, responses, json, tenant, messageBytesMax))
+                        request.exchange(),
+                        new ResponsesSocket(messages, settings.bodyBytesMax(), settings.socketLife()))
                 .then(Mono.empty());
     }
 

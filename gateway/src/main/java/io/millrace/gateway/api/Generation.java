@@ -12,6 +12,7 @@ import io.millrace.gateway.stream.Frames;
 import io.opentelemetry.api.trace.Tracer;
 import io.opentelemetry.context.Context;
 import java.util.function.Function;
+import java.util.function.LongConsumer;
 import reactor.core.publisher.Mono;
 
 /** From a draft to a running exchange: admission, ids, append. Shared by HTTP and WebSocket. Thread-safe. */
@@ -55,6 +56,39 @@ final class Generation {
             CallFactory.check(draft, model);
             return admission.admit(tenant, model, draft.prompts().size(), CallFactory.estimate(draft));
         });
+        return begin(
+                draft,
+                tenant,
+                admitted.model(),
+                admitted::settle,
+                telemetry,
+                call -> dispatcher.begin(call, frames.apply(call), telemetry));
+    }
+
+    /** Begins the draft's call for a batch: it waits for its turn by itself, so neither credits nor the tenant's limits count. */
+    <T> Exchange<T> beginInBatch(
+            Draft draft, String tenant, CallTelemetry telemetry, Function<Call, Frames<T>> frames) {
+        ModelState model = telemetry.admission(() -> {
+            ModelState known = admission.model(draft.model());
+            CallFactory.check(draft, known);
+            return known;
+        });
+        return begin(
+                draft,
+                tenant,
+                model,
+                tokens -> {},
+                telemetry,
+                call -> dispatcher.begin(call, frames.apply(call), Exchange.Mode.DIRECT, telemetry));
+    }
+
+    private <T> Exchange<T> begin(
+            Draft draft,
+            String tenant,
+            ModelState model,
+            LongConsumer settle,
+            CallTelemetry telemetry,
+            Function<Call, Exchange<T>> begin) {
         try {
             String key = draft.submit().getIdempotencyKey();
             int partition = node.nextPartition();
@@ -64,12 +98,12 @@ final class Generation {
             if (partition < 0) {
                 throw new ApiException(GatewayErrors.logUnavailable(0));
             }
-            Call call = calls.create(draft, tenant, admitted.model(), partition, telemetry.sending());
-            telemetry.began(call, admitted::settle);
-            return dispatcher.begin(call, frames.apply(call), telemetry);
+            Call call = calls.create(draft, tenant, model, partition, telemetry.sending());
+            telemetry.began(call, settle);
+            return begin.apply(call);
         } catch (RuntimeException e) {
             // Whatever it was: the tenant's share of concurrent calls is given back.
-            admitted.settle(0);
+            settle.accept(0);
             throw e;
         }
     }

@@ -59,6 +59,11 @@ final class HttpAnswers {
                                 .writeWith(Flux.from(exchange.body()).map(HttpAnswers::buffer))));
     }
 
+    /** A whole document of JSON. */
+    static Mono<ServerResponse> json(String document) {
+        return ServerResponse.ok().contentType(MediaType.APPLICATION_JSON).bodyValue(document);
+    }
+
     /** The thread of the request's connection: an answer that begins there needs no other one to be written. */
     private static Scheduler eventLoop(ServerRequest request) {
         Executor[] loop = new Executor[1];
@@ -72,7 +77,7 @@ final class HttpAnswers {
     }
 
     /** Ends the connection with whatever is still to be written: what waits for a client that does not read is freed. */
-    private static void closeConnection(ServerRequest request) {
+    static void closeConnection(ServerRequest request) {
         netty(request).withConnection(connection -> connection.channel().close());
     }
 

@@ -35,6 +35,11 @@ final class IdempotencyKeys {
                     "'Idempotency-Key' must be 1 to %d printable ASCII characters without blanks; a UUID is best."
                             .formatted(LENGTH_MAX)));
         }
+        return of(draft, tenant, key);
+    }
+
+    /** The draft under a key that may be none of a client's. */
+    static Draft of(Draft draft, String tenant, String key) {
         var submit = draft.submit().toBuilder()
                 .setIdempotencyKey(HexFormat.of().formatHex(hmac(tenant, key)))
                 .setBodyHash(bodyHash(draft))

@@ -46,6 +46,7 @@ final class ResponseRequests {
                 .setTurns(before.turns() + 1)
                 .setExtraJson(ResponseFields.repeated(body, format(parsed.text()), before.id()));
         if (socket) {
+            forSocket(body);
             shape.setStream(true);
         }
         Submit.Builder submit =
@@ -69,6 +70,18 @@ final class ResponseRequests {
         ResponseFields.refuseUnknown(body);
         var prompt = new Draft.Prompt(Submit.newBuilder().setChat(chat).build(), texts, messages.length() / 4 + 1);
         return new Draft(model, submit.build(), List.of(prompt), seed.isPresent());
+    }
+
+    private static void forSocket(Fields body) {
+        if (body.bool("background", false)) {
+            throw body.unsupported(
+                    "background",
+                    "A connection has no background; send it to POST /v1/responses, and fetch it by its id.");
+        }
+        if (!body.bool("generate", true)) {
+            throw body.unsupported(
+                    "generate", "'generate' may not be false: prefixes are cached as soon as they are used.");
+        }
     }
 
     private static void refuseTools(Fields body) {

@@ -1,18 +1,12 @@
 package io.millrace.gateway.api;
 
-import io.millrace.gateway.node.Exchange;
-import io.millrace.gateway.node.GatewayErrors;
-import io.millrace.gateway.node.SlowClientException;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
-import io.millrace.gateway.stream.JsonText;
-import io.millrace.gateway.stream.MessageFrames;
-import io.millrace.shared.telemetry.Telemetry;
-import io.opentelemetry.context.Context;
-import java.util.List;
+import java.time.Duration;
+import java.util.Map;
 import java.util.concurrent.ArrayBlockingQueue;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
 import org.springframework.web.reactive.socket.CloseStatus;
 import org.springframework.web.reactive.socket.WebSocketHandler;
 import org.springframework.web.reactive.socket.WebSocketMessage;
@@ -20,115 +14,131 @@ import org.springframework.web.reactive.socket.WebSocketSession;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
-import tools.jackson.databind.JsonNode;
 
 /**
- * One connection of {@code /v1/responses} over WebSocket: {@code response.create} messages are answered one after the other,
- * each by the events of its response; errors come as {@code error} events and leave the connection open.
+ * One connection of {@code /v1/responses} over WebSocket. Messages of a lane ({@code stream_id}) are answered one after the other,
+ * lanes beside each other; errors come as {@code error} events and leave the connection open.
  */
 final class ResponsesSocket implements WebSocketHandler {
 
-    private static final Logger LOG = LoggerFactory.getLogger(ResponsesSocket.class);
-    private static final int WAITING_MAX = 16;
+    static final int LANES_MAX = 32;
+    static final int WAITING_MAX = 16;
+    private static final int LANE_CHARACTERS_MAX = 128;
+    private static final String NO_LANE = "";
 
-    private final Generation generation;
-    private final ResponseDrafts requests;
-    private final Json json;
-    private final String tenant;
+    private final SocketMessages messages;
     private final int messageBytesMax;
+    private final Duration life;
+    private final Map<String, Lane> lanes = new ConcurrentHashMap<>();
+    private final Sinks.Many<Flux<String>> outputs =
+            Sinks.many().unicast().onBackpressureBuffer(new ArrayBlockingQueue<>(LANES_MAX + 2));
+    private final Sinks.Many<String> notices =
+            Sinks.many().unicast().onBackpressureBuffer(new ArrayBlockingQueue<>(WAITING_MAX));
 
-    ResponsesSocket(Generation generation, ResponseDrafts requests, Json json, String tenant, int messageBytesMax) {
-        this.generation = generation;
-        this.requests = requests;
-        this.json = json;
-        this.tenant = tenant;
+    /** Messages that wait for their turn. */
+    private record Lane(Sinks.Many<SocketMessages.Message> waiting) {}
+
+    /** @param life after which the client must connect anew */
+    ResponsesSocket(SocketMessages messages, int messageBytesMax, Duration life) {
+        this.messages = messages;
         this.messageBytesMax = messageBytesMax;
+        this.life = life;
     }
 
     @Override
     public Mono<Void> handle(WebSocketSession session) {
-        Sinks.Many<String> waiting = Sinks.many().unicast().onBackpressureBuffer(new ArrayBlockingQueue<>(WAITING_MAX));
         Sinks.Empty<Void> gone = Sinks.empty();
-        Context parent = Telemetry.fromHeaders(
-                session.getHandshakeInfo().getHeaders().getFirst("traceparent"),
-                session.getHandshakeInfo().getHeaders().getFirst("tracestate"));
+        outputs.tryEmitNext(notices.asFlux());
         Mono<Void> in = session.receive()
-                .concatMap(message -> receive(session, message, waiting))
+                .concatMap(message -> receive(session, message))
                 .then()
-                .doFinally(signal -> {
-                    waiting.tryEmitComplete();
-                    gone.tryEmitEmpty();
-                });
-        Flux<WebSocketMessage> out = waiting.asFlux()
-                .concatMap(text -> respond(text, parent), 1)
+                .doFinally(signal -> gone.tryEmitEmpty());
+        Flux<WebSocketMessage> out = outputs.asFlux()
+                .flatMap(lane -> lane, LANES_MAX + 1, 1)
                 .takeUntilOther(gone.asMono())
                 .map(session::textMessage);
-        return Mono.when(session.send(out), in);
+        Mono<Void> aged = Mono.delay(life).takeUntilOther(gone.asMono()).flatMap(passed -> {
+            notices.tryEmitNext(SocketMessages.event(expired(), null));
+            return session.close(new CloseStatus(1000, "the connection has reached its age"));
+        });
+        return Mono.when(session.send(out), in, aged);
     }
 
-    private Mono<Void> receive(WebSocketSession session, WebSocketMessage message, Sinks.Many<String> waiting) {
+    private ApiError expired() {
+        return ApiError.of(
+                400,
+                "websocket_connection_limit_reached",
+                null,
+                "A connection lives for %,d s at most. Open a new one, and go on with 'previous_response_id'."
+                        .formatted(life.toSeconds()));
+    }
+
+    private Mono<Void> receive(WebSocketSession session, WebSocketMessage message) {
         if (message.getPayload().readableByteCount() > messageBytesMax) {
             return session.close(CloseStatus.TOO_BIG_TO_PROCESS.withReason("at most " + messageBytesMax + " bytes"));
         }
         return switch (message.getType()) {
-            case TEXT ->
-                waiting.tryEmitNext(message.getPayloadAsText()).isSuccess()
+            case TEXT -> {
+                String lane = take(message.getPayloadAsText());
+                yield lane == null
                         ? Mono.empty()
-                        : session.close(new CloseStatus(1013, WAITING_MAX + " messages wait already"));
+                        : session.close(new CloseStatus(1013, "errors are not read: " + lane));
+            }
             case BINARY -> session.close(CloseStatus.NOT_ACCEPTABLE.withReason("text messages only"));
             case PING, PONG -> Mono.empty();
         };
     }
 
-    private Flux<String> respond(String text, Context parent) {
-        CallTelemetry telemetry = generation.observe("/v1/responses", parent);
-        return Flux.defer(() -> {
-                    return requests.readForSocket(create(text), tenant)
-                            .flatMapMany(draft ->
-                                    generation.ready(draft).thenMany(Flux.defer(() -> answer(draft, telemetry))));
-                })
-                .onErrorResume(failure -> {
-                    ApiError error = failure instanceof ApiException known ? known.error() : internal(failure);
-                    telemetry.refused(error);
-                    return Flux.just(event(error));
-                });
+    /** Hands the message to its lane; a text when the connection must end. */
+    private @Nullable String take(String text) {
+        String stream = null;
+        try {
+            SocketMessages.Message message = messages.read(text);
+            stream = message.streamId();
+            if (stream != null && (stream.isEmpty() || stream.length() > LANE_CHARACTERS_MAX)) {
+                stream = null;
+                throw new ApiException(ApiError.invalid(
+                        "stream_id", "'stream_id' must have 1 to " + LANE_CHARACTERS_MAX + " characters."));
+            }
+            if (message.atOnce()) {
+                messages.cancel(message, failure -> notice(failure, message.streamId()));
+                return null;
+            }
+            if (!lane(stream).waiting().tryEmitNext(message).isSuccess()) {
+                throw new ApiException(ApiError.of(
+                        429,
+                        "too_many_waiting",
+                        null,
+                        "%d messages wait in this lane already; send the next one when a response has ended."
+                                .formatted(WAITING_MAX)));
+            }
+            return null;
+        } catch (ApiException failure) {
+            return notice(failure.error(), stream) ? null : "more than " + WAITING_MAX;
+        }
     }
 
-    private Flux<String> answer(Draft draft, CallTelemetry telemetry) {
-        Exchange<List<String>> exchange = generation.begin(draft, tenant, telemetry, call -> new MessageFrames());
-        return exchange.opening().flatMapMany(opened -> exchange.body()).concatMapIterable(messages -> messages);
+    private boolean notice(ApiError error, @Nullable String stream) {
+        return notices.tryEmitNext(SocketMessages.event(error, stream)).isSuccess();
     }
 
-    private Json.Body create(String text) {
-        Json.Body message = json.object(text);
-        String type = message.fields().string("type");
-        if (!"response.create".equals(type)) {
+    private Lane lane(@Nullable String stream) {
+        String name = stream == null ? NO_LANE : stream;
+        Lane known = lanes.get(name);
+        if (known != null) {
+            return known;
+        }
+        if (lanes.size() >= LANES_MAX) {
             throw new ApiException(ApiError.of(
                     400,
-                    "invalid_event",
-                    "type",
-                    "Only 'response.create' messages are understood, not '" + type + "'."));
+                    "too_many_streams",
+                    "stream_id",
+                    "A connection has at most %d lanes; use one of those, or another connection."
+                            .formatted(LANES_MAX)));
         }
-        JsonNode nested = message.object().get("response");
-        return nested != null && nested.isObject() ? new Json.Body(nested.toString(), nested) : message;
-    }
-
-    private static ApiError internal(Throwable failure) {
-        if (failure instanceof SlowClientException slow) {
-            return ApiError.of(408, "client_too_slow", null, slow.toString());
-        }
-        LOG.error("a response over WebSocket failed", failure);
-        return GatewayErrors.internal();
-    }
-
-    static String event(ApiError error) {
-        return new JsonText()
-                .object()
-                .field("type", "error")
-                .field("status", error.status())
-                .name("error")
-                .raw(error.inner())
-                .endObject()
-                .toString();
+        Lane lane = new Lane(Sinks.many().unicast().onBackpressureBuffer(new ArrayBlockingQueue<>(WAITING_MAX)));
+        lanes.put(name, lane);
+        outputs.tryEmitNext(lane.waiting().asFlux().concatMap(messages::answer, 1));
+        return lane;
     }
 }

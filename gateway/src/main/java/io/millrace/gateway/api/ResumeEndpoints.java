@@ -22,7 +22,6 @@ import java.util.concurrent.CompletionException;
 import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
-import org.springframework.http.MediaType;
 import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.reactive.function.server.ServerResponse;
 import reactor.core.publisher.Mono;
@@ -92,7 +91,7 @@ final class ResumeEndpoints {
                     .toString();
             return Mono.fromFuture(resumes.delete(found)).then(Mono.defer(() -> {
                 telemetry.answered();
-                return document(gone);
+                return HttpAnswers.json(gone);
             }));
         });
     }
@@ -107,7 +106,7 @@ final class ResumeEndpoints {
                     request.queryParam("after").orElse(null));
             String items = InputItems.page(found.call(), json, page);
             telemetry.answered();
-            return document(items);
+            return HttpAnswers.json(items);
         });
     }
 
@@ -213,9 +212,5 @@ final class ResumeEndpoints {
         }
         throw new ApiException(ApiError.invalid(
                 "starting_after", "'starting_after' must be the 'sequence_number' of an event, from 0."));
-    }
-
-    private static Mono<ServerResponse> document(String json) {
-        return ServerResponse.ok().contentType(MediaType.APPLICATION_JSON).bodyValue(json);
     }
 }

@@ -5,11 +5,15 @@ import io.millrace.gateway.api.Endpoints;
 import io.millrace.gateway.api.ErrorAnswers;
 import io.millrace.gateway.api.GatewayMetrics;
 import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.batch.BatchRunner;
+import io.millrace.gateway.batch.FileStore;
+import io.millrace.gateway.batch.Registry;
 import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.node.ClusterView;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.GatewayNode;
 import io.millrace.gateway.node.JournalHub;
+import io.millrace.gateway.node.LogPieces;
 import io.millrace.gateway.node.LogScans;
 import io.millrace.gateway.node.NodeSettings;
 import io.millrace.shared.id.RequestId;
@@ -80,6 +84,33 @@ public class GatewayConfiguration {
     }
 
     @Bean
+    Registry gatewayRegistry(Log log, ObjectProvider<Clock> clock) {
+        return new Registry(log, clock(clock));
+    }
+
+    @Bean
+    FileStore gatewayFileStore(Log log, LogScans scans) {
+        return new FileStore(log, new LogPieces(scans));
+    }
+
+    @Bean
+    BatchRunner gatewayBatchRunner(
+            Registry registry,
+            FileStore store,
+            GatewayNode node,
+            GatewayProperties properties,
+            ObjectProvider<Clock> clock) {
+        return new BatchRunner(
+                registry,
+                store,
+                node,
+                clock(clock),
+                (int) properties.bodyMax().toBytes(),
+                properties.batchLinesMax(),
+                properties.batchConcurrent());
+    }
+
+    @Bean
     Admission gatewayAdmission(ClusterView view, GatewayProperties properties) {
         return new Admission(
                 view, properties.tenantLimits(), properties.kafkaSilence().toMillis());
@@ -108,6 +139,9 @@ public class GatewayConfiguration {
             Admission admission,
             GatewayNode node,
             Dispatcher dispatcher,
+            Registry registry,
+            FileStore store,
+            BatchRunner runner,
             GatewayMetrics metrics,
             GatewayHealth health,
             ObjectProvider<OpenTelemetry> telemetry) {
@@ -118,6 +152,7 @@ public class GatewayConfiguration {
                         admission,
                         node,
                         dispatcher,
+                        new Endpoints.Batches(registry, store, runner),
                         new Tenants(properties.apiKeys()),
                         metrics,
                         telemetry.getIfAvailable(OpenTelemetry::noop).getTracer(SCOPE),

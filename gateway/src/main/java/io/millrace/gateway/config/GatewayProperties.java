@@ -25,6 +25,10 @@ import org.springframework.util.unit.DataSize;
  * @param lagMax most bytes that wait for one slow client before its connection is cut
  * @param sseIds whether streamed events carry an {@code id:} line with their place in the journal, by which a stream is resumed,
  *     when the client's header {@code X-Millrace-Event-Ids} does not say
+ * @param socketLife longest life of a WebSocket
+ * @param fileMax largest upload to {@code /v1/files}
+ * @param batchLinesMax most requests of a batch
+ * @param batchConcurrent most requests of a batch that are under way at a time; 0: this gateway runs no batches
  * @param scans most readers at a time that bring clients what was written before they came; each has a Kafka consumer
  * @param scansWaitingMax most scans that wait for one of those readers; beyond them 503
  * @param beat between this gateway's beats
@@ -48,6 +52,10 @@ public record GatewayProperties(
         @DefaultValue("5s") Duration deadlineGrace,
         @DefaultValue("4MB") DataSize lagMax,
         @DefaultValue("false") boolean sseIds,
+        @DefaultValue("60m") Duration socketLife,
+        @DefaultValue("200MB") DataSize fileMax,
+        @DefaultValue("50000") int batchLinesMax,
+        @DefaultValue("64") int batchConcurrent,
         @DefaultValue("4") int scans,
         @DefaultValue("1024") int scansWaitingMax,
         @DefaultValue("200ms") Duration beat,
@@ -74,6 +82,10 @@ public record GatewayProperties(
             throw new IllegalArgumentException(
                     "millrace.gateway: scans must lie between 1 and 64, scans-waiting-max be at least 1");
         }
+        if (fileMax.toBytes() < 1024 || batchLinesMax < 1 || batchConcurrent < 0) {
+            throw new IllegalArgumentException(
+                    "millrace.gateway: file-max must be at least 1 KB, batch-lines-max 1, batch-concurrent 0");
+        }
         if (promptsMax < 1 || lagMax.toBytes() < 1024 || beat.toMillis() < 10) {
             throw new IllegalArgumentException(
                     "millrace.gateway: prompts-max must be at least 1, lag-max 1 KB, beat 10 ms");
@@ -86,7 +98,8 @@ public record GatewayProperties(
     }
 
     Endpoints.Settings endpointSettings() {
-        return new Endpoints.Settings((int) bodyMax.toBytes(), bodyTimeout, promptsMax, deadline, sseIds);
+        return new Endpoints.Settings(
+                (int) bodyMax.toBytes(), bodyTimeout, promptsMax, deadline, sseIds, socketLife, fileMax.toBytes());
     }
 
     TenantLimits tenantLimits() {

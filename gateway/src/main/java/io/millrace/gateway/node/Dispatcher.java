@@ -42,9 +42,13 @@ public final class Dispatcher {
 
     /** Begins the call: its exchange gets an opening or an error, at the latest after the append timeout and the deadline. */
     public <T> Exchange<T> begin(Call call, Frames<T> frames, CallObserver observer) {
+        return begin(call, frames, Exchange.Mode.of(call), observer);
+    }
+
+    /** The same, whatever the call says of the background. */
+    public <T> Exchange<T> begin(Call call, Frames<T> frames, Exchange.Mode mode, CallObserver observer) {
         var line = new Line(log, hub, leaves, settings.node(), call);
-        var exchange = new Exchange<T>(
-                call, frames, settings, clock, hub, line, Exchange.Mode.of(call), Renderer.of(call), observer);
+        var exchange = new Exchange<T>(call, frames, settings, clock, hub, line, mode, Renderer.of(call), observer);
         @Nullable KeyedStart keyed = keyed(call, exchange, line, observer);
         line.subscribe(keyed == null ? exchange : keyed);
         CompletableFuture<Void> ready = hub.use(call.partition());

@@ -139,6 +139,13 @@ public final class GatewayNode implements AutoCloseable {
         own = List.copyOf(mine);
     }
 
+    /** Whether what has that name falls to this gateway among the live ones. */
+    public boolean owns(String name) {
+        Set<String> gateways = new TreeSet<>(view.gateways());
+        gateways.add(settings.node());
+        return settings.node().equals(owner(name.hashCode(), gateways));
+    }
+
     static String owner(int partition, Set<String> nodes) {
         String best = "";
         long most = Long.MIN_VALUE;

@@ -132,6 +132,14 @@ class ResponsesSocketTest {
         for (String bad : List.of(
                 "{",
                 "{\"type\":\"session.update\"}",
+                "{\"type\":\"response.steer\"}",
+                "{\"type\":\"response.cancel\"}",
+                "{\"type\":\"response.cancel\",\"response_id\":\"resp_1\"}",
+                "{\"type\":\"response.resume\",\"response_id\":\"resp_1\",\"stream_id\":\"a\"}",
+                "{\"type\":\"response.create\",\"model\":\"echo\",\"input\":\"Hi\",\"frobnicate\":1}",
+                "{\"type\":\"response.create\",\"model\":\"echo\",\"input\":\"Hi\",\"background\":true}",
+                "{\"type\":\"response.create\",\"model\":\"echo\",\"input\":\"Hi\",\"generate\":false}",
+                "{\"type\":\"response.create\",\"model\":\"echo\",\"input\":\"Hi\",\"stream_id\":\"\"}",
                 "{\"type\":\"response.create\",\"model\":\"nobody\",\"input\":\"Hi\"}",
                 "{\"type\":\"response.create\",\"model\":\"ws-refusing\",\"input\":\"Hi\"}")) {
             socket.sendText(bad, true).join();
@@ -149,6 +157,53 @@ class ResponsesSocketTest {
         socket.sendText("{\"type\":\"response.create\",\"model\":\"echo\",\"input\":\"Hi\"}", true)
                 .join();
         assertThat(response(messages).getLast().get("type").asString()).isEqualTo("response.completed");
+        socket.abort();
+    }
+
+    @Test
+    void lanesAreAnsweredBesideEachOtherAndWhatIsNotStoredIsGoneOnFromOnItsOwnConnection(Gateway gateway)
+            throws Exception {
+        gateway.serve("ws-silent", journal -> journal.admit().claim().token(0, "first"));
+        var messages = new Messages();
+        WebSocket socket = open(gateway, messages);
+        socket.sendText(
+                        "{\"type\":\"response.create\",\"stream_id\":\"a\",\"model\":\"ws-silent\",\"input\":\"Hi\"}",
+                        true)
+                .join();
+        socket.sendText(
+                        "{\"type\":\"response.create\",\"stream_id\":\"b\",\"model\":\"echo\",\"input\":\"Hi\",\"store\":false}",
+                        true)
+                .join();
+        JsonNode end = null;
+        while (end == null) {
+            JsonNode event = next(messages);
+            assertThat(event.get("stream_id").asString()).isIn("a", "b");
+            end = event.get("type").asString().equals("response.completed") ? event : null;
+        }
+        assertThat(end.get("stream_id").asString()).isEqualTo("b");
+        String id = end.get("response").get("id").asString();
+        socket.sendText(
+                        "{\"type\":\"response.create\",\"stream_id\":\"c\",\"model\":\"echo\",\"input\":\"And?\","
+                                + "\"previous_response_id\":\"" + id + "\"}",
+                        true)
+                .join();
+        List<JsonNode> second = response(messages);
+        assertThat(second.getLast().get("stream_id").asString()).isEqualTo("c");
+        RequestRecord sent =
+                gateway.cluster().await(record -> record.getSubmit().getShape().getTurns() == 2);
+        assertThat(sent.getSubmit().getChat().getMessagesJson())
+                .isEqualTo(
+                        "[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":\"Hello, \\\"wörld\\\" 🙂\\n\"},"
+                                + "{\"role\":\"user\",\"content\":\"And?\"}]");
+        for (int i = 0; i < ResponsesSocket.WAITING_MAX + 2; i++) {
+            socket.sendText(
+                            "{\"type\":\"response.create\",\"stream_id\":\"a\",\"model\":\"echo\",\"input\":\"Hi\"}",
+                            true)
+                    .join();
+        }
+        JsonNode full = response(messages).getLast();
+        assertThat(full.get("error").get("code").asString()).isEqualTo("too_many_waiting");
+        assertThat(full.get("stream_id").asString()).isEqualTo("a");
         socket.abort();
     }
 

@@ -105,7 +105,7 @@ public final class RouterCore {
                     default -> partition.checkpoint(record);
                 }
             }
-            case ASSIGNMENTS, DEAD_LETTERS -> {}
+            case ASSIGNMENTS, DEAD_LETTERS, FILES, BATCHES -> {}
         }
     }
 

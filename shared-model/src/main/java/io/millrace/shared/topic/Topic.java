@@ -14,7 +14,9 @@ public enum Topic {
     MEMBERS("members", 1, Cleanup.DELETE, 10 * 60_000L),
     RESULTS("results", 16, Cleanup.COMPACT_DELETE, 24 * 3_600_000L),
     CHECKPOINTS("checkpoints", 16, Cleanup.COMPACT, -1),
-    DEAD_LETTERS("dead-letters", 1, Cleanup.DELETE, 7 * 24 * 3_600_000L);
+    DEAD_LETTERS("dead-letters", 1, Cleanup.DELETE, 7 * 24 * 3_600_000L),
+    FILES("files", 4, Cleanup.DELETE, 7 * 24 * 3_600_000L),
+    BATCHES("batches", 1, Cleanup.COMPACT_DELETE, 7 * 24 * 3_600_000L);
 
     /** Kafka's clean-up policies. */
     public enum Cleanup {

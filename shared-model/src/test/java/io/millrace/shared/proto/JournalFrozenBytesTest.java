@@ -28,7 +28,9 @@ class JournalFrozenBytesTest {
     private static final Map<String, Message> MESSAGES = Map.of(
             "JournalRecord", JournalRecord.getDefaultInstance(),
             "RequestRecord", RequestRecord.getDefaultInstance(),
-            "Assignment", Assignment.getDefaultInstance());
+            "Assignment", Assignment.getDefaultInstance(),
+            "FileRecord", FileRecord.getDefaultInstance(),
+            "BatchRecord", BatchRecord.getDefaultInstance());
 
     /** One line: message, its oneof case, its bytes, and what they mean. */
     private record Frozen(String message, String kind, byte[] bytes, String text) {

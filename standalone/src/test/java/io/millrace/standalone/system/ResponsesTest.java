@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.openai.client.OpenAIClient;
 import com.openai.core.JsonValue;
+import com.openai.core.http.ResponseConnection;
 import com.openai.errors.BadRequestException;
 import com.openai.models.responses.Response;
 import com.openai.models.responses.ResponseCreateParams;
@@ -12,6 +13,8 @@ import com.openai.models.responses.ResponseIncludable;
 import com.openai.models.responses.ResponseInputItem;
 import com.openai.models.responses.ResponseOutputText;
 import com.openai.models.responses.ResponseStatus;
+import com.openai.models.responses.ResponsesClientEvent;
+import com.openai.models.responses.ResponsesServerEvent;
 import io.millrace.standalone.parts.Role;
 import java.net.http.HttpResponse;
 import java.nio.file.Path;
@@ -266,5 +269,105 @@ class ResponsesTest {
         JsonNode cut = create(one, "\"input\":[" + turns + "],\"truncation\":\"auto\"");
         JsonNode told = create(one, "\"input\":[" + item("system", "rules") + "," + item("user", "short") + "]");
         assertThat(text(cut)).isEqualTo(text(told));
+    }
+
+    private static String event(String type, String fields) {
+        return "{\"type\":\"response." + type + "\"," + fields + "}";
+    }
+
+    private static boolean ended(String event) {
+        return event.matches("(?s)\\{\"type\":\"(response\\.(completed|incomplete|failed)|error)\".*");
+    }
+
+    @Test
+    void theOfficialClientsWebSocketChainsForksAndSurvivesErrors() {
+        try (ResponseConnection connection = client.responses().connect()) {
+            connection.send(create("One").store(false).build());
+            Response first = connection.finalResponse();
+            assertThat(first.status()).contains(ResponseStatus.INCOMPLETE);
+            connection.send(create("Two").previousResponseId(first.id()).build());
+            Response second = connection.finalResponse();
+            assertThat(second.previousResponseId()).contains(first.id());
+            connection.send(create("Three").previousResponseId("resp_0").build());
+            ResponsesServerEvent error = connection.receive();
+            assertThat(error.asError().error().code()).contains("previous_response_not_found");
+            try (ResponseConnection.Lane fork = connection.lane("fork")) {
+                fork.send(create("Fork").previousResponseId(second.id()).build());
+                Response forked = fork.finalResponse();
+                assertThat(client.responses().inputItems().list(forked.id()).autoPager().stream())
+                        .hasSize(5);
+            }
+        }
+    }
+
+    private static Create create(String input) {
+        return new Create(ResponsesClientEvent.ResponseCreate.builder()
+                .model("alpha")
+                .input(input)
+                .maxOutputTokens(8L)
+                .putAdditionalProperty("ignore_eos", JsonValue.from(true)));
+    }
+
+    private record Create(ResponsesClientEvent.ResponseCreate.Builder fields) {
+
+        Create store(boolean stored) {
+            return new Create(fields.store(stored));
+        }
+
+        Create previousResponseId(String id) {
+            return new Create(fields.previousResponseId(id));
+        }
+
+        ResponsesClientEvent build() {
+            return ResponsesClientEvent.ofResponseCreate(fields.build());
+        }
+    }
+
+    @Test
+    void aBrokenConnectionIsGoneOnWithAtAnotherGateway() throws Exception {
+        String id;
+        List<String> begun;
+        try (Socket socket = new Socket(one.url())) {
+            socket.send(event("create", long400("long")));
+            begun = socket.until(message -> message.contains("\"sequence_number\":9"));
+            id = id(JSON.readTree(begun.getFirst()).get("response"));
+        }
+        List<String> whole = one.get(RESPONSES + "/" + id + "?stream=true")
+                .body()
+                .lines()
+                .filter(line -> line.startsWith("data: "))
+                .map(line -> line.substring(6))
+                .toList();
+        try (Socket socket = new Socket(other.url(), MINE)) {
+            socket.send(event("resume", "\"response_id\":\"" + id + "\",\"starting_after\":9"));
+            begun.addAll(socket.until(ResponsesTest::ended));
+            assertThat(begun).isEqualTo(whole);
+            socket.send(event("resume", "\"response_id\":\"" + id + "\",\"starting_after\":-2"));
+            assertThat(socket.until(ResponsesTest::ended).getLast()).contains("starting_after");
+        }
+        try (Socket socket = new Socket(other.url(), HIS)) {
+            socket.send(event("resume", "\"response_id\":\"" + id + "\""));
+            assertThat(socket.until(ResponsesTest::ended).getLast()).contains("not_found");
+        }
+    }
+
+    private static String long400(String text) {
+        return "\"model\":\"alpha\",\"ignore_eos\":true,\"max_output_tokens\":400,\"input\":\"" + text + "\"";
+    }
+
+    @Test
+    void aResponseIsCancelledOverItsConnectionWhichLivesOn() throws Exception {
+        try (Socket socket = new Socket(one.url())) {
+            socket.send(event("create", long400("cancel").replace("400", "4000")));
+            String created = socket.until(message -> message.contains("response.output_text.delta"))
+                    .getFirst();
+            String id = id(JSON.readTree(created).get("response"));
+            socket.send(event("cancel", "\"response_id\":\"" + id + "\""));
+            assertThat(socket.until(ResponsesTest::ended).getLast())
+                    .contains("response.incomplete")
+                    .contains("cancelled");
+            socket.send(event("create", long400("next").replace("400", "4")));
+            assertThat(socket.until(ResponsesTest::ended).getLast()).contains("max_output_tokens");
+        }
     }
 }

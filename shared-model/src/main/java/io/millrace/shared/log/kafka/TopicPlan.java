@@ -40,7 +40,7 @@ public record TopicPlan(int partitions, int slots, int replicationFactor, Durati
         return switch (topic) {
             case REQUESTS, RESPONSES, RESULTS, CHECKPOINTS -> partitions;
             case ASSIGNMENTS -> slots;
-            case WORKERS, MEMBERS, DEAD_LETTERS -> topic.defaultPartitions();
+            case WORKERS, MEMBERS, DEAD_LETTERS, FILES, BATCHES -> topic.defaultPartitions();
         };
     }
 
@@ -70,7 +70,7 @@ public record TopicPlan(int partitions, int slots, int replicationFactor, Durati
         return switch (topic) {
             case REQUESTS, RESPONSES -> 2 * deadlineMax.toMillis();
             case CHECKPOINTS -> -1;
-            case ASSIGNMENTS, WORKERS, MEMBERS, RESULTS, DEAD_LETTERS -> topic.retentionMs();
+            case ASSIGNMENTS, WORKERS, MEMBERS, RESULTS, DEAD_LETTERS, FILES, BATCHES -> topic.retentionMs();
         };
     }
 

@@ -1,0 +1,153 @@
+package io.millrace.gateway.api;
+
+import io.millrace.gateway.batch.FileStore;
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.gateway.stream.ApiException;
+import java.io.ByteArrayOutputStream;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+import org.springframework.core.io.buffer.DataBuffer;
+import org.springframework.core.io.buffer.DataBufferUtils;
+import org.springframework.http.MediaType;
+import org.springframework.http.codec.multipart.FilePartEvent;
+import org.springframework.http.codec.multipart.FormPartEvent;
+import org.springframework.http.codec.multipart.PartEvent;
+import org.springframework.web.reactive.function.server.ServerRequest;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
+
+/** Reads uploads ({@code multipart/form-data}) into the log as they come: never a whole file in memory, nor on disk. */
+final class Uploads {
+
+    private static final int CHUNK_BYTES = 512 * 1024;
+    private static final int DROPPED_FACTOR = 4;
+
+    private final FileStore store;
+    private final long bytesMax;
+    private final Duration timeout;
+
+    /**
+     * What was uploaded.
+     *
+     * @param fields all but the file
+     */
+    record Upload(Map<String, String> fields, String filename, FileStore.Written written) {}
+
+    private static final class Gathered {
+        private final Map<String, String> fields = new HashMap<>();
+        private @Nullable String filename;
+        private FileStore.@Nullable Written written;
+    }
+
+    Uploads(FileStore store, long bytesMax, Duration timeout) {
+        this.store = store;
+        this.bytesMax = bytesMax;
+        this.timeout = timeout;
+    }
+
+    /** Writes the part {@code file} under that source; errors: 400, 408, 413, 415. */
+    Mono<Upload> read(ServerRequest request, String source, int partition) {
+        MediaType type = request.headers().contentType().orElse(null);
+        if (type == null || !type.isCompatibleWith(MediaType.MULTIPART_FORM_DATA)) {
+            return Mono.error(new ApiException(ApiError.of(
+                    415, "unsupported_media_type", null, "The body must be multipart/form-data, not '" + type + "'.")));
+        }
+        var gathered = new Gathered();
+        return request.bodyToFlux(PartEvent.class)
+                .timeout(timeout)
+                .windowUntil(PartEvent::isLast)
+                .concatMap(part -> part.switchOnFirst((signal, events) -> {
+                    PartEvent first = signal.get();
+                    return first == null ? events.then() : part(first, events, gathered, source, partition);
+                }))
+                .then(Mono.fromSupplier(() -> whole(gathered)))
+                .onErrorMap(
+                        TimeoutException.class,
+                        e -> new ApiException(ApiError.of(
+                                408,
+                                "body_timeout",
+                                null,
+                                "Nothing came of the body for " + timeout.toSeconds() + " s.")));
+    }
+
+    private Mono<Void> part(PartEvent first, Flux<PartEvent> events, Gathered gathered, String source, int partition) {
+        if (first instanceof FilePartEvent file && first.name().equals("file")) {
+            if (gathered.written != null) {
+                return Mono.error(new ApiException(ApiError.invalid("file", "There are two parts 'file'.")));
+            }
+            gathered.filename = file.filename();
+            var chunks = new Chunker();
+            Flux<byte[]> bytes = events.concatMapIterable(event -> chunks.add(event.content()), 1)
+                    .concatWith(Flux.defer(() -> Flux.fromIterable(chunks.end())));
+            return store.write(source, partition, bytes)
+                    .doOnNext(written -> gathered.written = written)
+                    .then();
+        }
+        if (first instanceof FormPartEvent form) {
+            gathered.fields.put(form.name(), form.value());
+        }
+        return events.doOnNext(event -> DataBufferUtils.release(event.content()))
+                .then();
+    }
+
+    private static Upload whole(Gathered gathered) {
+        FileStore.Written written = gathered.written;
+        if (written == null) {
+            throw new ApiException(ApiError.of(400, "missing_required_parameter", "file", "There is no part 'file'."));
+        }
+        if (written.bytes() == 0) {
+            throw new ApiException(ApiError.invalid("file", "The file is empty."));
+        }
+        String name = gathered.filename;
+        return new Upload(gathered.fields, name == null || name.isEmpty() ? "file.jsonl" : name, written);
+    }
+
+    /** Makes chunks of one size of buffers of any, and counts. */
+    private final class Chunker {
+
+        private final ByteArrayOutputStream gathered = new ByteArrayOutputStream(CHUNK_BYTES);
+        private long seen;
+
+        List<byte[]> add(DataBuffer buffer) {
+            byte[] bytes = new byte[buffer.readableByteCount()];
+            buffer.read(bytes);
+            DataBufferUtils.release(buffer);
+            seen += bytes.length;
+            if (seen > bytesMax * DROPPED_FACTOR) {
+                throw tooLarge();
+            }
+            List<byte[]> full = new ArrayList<>();
+            for (int from = 0; from < bytes.length && seen <= bytesMax; ) {
+                int count = Math.min(bytes.length - from, CHUNK_BYTES - gathered.size());
+                gathered.write(bytes, from, count);
+                from += count;
+                if (gathered.size() == CHUNK_BYTES) {
+                    full.add(gathered.toByteArray());
+                    gathered.reset();
+                }
+            }
+            return full;
+        }
+
+        /** What a client that writes everything before it reads is to see is said at the end. */
+        List<byte[]> end() {
+            if (seen > bytesMax) {
+                throw tooLarge();
+            }
+            return gathered.size() == 0 ? List.of() : List.of(gathered.toByteArray());
+        }
+
+        private ApiException tooLarge() {
+            return new ApiException(ApiError.of(
+                    413,
+                    "file_too_large",
+                    "file",
+                    "The file has %,d bytes or more; at most %,d are taken.".formatted(seen, bytesMax)));
+        }
+    }
+}

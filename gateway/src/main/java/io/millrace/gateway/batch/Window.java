@@ -1,0 +1,86 @@
+package io.millrace.gateway.batch;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import reactor.core.publisher.Mono;
+import reactor.core.publisher.MonoSink;
+
+/**
+ * How many lines of a batch may be in flight: more while nobody waits for the model, fewer as soon as somebody does, none while
+ * nobody serves it. Thread-safe.
+ */
+final class Window {
+
+    private final int most;
+    private final ArrayDeque<MonoSink<Boolean>> waiting = new ArrayDeque<>();
+    private int size;
+    private int running;
+
+    Window(int most) {
+        this.most = most;
+    }
+
+    /** Completes when a line may begin. */
+    Mono<Boolean> enter() {
+        return Mono.create(sink -> {
+            synchronized (this) {
+                waiting.add(sink);
+            }
+            sink.onCancel(() -> {
+                synchronized (this) {
+                    waiting.remove(sink);
+                }
+            });
+            admit();
+        });
+    }
+
+    void leave() {
+        synchronized (this) {
+            running--;
+        }
+        admit();
+    }
+
+    /**
+     * Adapts to how it is now.
+     *
+     * @param queued requests that wait for the model; -1: nobody serves it
+     */
+    void adapt(int queued) {
+        synchronized (this) {
+            if (queued < 0) {
+                size = 0;
+            } else if (queued == 0) {
+                size = Math.clamp(2L * size, 2, most);
+            } else {
+                size = Math.max(1, size / 2);
+            }
+        }
+        admit();
+    }
+
+    /** Lets all in, to find that it is over. */
+    void open() {
+        synchronized (this) {
+            size = Integer.MAX_VALUE;
+        }
+        admit();
+    }
+
+    synchronized int size() {
+        return size;
+    }
+
+    private void admit() {
+        List<MonoSink<Boolean>> admitted = new ArrayList<>();
+        synchronized (this) {
+            while (running < size && !waiting.isEmpty()) {
+                running++;
+                admitted.add(waiting.poll());
+            }
+        }
+        admitted.forEach(sink -> sink.success(true));
+    }
+}

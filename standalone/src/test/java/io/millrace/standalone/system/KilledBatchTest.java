@@ -1,0 +1,159 @@
+package io.millrace.standalone.system;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.openai.client.OpenAIClient;
+import com.openai.client.okhttp.OpenAIOkHttpClient;
+import com.openai.core.MultipartField;
+import com.openai.models.batches.Batch;
+import com.openai.models.batches.BatchCreateParams;
+import com.openai.models.files.FileCreateParams;
+import com.openai.models.files.FilePurpose;
+import io.millrace.standalone.broker.BrokerSettings;
+import io.millrace.standalone.broker.EmbeddedBroker;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** A batch whose gateways, router and worker are killed while it runs. */
+@Tag("long")
+class KilledBatchTest {
+
+    private static final String CHAT = "/v1/chat/completions";
+    private static final int LINES = 2_000;
+
+    @TempDir
+    Path dir;
+
+    @Test
+    void aBatchOutlivesEveryPartWithNoLineLostOrTwice() throws Exception {
+        int[] ports = {Processes.freePort(), Processes.freePort(), Processes.freePort()};
+        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), 0));
+                Processes processes = new Processes(dir)) {
+            Process worker = part(
+                    processes,
+                    broker,
+                    "worker",
+                    "1",
+                    "--model",
+                    "mock:alpha",
+                    "--set",
+                    "millrace.worker.mock-step=5ms");
+            Process router = part(processes, broker, "router", "1");
+            Process first = gateway(processes, broker, ports[0]);
+            Process second = gateway(processes, broker, ports[1]);
+            SystemUnderTest.awaitServed(url(ports[0]), "alpha");
+            SystemUnderTest.awaitServed(url(ports[1]), "alpha");
+            String alone = SystemUnderTest.send(url(ports[0]) + CHAT, BatchTest.chat("question 17", 40))
+                    .body();
+            OpenAIClient client = client(ports[0]);
+            String id = create(client);
+            awaitCompleted(client, id, 100);
+            client.close();
+            Processes.kill(first);
+            client = client(ports[1]);
+            awaitCompleted(client, id, 400);
+            Processes.kill(worker);
+            part(processes, broker, "worker", "2", "--model", "mock:alpha", "--set", "millrace.worker.mock-step=5ms");
+            awaitCompleted(client, id, 700);
+            Processes.kill(router);
+            part(processes, broker, "router", "2");
+            awaitCompleted(client, id, 1_000);
+            client.close();
+            Processes.kill(second);
+            gateway(processes, broker, ports[2]);
+            SystemUnderTest.awaitServed(url(ports[2]), "alpha");
+            check(client(ports[2]), id, alone);
+        }
+    }
+
+    private static void check(OpenAIClient client, String id, String alone) throws Exception {
+        Processes.await(
+                "its end", () -> client.batches().retrieve(id).completedAt().isPresent());
+        Batch batch = client.batches().retrieve(id);
+        assertThat(batch.requestCounts().orElseThrow().completed()).isEqualTo(LINES);
+        assertThat(batch.requestCounts().orElseThrow().failed()).isZero();
+        String content = BatchTest.content(client, batch.outputFileId().orElseThrow());
+        Map<String, JsonNode> lines = BatchTest.lines(content);
+        assertThat(lines).hasSize(LINES);
+        assertThat(lines.get("id-17").get("response").get("body").get("choices"))
+                .isEqualTo(new JsonMapper().readTree(alone).get("choices"));
+        client.close();
+    }
+
+    private static String create(OpenAIClient client) {
+        String input = IntStream.range(0, LINES)
+                .mapToObj(i -> BatchTest.line("id-" + i, CHAT, BatchTest.chat("question " + i, 40)))
+                .collect(Collectors.joining());
+        String file = client.files()
+                .create(FileCreateParams.builder()
+                        .purpose(FilePurpose.BATCH)
+                        .file(MultipartField.<InputStream>builder()
+                                .value(new ByteArrayInputStream(input.getBytes(StandardCharsets.UTF_8)))
+                                .filename("in.jsonl")
+                                .build())
+                        .build())
+                .id();
+        return client.batches()
+                .create(BatchCreateParams.builder()
+                        .inputFileId(file)
+                        .endpoint(BatchCreateParams.Endpoint.of(CHAT))
+                        .completionWindow(BatchCreateParams.CompletionWindow._24H)
+                        .build())
+                .id();
+    }
+
+    private static void awaitCompleted(OpenAIClient client, String id, long count) throws InterruptedException {
+        Processes.await(
+                count + " lines",
+                () -> client.batches()
+                                .retrieve(id)
+                                .requestCounts()
+                                .orElseThrow()
+                                .completed()
+                        >= count);
+    }
+
+    private static OpenAIClient client(int port) {
+        return OpenAIOkHttpClient.builder()
+                .baseUrl(url(port) + "/v1")
+                .apiKey("none")
+                .maxRetries(3)
+                .build();
+    }
+
+    private static String url(int port) {
+        return "http://127.0.0.1:" + port;
+    }
+
+    private static Process gateway(Processes processes, EmbeddedBroker broker, int port) throws IOException {
+        return start(processes, broker, "gateway", "gateway-" + port, "--port", String.valueOf(port));
+    }
+
+    private static Process part(Processes processes, EmbeddedBroker broker, String role, String number, String... more)
+            throws IOException {
+        List<String> all = new ArrayList<>(List.of("--management-port", "0"));
+        all.addAll(List.of(more));
+        return start(processes, broker, role, role + "-" + number, all.toArray(String[]::new));
+    }
+
+    private static Process start(Processes processes, EmbeddedBroker broker, String role, String name, String... more)
+            throws IOException {
+        List<String> all = new ArrayList<>(List.of(role, "--kafka", broker.bootstrap()));
+        all.addAll(List.of("--set", "millrace.kafka.partitions=4", "--set", "millrace.kafka.slots=4"));
+        all.addAll(List.of(more));
+        return processes.start(name, all.toArray(String[]::new));
+    }
+}
