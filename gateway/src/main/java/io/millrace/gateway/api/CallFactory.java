@@ -7,6 +7,7 @@ import io.millrace.gateway.stream.Call;
 import io.millrace.shared.id.PrefixHasher;
 import io.millrace.shared.id.RequestId;
 import io.millrace.shared.log.Clock;
+import io.millrace.shared.proto.ResponseShape;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TraceContext;
@@ -66,12 +67,14 @@ final class CallFactory {
         int length = model.maxModelLen();
         Sampling sampling = draft.submit().getSampling();
         if (length > 0 && sampling.hasMaxTokens() && sampling.getMaxTokens() > length) {
+            boolean response = draft.submit().getShape().getApi() == ResponseShape.Api.RESPONSES;
+            String field = response ? "max_output_tokens" : "max_tokens";
             throw new ApiException(ApiError.of(
                     400,
                     "context_length_exceeded",
-                    "max_tokens",
-                    "%,d output tokens are asked for; '%s' holds %,d with the prompt. Lower max_tokens."
-                            .formatted(sampling.getMaxTokens(), model.name(), length)));
+                    field,
+                    "%,d output tokens are asked for; '%s' holds %,d with the prompt. Lower %s."
+                            .formatted(sampling.getMaxTokens(), model.name(), length, field)));
         }
         for (Draft.Prompt prompt : draft.prompts()) {
             int ids = prompt.input().getPromptIds().getIdsCount();

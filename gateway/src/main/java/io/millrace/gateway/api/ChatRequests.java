@@ -14,7 +14,7 @@ import tools.jackson.databind.JsonNode;
 /** Bodies of {@code /v1/chat/completions}. */
 final class ChatRequests {
 
-    private static final Set<String> VERBATIM = Set.of("messages", "tools", "chat_template_kwargs");
+    private static final Set<String> VERBATIM = Set.of("messages", "tools", "chat_template_kwargs", "documents");
 
     private final Json json;
     private final GrammarFields grammars;
@@ -25,18 +25,21 @@ final class ChatRequests {
     }
 
     Draft read(Json.Body parsed) {
-        Fields body = new Fields(parsed.object(), "");
+        Fields body = parsed.fields();
         String model = Common.model(body);
         List<Draft.Text> texts = Messages.read(body, "messages");
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_completion_tokens", "max_tokens"));
         logprobs(body, sampling);
         SamplingFields.promptLogprobs(body, sampling);
+        SamplingFields.specialTokens(body, sampling);
+        sampling.setEcho(body.bool("echo", false));
+        refuse(body);
         grammars.read(parsed, sampling);
         Map<String, String> slices = json.slices(parsed.text(), VERBATIM);
         ChatInput chat = chat(body, slices);
         Submit.Builder submit = Submit.newBuilder()
                 .setSampling(sampling)
-                .setN(SamplingFields.n(body))
+                .setN(n(body))
                 .setShape(Common.shape(body, ResponseShape.Api.CHAT_COMPLETIONS));
         Common.read(body, submit);
         OptionalLong seed = Common.seed(body);
@@ -45,6 +48,34 @@ final class ChatRequests {
                 chat.getMessagesJson().length() + (long) chat.getToolsJson().length();
         var prompt = new Draft.Prompt(Submit.newBuilder().setChat(chat).build(), texts, bytes / 4 + 1);
         return new Draft(model, submit.build(), List.of(prompt), seed.isPresent());
+    }
+
+    private static int n(Fields body) {
+        int n = SamplingFields.n(body);
+        if (body.integer("best_of", 1, SamplingFields.N_MAX).orElse(n) != n) {
+            throw body.unsupported(
+                    "best_of", "'best_of' other than 'n' is for /v1/completions; chat completions do not have it.");
+        }
+        return n;
+    }
+
+    /** OpenAI's fields for what this server does not do, so that nobody waits for it. */
+    private static void refuse(Fields body) {
+        for (String modality : body.strings("modalities", 2)) {
+            if (!modality.equals("text")) {
+                throw body.unsupported("modalities", "'modalities' may be [\"text\"] only.");
+            }
+        }
+        for (String name : List.of("audio", "web_search_options")) {
+            if (body.has(name)) {
+                throw body.unsupported(name, "'" + name + "' is not supported by this server; leave it out.");
+            }
+        }
+        for (String name : List.of("functions", "function_call")) {
+            if (body.has(name)) {
+                throw body.unsupported(name, "'" + name + "' is deprecated; use 'tools' and 'tool_choice'.");
+            }
+        }
     }
 
     private static void logprobs(Fields body, Sampling.Builder sampling) {
@@ -66,18 +97,10 @@ final class ChatRequests {
                     "continue_final_message",
                     "'continue_final_message' and 'add_generation_prompt' exclude each other.");
         }
-        if (body.has("chat_template")) {
-            throw body.unsupported(
-                    "chat_template", "A chat template of the client's own is not accepted by this server.");
-        }
-        JsonNode kwargs = body.get("chat_template_kwargs");
-        if (kwargs != null && !kwargs.isObject()) {
-            throw body.wrong("chat_template_kwargs", "an object", kwargs);
-        }
         return ChatInput.newBuilder()
                 .setMessagesJson(slices.getOrDefault("messages", "[]"))
                 .setToolsJson(tools(body) ? slices.getOrDefault("tools", "") : "")
-                .setTemplateKwargsJson(slices.getOrDefault("chat_template_kwargs", ""))
+                .setTemplateKwargsJson(TemplateFields.ofChat(body, slices))
                 .setAddGenerationPrompt(prompted)
                 .setContinueFinalMessage(continued)
                 .build();

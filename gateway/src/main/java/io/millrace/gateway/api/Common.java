@@ -2,6 +2,8 @@ package io.millrace.gateway.api;
 
 import io.millrace.shared.proto.ResponseShape;
 import io.millrace.shared.proto.Submit;
+import java.util.List;
+import java.util.Map;
 import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
@@ -12,6 +14,12 @@ final class Common {
     private static final int LOW = 1;
     private static final int NORMAL = 2;
     private static final int HIGH = 3;
+    private static final int PAIRS_MAX = 16;
+    private static final int KEY_MAX = 64;
+    private static final int VALUE_MAX = 512;
+    /** Names of the end user and of caches, which change nothing here: prefixes are shared by their text. */
+    private static final List<String> UNUSED =
+            List.of("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention");
 
     private Common() {}
 
@@ -28,7 +36,8 @@ final class Common {
     }
 
     static void read(Fields body, Submit.Builder submit) {
-        body.string("user");
+        UNUSED.forEach(body::string);
+        metadata(body);
         submit.setStore(body.bool("store", false));
         submit.setPriority(priority(body));
         @Nullable String salt = body.string("cache_salt");
@@ -37,13 +46,45 @@ final class Common {
 
     private static int priority(Fields body) {
         String tier = body.string("service_tier");
-        return tier == null
-                ? NORMAL
-                : switch (tier) {
-                    case "flex" -> LOW;
-                    case "priority" -> HIGH;
-                    default -> NORMAL;
-                };
+        return switch (tier == null ? "auto" : tier) {
+            case "auto", "default", "scale" -> NORMAL;
+            case "flex" -> LOW;
+            case "priority" -> HIGH;
+            default ->
+                throw body.invalid(
+                        "service_tier",
+                        "'service_tier' must be \"auto\", \"default\", \"flex\", \"scale\" or \"priority\".");
+        };
+    }
+
+    /** Up to 16 strings under names; as JSON. */
+    static String metadata(Fields body) {
+        JsonNode metadata = body.get("metadata");
+        if (metadata == null) {
+            return "{}";
+        }
+        if (!metadata.isObject()) {
+            throw body.wrong("metadata", "an object", metadata);
+        }
+        if (metadata.size() > PAIRS_MAX) {
+            throw body.invalid(
+                    "metadata",
+                    "'metadata' has %d entries; at most %d are taken.".formatted(metadata.size(), PAIRS_MAX));
+        }
+        for (Map.Entry<String, JsonNode> each : metadata.properties()) {
+            if (each.getKey().length() > KEY_MAX) {
+                throw body.invalid("metadata", "A name in 'metadata' has more than " + KEY_MAX + " characters.");
+            }
+            if (!each.getValue().isString()) {
+                throw body.wrong("metadata." + each.getKey(), "a string", each.getValue());
+            }
+            if (each.getValue().stringValue().length() > VALUE_MAX) {
+                throw body.invalid(
+                        "metadata." + each.getKey(),
+                        "'metadata." + each.getKey() + "' has more than " + VALUE_MAX + " characters.");
+            }
+        }
+        return metadata.toString();
     }
 
     static ResponseShape.Builder shape(Fields body, ResponseShape.Api api) {

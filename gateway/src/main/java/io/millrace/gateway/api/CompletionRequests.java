@@ -25,7 +25,7 @@ final class CompletionRequests {
     }
 
     Draft read(Json.Body parsed) {
-        Fields body = new Fields(parsed.object(), "");
+        Fields body = parsed.fields();
         String model = Common.model(body);
         List<Draft.Prompt> prompts = prompts(body);
         boolean echo = body.bool("echo", false);
@@ -37,6 +37,7 @@ final class CompletionRequests {
         sampling.setEcho(echo);
         body.integer("logprobs", 0, SamplingFields.LOGPROBS_MAX).ifPresent(sampling::setLogprobs);
         SamplingFields.promptLogprobs(body, sampling);
+        SamplingFields.specialTokens(body, sampling);
         grammars.read(parsed, sampling);
         if (echo && sampling.hasLogprobs() && !sampling.hasPromptLogprobs()) {
             sampling.setPromptLogprobs(sampling.getLogprobs());
@@ -45,14 +46,38 @@ final class CompletionRequests {
         if (suffix != null && !suffix.isEmpty()) {
             throw body.unsupported("suffix", "'suffix' is not supported by this server.");
         }
-        Submit.Builder submit = Submit.newBuilder()
-                .setSampling(sampling)
-                .setN(SamplingFields.n(body))
-                .setShape(Common.shape(body, ResponseShape.Api.COMPLETIONS));
+        ResponseShape.Builder shape = Common.shape(body, ResponseShape.Api.COMPLETIONS);
+        int choices = choices(body, sampling, shape);
+        Submit.Builder submit =
+                Submit.newBuilder().setSampling(sampling).setN(choices).setShape(shape);
         Common.read(body, submit);
+        if (submit.getStore() && shape.getBest() > 0) {
+            throw body.invalid("best_of", "'best_of' above 'n' does not go with 'store': log probabilities are not kept.");
+        }
         OptionalLong seed = Common.seed(body);
         seed.ifPresent(submit::setSeed);
         return new Draft(model, submit.build(), prompts, seed.isPresent());
+    }
+
+    /** Choices that are generated: {@code best_of}, which are compared by their log probabilities, or {@code n}. */
+    private static int choices(Fields body, Sampling.Builder sampling, ResponseShape.Builder shape) {
+        int n = SamplingFields.n(body);
+        int bestOf = body.integer("best_of", 1, SamplingFields.N_MAX).orElse(n);
+        if (bestOf < n) {
+            throw body.invalid("best_of", "'best_of' (%d) is below 'n' (%d).".formatted(bestOf, n));
+        }
+        if (bestOf == n) {
+            return n;
+        }
+        if (shape.getStream()) {
+            throw body.invalid(
+                    "best_of",
+                    "'best_of' (%d) above 'n' (%d) cannot be streamed: the best is known at the end only."
+                            .formatted(bestOf, n));
+        }
+        shape.setBest(n).setHideLogprobs(!sampling.hasLogprobs());
+        sampling.setLogprobs(sampling.getLogprobs());
+        return bestOf;
     }
 
     /** OpenAI's way to score a prompt alone; here every answer has at least one token. */

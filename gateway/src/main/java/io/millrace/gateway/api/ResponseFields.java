@@ -5,7 +5,6 @@ import io.millrace.gateway.stream.ApiException;
 import io.millrace.gateway.stream.JsonText;
 import io.millrace.shared.proto.Sampling;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalInt;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -24,11 +23,8 @@ final class ResponseFields {
             "web_search_call.action.sources",
             "code_interpreter_call.outputs",
             "computer_call_output.output.image_url");
-    private static final Set<String> EFFORTS = Set.of("none", "minimal", "low", "medium", "high", "xhigh");
     private static final Set<String> SUMMARIES = Set.of("auto", "concise", "detailed");
-    private static final int PAIRS_MAX = 16;
-    private static final int KEY_MAX = 64;
-    private static final int VALUE_MAX = 512;
+    private static final int SHOWN_MAX = 64;
     private static final int STRING_MAX = 512;
 
     private ResponseFields() {}
@@ -104,16 +100,7 @@ final class ResponseFields {
 
     /** Variables of the chat template: the client's own, and the effort of {@code reasoning}, for templates that know it. */
     static String templateKwargs(Fields body, String own) {
-        JsonNode kwargs = body.get("chat_template_kwargs");
-        if (kwargs != null && !kwargs.isObject()) {
-            throw body.wrong("chat_template_kwargs", "an object", kwargs);
-        }
-        String effort = effort(body);
-        if (effort == null || (kwargs != null && kwargs.has("reasoning_effort"))) {
-            return kwargs == null ? "" : own;
-        }
-        String rest = kwargs == null || kwargs.isEmpty() ? "}" : "," + own.substring(own.indexOf('{') + 1);
-        return "{\"reasoning_effort\":\"" + effort + "\"" + rest;
+        return TemplateFields.variables(body, own, effort(body), "");
     }
 
     private static @Nullable String effort(Fields body) {
@@ -126,7 +113,7 @@ final class ResponseFields {
         }
         Fields fields = new Fields(reasoning, body.path("reasoning"));
         oneOf(fields, "summary", SUMMARIES);
-        return oneOf(fields, "effort", EFFORTS);
+        return oneOf(fields, "effort", TemplateFields.EFFORTS);
     }
 
     /**
@@ -137,7 +124,7 @@ final class ResponseFields {
      */
     static String repeated(Fields body, String format, @Nullable String previous) {
         JsonText json = new JsonText().object().field("instructions", body.string("instructions"));
-        json.name("metadata").raw(metadata(body));
+        json.name("metadata").raw(Common.metadata(body));
         json.field("previous_response_id", previous);
         reasoning(body, json);
         json.name("text").raw("{\"format\":" + format + ",\"verbosity\":\"medium\"}");
@@ -183,38 +170,8 @@ final class ResponseFields {
                     name,
                     "'" + fields.path(name) + "' must be one of "
                             + String.join(", ", values.stream().sorted().toList()) + ", not '"
-                            + (value.length() > KEY_MAX ? value.substring(0, KEY_MAX) + "…" : value) + "'.");
+                            + (value.length() > SHOWN_MAX ? value.substring(0, SHOWN_MAX) + "…" : value) + "'.");
         }
         return value;
-    }
-
-    /** Up to 16 strings under names; as JSON. */
-    static String metadata(Fields body) {
-        JsonNode metadata = body.get("metadata");
-        if (metadata == null) {
-            return "{}";
-        }
-        if (!metadata.isObject()) {
-            throw body.wrong("metadata", "an object", metadata);
-        }
-        if (metadata.size() > PAIRS_MAX) {
-            throw body.invalid(
-                    "metadata",
-                    "'metadata' has %d entries; at most %d are taken.".formatted(metadata.size(), PAIRS_MAX));
-        }
-        for (Map.Entry<String, JsonNode> each : metadata.properties()) {
-            if (each.getKey().length() > KEY_MAX) {
-                throw body.invalid("metadata", "A name in 'metadata' has more than " + KEY_MAX + " characters.");
-            }
-            if (!each.getValue().isString()) {
-                throw body.wrong("metadata." + each.getKey(), "a string", each.getValue());
-            }
-            if (each.getValue().stringValue().length() > VALUE_MAX) {
-                throw body.invalid(
-                        "metadata." + each.getKey(),
-                        "'metadata." + each.getKey() + "' has more than " + VALUE_MAX + " characters.");
-            }
-        }
-        return metadata.toString();
     }
 }

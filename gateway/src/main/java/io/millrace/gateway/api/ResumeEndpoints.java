@@ -127,6 +127,9 @@ final class ResumeEndpoints {
                     ? new After.Sequence(startingAfter(request))
                     : new After.Place(Cursor.parse(found.call().id(), last.strip()));
             boolean ids = last != null || HttpAnswers.wantsIds(request, sseIds);
+            if (found.call().shape().getBest() > 0) {
+                throw new ApiException(ApiError.invalid("stream", "An answer with 'best_of' cannot be streamed."));
+            }
             Call call = found.call().streamed(true);
             return HttpAnswers.stream(
                     request,

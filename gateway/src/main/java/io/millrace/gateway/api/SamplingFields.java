@@ -11,6 +11,9 @@ final class SamplingFields {
     static final int N_MAX = 128;
     static final int STOPS_MAX = 64;
     static final int LOGPROBS_MAX = 20;
+    private static final int STOP_CHARACTERS_MAX = 1024;
+    private static final int STOP_IDS_MAX = 1024;
+    private static final int ALLOWED_MAX = 1 << 18;
     private static final int BIASES_MAX = 1024;
     private static final double TINY = 1e-6;
 
@@ -39,14 +42,46 @@ final class SamplingFields {
         }
         stops(body, out);
         bias(body, out);
+        allowed(body, out);
         out.setIgnoreEos(body.bool("ignore_eos", false));
         out.setIncludeStopInOutput(body.bool("include_stop_str_in_output", false));
         if (body.has("skip_special_tokens")) {
             out.setSkipSpecialTokens(body.bool("skip_special_tokens", true));
         }
-        out.addAllBadWords(body.strings("bad_words", STOPS_MAX));
-        body.integer("truncate_prompt_tokens", 1, Integer.MAX_VALUE).ifPresent(out::setTruncatePromptTokens);
+        out.setSpaceSpecialTokens(body.bool("spaces_between_special_tokens", false));
+        out.addAllBadWords(texts(body, "bad_words"));
+        truncation(body, out);
+        refuse(body);
         return out;
+    }
+
+    /** Whether the tokenizer's special tokens are added to the prompt. */
+    static void specialTokens(Fields body, Sampling.Builder out) {
+        if (body.has("add_special_tokens")) {
+            out.setAddSpecialTokens(body.bool("add_special_tokens", true));
+        }
+    }
+
+    private static void truncation(Fields body, Sampling.Builder out) {
+        body.integer("truncate_prompt_tokens", -1, Integer.MAX_VALUE).ifPresent(value -> {
+            if (value == 0) {
+                throw body.invalid(
+                        "truncate_prompt_tokens",
+                        "'truncate_prompt_tokens' is 0; it must be at least 1, or -1 for what the context holds.");
+            }
+            out.setTruncatePromptTokens(value);
+        });
+    }
+
+    /** vLLM's fields that would change the answer, and that this server does not know. */
+    private static void refuse(Fields body) {
+        if (body.bool("use_beam_search", false)) {
+            throw body.unsupported(
+                    "use_beam_search", "Beam search is not supported by this server; use 'n', or 'best_of'.");
+        }
+        if (body.has("logits_processors")) {
+            throw body.unsupported("logits_processors", "Logits processors are not accepted by this server.");
+        }
     }
 
     /** {@code prompt_logprobs}: how many of the best at each place of the prompt, beside the token that stands there. */
@@ -55,26 +90,49 @@ final class SamplingFields {
     }
 
     static int n(Fields body) {
-        int n = body.integer("n", 1, N_MAX).orElse(1);
-        int bestOf = body.integer("best_of", 1, N_MAX).orElse(n);
-        if (bestOf != n) {
-            throw body.unsupported("best_of", "'best_of' other than 'n' is not supported; leave it out.");
-        }
-        return n;
+        return body.integer("n", 1, N_MAX).orElse(1);
     }
 
     private static void stops(Fields body, Sampling.Builder out) {
-        List<String> stops = body.strings("stop", STOPS_MAX);
-        for (String stop : stops) {
-            if (stop.isEmpty()) {
-                throw body.invalid("stop", "'stop' holds an empty string; it would end every answer at once.");
+        out.addAllStop(texts(body, "stop"));
+        out.addAllStopTokenIds(ids(body, "stop_token_ids", STOP_IDS_MAX));
+    }
+
+    private static void allowed(Fields body, Sampling.Builder out) {
+        List<Integer> ids = ids(body, "allowed_token_ids", ALLOWED_MAX);
+        if (ids.isEmpty() && body.has("allowed_token_ids")) {
+            throw body.invalid("allowed_token_ids", "'allowed_token_ids' is empty, so that no token could be chosen.");
+        }
+        out.addAllAllowedTokenIds(ids);
+    }
+
+    private static List<Integer> ids(Fields body, String name, int countMax) {
+        List<Integer> ids = body.ids(name);
+        if (ids == null) {
+            return List.of();
+        }
+        if (ids.size() > countMax) {
+            throw body.invalid(
+                    name, "'%s' has %,d entries; at most %,d are taken.".formatted(name, ids.size(), countMax));
+        }
+        return ids;
+    }
+
+    /** Texts of which none is empty, or longer than anybody means it. */
+    private static List<String> texts(Fields body, String name) {
+        List<String> texts = body.strings(name, STOPS_MAX);
+        for (String text : texts) {
+            if (text.isBlank() && (text.isEmpty() || name.equals("bad_words"))) {
+                throw body.invalid(name, "'" + name + "' holds an empty string, which stands everywhere.");
+            }
+            if (text.length() > STOP_CHARACTERS_MAX) {
+                throw body.invalid(
+                        name,
+                        "'%s' holds a string of %,d characters; at most %,d are taken."
+                                .formatted(name, text.length(), STOP_CHARACTERS_MAX));
             }
         }
-        out.addAllStop(stops);
-        List<Integer> ids = body.ids("stop_token_ids");
-        if (ids != null) {
-            out.addAllStopTokenIds(ids);
-        }
+        return texts;
     }
 
     private static void bias(Fields body, Sampling.Builder out) {

@@ -70,6 +70,17 @@ public record Call(List<Part> parts) {
         return new Call(changed);
     }
 
+    /** The client's name for a field of a request, which workers call by its most usual one. */
+    public String field(String name) {
+        boolean response = shape().getApi() == ResponseShape.Api.RESPONSES;
+        return switch (name) {
+            case "messages" -> response ? "input" : name;
+            case "max_tokens" -> response ? "max_output_tokens" : name;
+            case "n" -> shape().getBest() > 0 ? "best_of" : name;
+            default -> name;
+        };
+    }
+
     /** The id under which the client knows the answer. */
     public String apiId() {
         return apiId(shape().getApi(), id());

@@ -14,8 +14,10 @@ final class ChatChunks implements Renderer {
     private final ChunkFrame frame;
     private final PromptLogprobs promptLogprobs;
     private final BitSet begun = new BitSet();
+    private final String echo;
 
     ChatChunks(Call call) {
+        this.echo = ChatEcho.of(call);
         this.progress = new Progress(call);
         this.frame = new ChunkFrame(call, progress, "chat.completion.chunk");
         this.promptLogprobs = new PromptLogprobs(call);
@@ -67,6 +69,9 @@ final class ChatChunks implements Renderer {
                 promptLogprobs.write(json, 0);
             }
             frame.send(json, out, offset);
+            if (!echo.isEmpty()) {
+                text(index, echo, List.of(), offset, out);
+            }
         }
     }
 

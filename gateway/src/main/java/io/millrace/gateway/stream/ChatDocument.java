@@ -9,8 +9,10 @@ final class ChatDocument implements Renderer {
     private final Progress progress;
     private final ChoiceOutputs choices;
     private final PromptLogprobs promptLogprobs;
+    private final String echo;
 
     ChatDocument(Call call) {
+        this.echo = ChatEcho.of(call);
         this.progress = new Progress(call);
         this.choices = new ChoiceOutputs(progress);
         this.promptLogprobs = new PromptLogprobs(call);
@@ -30,7 +32,7 @@ final class ChatDocument implements Renderer {
         for (int i = 0; i < choices.count(); i++) {
             ChoiceOutput choice = choices.get(i);
             json.object().field("index", i).name("message").object();
-            json.field("role", "assistant").field("content", choice.text()).nothing("refusal");
+            json.field("role", "assistant").field("content", echo + choice.text()).nothing("refusal");
             json.endObject();
             List<TokenLogprob> logprobs = choice.logprobs();
             ChatChunks.logprobs(json, logprobs.isEmpty() ? null : logprobs);

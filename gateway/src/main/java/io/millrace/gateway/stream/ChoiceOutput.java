@@ -13,8 +13,10 @@ final class ChoiceOutput {
     private final StringBuilder text = new StringBuilder();
     private final List<TokenLogprob> logprobs = new ArrayList<>();
     private @Nullable String stopReason;
+    private int tokenCount;
 
     void add(Tokens tokens) {
+        tokenCount += tokens.getIdsCount();
         text.append(tokens.getText());
         logprobs.addAll(tokens.getLogprobsList());
     }
@@ -30,6 +32,15 @@ final class ChoiceOutput {
 
     List<TokenLogprob> logprobs() {
         return logprobs;
+    }
+
+    /** Log probability per token, of tokens that have one. */
+    double meanLogprob() {
+        double sum = 0;
+        for (TokenLogprob token : logprobs) {
+            sum += token.getLogprob();
+        }
+        return sum / Math.max(1, tokenCount);
     }
 
     @Nullable

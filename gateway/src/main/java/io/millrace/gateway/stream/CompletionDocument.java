@@ -2,6 +2,7 @@ package io.millrace.gateway.stream;
 
 import io.millrace.shared.proto.TokenLogprob;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 
 /** The {@code text_completion} document: one event, when every choice has ended. */
@@ -33,20 +34,43 @@ final class CompletionDocument implements Renderer {
 
     private String document() {
         JsonText json = progress.head("text_completion").name("choices").array();
-        for (int i = 0; i < choices.count(); i++) {
-            ChoiceOutput choice = choices.get(i);
-            int part = i / call.n();
-            String prompt = echo.of(part);
-            List<TokenLogprob> echoed = echo.withLogprobs() ? promptLogprobs.of(part) : List.of();
-            json.object().field("index", i).field("text", prompt + choice.text());
-            if (choice.logprobs().isEmpty() && echoed.isEmpty()) {
-                json.nothing("logprobs");
-            } else {
-                json.name("logprobs").raw(logprobs(echoed, prompt, choice));
-            }
-            promptLogprobs.write(choices.reasons(json, i), part).endObject();
+        List<Integer> shown = shown();
+        for (int i = 0; i < shown.size(); i++) {
+            choice(json, i, shown.get(i));
         }
         return choices.close(json).endObject().toString();
+    }
+
+    private void choice(JsonText json, int index, int which) {
+        ChoiceOutput choice = choices.get(which);
+        int part = which / call.n();
+        String prompt = echo.of(part);
+        List<TokenLogprob> echoed = echo.withLogprobs() ? promptLogprobs.of(part) : List.of();
+        json.object().field("index", index).field("text", prompt + choice.text());
+        boolean scored = !choice.logprobs().isEmpty() && !call.shape().getHideLogprobs();
+        if (!scored && echoed.isEmpty()) {
+            json.nothing("logprobs");
+        } else {
+            json.name("logprobs").raw(logprobs(echoed, prompt, choice));
+        }
+        promptLogprobs.write(choices.reasons(json, which), part).endObject();
+    }
+
+    /** All choices, or of each prompt the best ones, best first, the first of equals first. */
+    private List<Integer> shown() {
+        List<Integer> shown = new ArrayList<>();
+        int best = call.shape().getBest();
+        for (int from = 0; from < choices.count(); from += call.n()) {
+            List<Integer> own = new ArrayList<>();
+            for (int i = 0; i < call.n(); i++) {
+                own.add(from + i);
+            }
+            if (best > 0) {
+                own.sort(Comparator.comparingDouble(i -> -choices.get(i).meanLogprob()));
+            }
+            shown.addAll(best > 0 ? own.subList(0, Math.min(best, own.size())) : own);
+        }
+        return shown;
     }
 
     private static String logprobs(List<TokenLogprob> echoed, String prompt, ChoiceOutput choice) {

@@ -30,7 +30,9 @@ final class Echo {
 
     /** Whether the log probabilities of the prompt's tokens come back before those of the completion, as OpenAI has it. */
     boolean withLogprobs() {
-        return wanted && call.first().getSampling().hasLogprobs();
+        return wanted
+                && call.first().getSampling().hasLogprobs()
+                && !call.shape().getHideLogprobs();
     }
 
     /** What stands before the completions of that prompt; empty when no echo is wanted. */

@@ -12,11 +12,11 @@ public final class JournalErrors {
 
     private JournalErrors() {}
 
-    /** The error that REJECT, REFUSE, FAIL or CANCEL means; null for every other record. */
-    public static @Nullable ApiError of(JournalRecord record) {
+    /** The error that REJECT, REFUSE, FAIL or CANCEL means to the call; null for every other record. */
+    public static @Nullable ApiError of(JournalRecord record, Call call) {
         return switch (record.getRecordCase()) {
             case REJECT -> rejected(record.getReject());
-            case REFUSE -> refused(record.getRefuse());
+            case REFUSE -> refused(record.getRefuse(), call);
             case FAIL -> failed(record.getFail());
             case CANCEL -> cancelled(record.getCancel());
             default -> null;
@@ -29,8 +29,8 @@ public final class JournalErrors {
                 .retryAfterMs(reject.getRetryAfterMs());
     }
 
-    private static ApiError refused(Refuse refuse) {
-        String param = refuse.getParam().isEmpty() ? null : refuse.getParam();
+    private static ApiError refused(Refuse refuse, Call call) {
+        String param = refuse.getParam().isEmpty() ? null : call.field(refuse.getParam());
         return ApiError.of(
                 status(refuse.getStatus(), 400), code(refuse.getCode(), "refused"), param, refuse.getMessage());
     }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.millrace.gateway.testing.Journal;
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.id.RequestId;
+import io.millrace.shared.proto.ChatInput;
 import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.ResponseShape;
 import io.millrace.shared.proto.ResponseShape.Api;
@@ -228,5 +229,58 @@ class RendererTest {
         var logprobs = new PromptLogprobs(new Call(List.of(new Call.Part(ID, submit(Api.COMPLETIONS, 1)))));
         logprobs.observe(new Accepted(0, 1, records.getFirst()));
         assertThat(PromptLogprobs.offsets(logprobs.of(0), "Hi there")).containsExactly(0, 0, 2);
+    }
+
+    @Test
+    void theBestOfAPromptsChoicesAreThoseOfTheHighestMeanLogprob() {
+        Submit.Builder submit = submit(Api.COMPLETIONS, 4).toBuilder();
+        submit.getShapeBuilder().setStream(false).setBest(2).setHideLogprobs(true);
+        List<JournalRecord> records = new ArrayList<>();
+        Journal journal = new Journal(records::add, ID.text(), 42, submit.build())
+                .admit()
+                .claim();
+        journal.scored(0, "a", -3f).scored(1, "b", -1f).scored(2, "c", -0.5f).scored(3, "d", -1f);
+        journal.scored(2, "C", -2.5f).scored(0, "A", -0.5f).scored(0, "A", -0.1f);
+        for (int choice = 0; choice < 4; choice++) {
+            journal.end(choice, choice == 1 ? "length" : "stop", "");
+        }
+        var answer = new JsonMapper()
+                .readTree(new String(render(submit.build(), records, new Random(0)), StandardCharsets.UTF_8)
+                        .lines()
+                        .filter(line -> line.startsWith("data: "))
+                        .findFirst()
+                        .orElseThrow()
+                        .substring(6));
+        var choices = answer.get("choices");
+        assertThat(choices.size()).isEqualTo(2);
+        // Means are -1.2, -1, -1.5 and -1; the sums alone would put c before a.
+        assertThat(choices.get(0).get("text").asString()).isEqualTo("b");
+        assertThat(choices.get(0).get("index").asInt()).isZero();
+        assertThat(choices.get(0).get("finish_reason").asString()).isEqualTo("length");
+        assertThat(choices.get(0).get("logprobs").isNull()).isTrue();
+        assertThat(choices.get(1).get("text").asString()).isEqualTo("d");
+        assertThat(choices.get(1).get("index").asInt()).isEqualTo(1);
+        assertThat(answer.get("usage").get("completion_tokens").asInt()).isEqualTo(7);
+    }
+
+    @Test
+    void aChatsLastMessageComesBackBeforeTheAnswerThatGoesOnInItsRole() {
+        Submit.Builder submit = submit(Api.CHAT_COMPLETIONS, 1).toBuilder()
+                .clearSampling()
+                .setChat(ChatInput.newBuilder()
+                        .setMessagesJson("[{\"role\":\"user\",\"content\":\"x\"},"
+                                + "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"So \"}]}]")
+                        .setContinueFinalMessage(true));
+        submit.getSamplingBuilder().setEcho(true);
+        List<JournalRecord> records = new ArrayList<>();
+        new Journal(records::add, ID.text(), 42, submit.build()).answer("be it");
+        assertThat(new String(render(submit.build(), records, new Random(0)), StandardCharsets.UTF_8))
+                .contains("\"delta\":{\"content\":\"So \"}");
+        submit.getShapeBuilder().setStream(false);
+        assertThat(new String(render(submit.build(), records, new Random(0)), StandardCharsets.UTF_8))
+                .contains("\"content\":\"So be it\"");
+        submit.getChatBuilder().setMessagesJson("[{\"role\":\"user\",\"content\":\"So \"}]").setAddGenerationPrompt(true);
+        assertThat(new String(render(submit.build(), records, new Random(0)), StandardCharsets.UTF_8))
+                .contains("\"content\":\"be it\"");
     }
 }

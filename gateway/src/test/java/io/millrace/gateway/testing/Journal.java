@@ -136,6 +136,14 @@ public final class Journal {
         return write(JournalRecord.newBuilder().setTokens(tokens));
     }
 
+    /** A token of that log probability. */
+    public Journal scored(int choice, String text, float logprob) {
+        Tokens.Builder tokens = tokens(aid, choice, counts[choice], text).clearLogprobs();
+        tokens.addLogprobs(TokenLogprob.newBuilder().setLogprob(logprob).setText(ByteString.copyFromUtf8(text)));
+        counts[choice]++;
+        return write(JournalRecord.newBuilder().setTokens(tokens));
+    }
+
     /** A token of another execution, or at another place. */
     public Journal strayToken(ByteString by, int choice, int start, String text) {
         return write(JournalRecord.newBuilder().setTokens(tokens(by, choice, start, text)));

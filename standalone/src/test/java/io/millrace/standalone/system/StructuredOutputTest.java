@@ -11,25 +11,22 @@ import com.openai.models.responses.ResponseCreateParams;
 import com.openai.models.responses.StructuredResponseCreateParams;
 import io.swagger.v3.oas.annotations.media.Schema;
 import java.net.http.HttpResponse;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.extension.ExtendWith;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /** Outputs bound by schemas and grammars, as clients ask for them, from a mock model that says anything it may. */
+@ExtendWith(SharedSystem.class)
 @SuppressWarnings("NullAway.Init") // set by start()
 class StructuredOutputTest {
 
     private static final String CHAT = "/v1/chat/completions";
     private static final JsonMapper JSON = new JsonMapper();
-
-    @TempDir
-    static Path dir;
 
     private static SystemUnderTest system;
     private static OpenAIClient client;
@@ -52,16 +49,15 @@ class StructuredOutputTest {
     }
 
     @BeforeAll
-    static void start() throws Exception {
-        system = SystemUnderTest.start(dir, Map.of("millrace.worker.models[0]", "mock:alpha"), "alpha");
+    static void start(SystemUnderTest shared) {
+        system = shared;
         client = system.client();
     }
 
     @AfterAll
     static void stop() {
-        if (system != null) {
+        if (client != null) {
             client.close();
-            system.close();
         }
     }
 

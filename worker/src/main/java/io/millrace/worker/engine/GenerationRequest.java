@@ -1,6 +1,7 @@
 package io.millrace.worker.engine;
 
 import io.millrace.worker.sampling.SamplingParams;
+import io.millrace.worker.sampling.TokenMask;
 import io.millrace.worker.text.grammar.TokenGrammar;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -19,6 +20,9 @@ import org.jspecify.annotations.Nullable;
  * @param stopStrings strings that end a choice
  * @param includeStop the matched stop stays in the text
  * @param skipSpecialTokens control tokens give no text
+ * @param spaceSpecialTokens a space stands between a control token and its neighbours, where it gives text
+ * @param badWords sequences of ids of which none may be finished
+ * @param allowed the only ids that may be chosen; null: all
  * @param promptLogprobs -1 none
  * @param cacheSalt of the prefix cache
  * @param priority larger is preempted later
@@ -40,7 +44,9 @@ public record GenerationRequest(
         List<String> stopStrings,
         boolean includeStop,
         boolean skipSpecialTokens,
+        boolean spaceSpecialTokens,
         List<int[]> badWords,
+        @Nullable TokenMask allowed,
         int promptLogprobs,
         String cacheSalt,
         int priority,

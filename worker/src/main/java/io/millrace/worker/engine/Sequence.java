@@ -60,6 +60,7 @@ final class Sequence implements TokenHistory {
                 request.stopStrings(),
                 request.includeStop(),
                 request.skipSpecialTokens(),
+                request.spaceSpecialTokens(),
                 request.minTokens());
     }
 
@@ -115,8 +116,17 @@ final class Sequence implements TokenHistory {
     /** How its next id is to be chosen; begins to compute what the grammar allows. */
     SamplingRow samplingRow() {
         GenerationRequest r = group.request();
-        TokenMask mask = grammar == null ? null : grammar.mask(r.stopIds());
-        return new SamplingRow(r.sampling(), r.seed(), choice, length, this, rules.suppressed(this), false, mask);
+        return new SamplingRow(r.sampling(), r.seed(), choice, length, this, rules.suppressed(this), false, mask());
+    }
+
+    private @Nullable TokenMask mask() {
+        GenerationRequest r = group.request();
+        TokenMask allowed = r.allowed();
+        if (grammar == null) {
+            return allowed;
+        }
+        TokenMask mask = grammar.mask(r.stopIds());
+        return allowed == null ? mask : mask.and(allowed);
     }
 
     int computed() {

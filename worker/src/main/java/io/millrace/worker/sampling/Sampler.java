@@ -86,8 +86,8 @@ public final class Sampler {
                     "MR-SAMPLING-002",
                     "No id can be chosen at position " + row.position() + ": all " + vocabulary
                             + " logits are -infinity (" + row.suppressed().length
-                            + " ids suppressed" + (row.mask() == null ? "" : ", others forbidden by the grammar")
-                            + "). Loosen logit_bias, bad words or min_tokens, or the grammar.");
+                            + " ids suppressed" + (row.mask() == null ? "" : ", others not among those that a grammar or allowed_token_ids leaves")
+                            + "). Loosen logit_bias, bad words, min_tokens, allowed_token_ids or the grammar.");
         }
         SamplingParams p = row.params();
         return p.temperature() == 0 || p.topK() == 1 ? top : draw(x, from, x[from + top], row);

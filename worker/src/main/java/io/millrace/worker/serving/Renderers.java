@@ -21,6 +21,15 @@ final class Renderers {
 
     private Renderers() {}
 
+    /** A template and the form in which it takes messages. */
+    private record Compiled(ChatTemplate template, TemplateForm form) {
+
+        static Compiled of(String source, Map<String, String> tokens) {
+            ChatTemplate template = ChatTemplate.compile(source, tokens);
+            return new Compiled(template, TemplateForm.of(template, source));
+        }
+    }
+
     /** Null when the model has no template. A template that cannot be compiled refuses every chat, saying why. */
     static @Nullable PromptRenderer of(ModelFiles files, Tokenizer tokenizer) {
         TemplateSource source = files.templates();
@@ -29,10 +38,10 @@ final class Renderers {
         }
         Map<String, String> tokens = tokens(source, tokenizer);
         try {
-            ChatTemplate chat = source.chat() == null ? null : ChatTemplate.compile(source.chat(), tokens);
-            ChatTemplate tools = source.tools() == null ? chat : ChatTemplate.compile(source.tools(), tokens);
+            Compiled chat = source.chat() == null ? null : Compiled.of(source.chat(), tokens);
+            Compiled tools = source.tools() == null ? chat : Compiled.of(source.tools(), tokens);
             return (input, createdMs) -> {
-                ChatTemplate template = input.getToolsJson().isEmpty() ? chat : tools;
+                Compiled template = input.getToolsJson().isEmpty() ? chat : tools;
                 if (template == null) {
                     throw new Refusal(
                             400,
@@ -71,10 +80,10 @@ final class Renderers {
     }
 
     /** The request's own time in UTC, so that every worker writes the same date. */
-    private static String render(ChatTemplate template, ChatInput input, long createdMs) {
+    private static String render(Compiled compiled, ChatInput input, long createdMs) {
         try {
-            return template.render(new io.millrace.worker.text.jinja.ChatInput(
-                    input.getMessagesJson(),
+            return compiled.template().render(new io.millrace.worker.text.jinja.ChatInput(
+                    compiled.form().adapt(input.getMessagesJson()),
                     input.getToolsJson().isEmpty() ? null : input.getToolsJson(),
                     input.getTemplateKwargsJson().isEmpty() ? null : input.getTemplateKwargsJson(),
                     input.getAddGenerationPrompt(),

@@ -9,11 +9,8 @@ import io.millrace.worker.journal.Preparation;
 import io.millrace.worker.sampling.SamplingParams;
 import io.millrace.worker.text.Tokenizer;
 import io.millrace.worker.text.grammar.TokenGrammar;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,8 +19,6 @@ import org.jspecify.annotations.Nullable;
  */
 final class RequestPreparer implements Preparer {
 
-    private static final int MAX_STOPS = 64;
-    private static final int MAX_BAD_WORDS = 256;
     /** By how much a tokenizer may shorten a text before it cuts it into tokens; generous. */
     private static final int SHORTENING = 4;
 
@@ -32,6 +27,7 @@ final class RequestPreparer implements Preparer {
     private final @Nullable PromptRenderer renderer;
     private final SamplingReader sampling;
     private final GrammarReader grammars;
+    private final TokenFields tokens;
     private final int vocabulary;
     private final int maxModelLen;
     private final int maxChoices;
@@ -56,6 +52,7 @@ final class RequestPreparer implements Preparer {
         this.renderer = renderer;
         this.sampling = new SamplingReader(defaults, vocabulary);
         this.grammars = new GrammarReader(tokenizer, vocabulary);
+        this.tokens = new TokenFields(tokenizer, vocabulary);
         this.vocabulary = vocabulary;
         this.maxModelLen = maxModelLen;
         this.maxChoices = maxChoices;
@@ -87,9 +84,9 @@ final class RequestPreparer implements Preparer {
         Sampling s = submit.getSampling();
         SamplingParams params = sampling.read(s);
         int n = choices(submit);
-        int[] stopIds = stopIds(s);
-        List<String> stopStrings = stopStrings(s);
-        List<int[]> badWords = badWords(s);
+        int[] stopIds = tokens.stopIds(s);
+        List<String> stopStrings = tokens.stopStrings(s);
+        List<int[]> badWords = tokens.badWords(s);
         int promptLogprobs = SamplingReader.logprobs("prompt_logprobs", s.hasPromptLogprobs(), s.getPromptLogprobs());
         int[] prompt = fit(truncate(promptIds(submit), s), submit);
         int maxTokens = maxTokens(s, prompt.length);
@@ -108,7 +105,9 @@ final class RequestPreparer implements Preparer {
                 stopStrings,
                 s.getIncludeStopInOutput(),
                 !s.hasSkipSpecialTokens() || s.getSkipSpecialTokens(),
+                s.getSpaceSpecialTokens(),
                 badWords,
+                tokens.allowed(s),
                 promptLogprobs,
                 submit.getCacheSalt(),
                 submit.getPriority(),
@@ -135,7 +134,7 @@ final class RequestPreparer implements Preparer {
                             "messages",
                             "The model " + model + " has no chat template. Use /v1/completions with a prompt.");
                 }
-                // The template writes the special tokens itself, so none are added.
+                // The template writes the special tokens itself, so none are added unless asked for.
                 ChatInput chat = submit.getChat().getDropOldest() ? shortened(submit, renderer) : submit.getChat();
                 yield encode(renderer.render(chat, submit.getCreatedMs()), false, submit);
             }
@@ -177,9 +176,11 @@ final class RequestPreparer implements Preparer {
         return (long) text.length() / ((long) longestToken * SHORTENING);
     }
 
-    private int[] encode(String text, boolean addSpecial, Submit submit) {
+    /** @param special whether special tokens are added where the request does not say */
+    private int[] encode(String text, boolean special, Submit submit) {
         refuseHopeless(text, submit);
-        int[] ids = tokenized(text, addSpecial, submit);
+        Sampling s = submit.getSampling();
+        int[] ids = tokenized(text, s.hasAddSpecialTokens() ? s.getAddSpecialTokens() : special, submit);
         for (int id : ids) {
             // A tokenizer may have tokens for which the model has no embedding.
             if (id >= vocabulary) {
@@ -282,59 +283,5 @@ final class RequestPreparer implements Preparer {
                             + (s.hasMaxTokens() ? " (" + s.getMaxTokens() + ")" : "") + ".");
         }
         return Math.min(least, maxTokens);
-    }
-
-    private int[] stopIds(Sampling s) {
-        Set<Integer> ids = new LinkedHashSet<>();
-        if (!s.getIgnoreEos()) {
-            for (int id : tokenizer.eosIds()) {
-                ids.add(id);
-            }
-        }
-        for (int id : s.getStopTokenIdsList()) {
-            if (id < 0 || id >= vocabulary) {
-                throw Refusal.invalid(
-                        "stop_token_ids",
-                        "stop_token_ids holds " + Integer.toUnsignedString(id) + "; the model's ids are 0 to "
-                                + (vocabulary - 1) + ".");
-            }
-            ids.add(id);
-        }
-        return ids.stream().mapToInt(Integer::intValue).toArray();
-    }
-
-    private static List<String> stopStrings(Sampling s) {
-        if (s.getStopCount() > MAX_STOPS) {
-            throw Refusal.invalid("stop", "stop has " + s.getStopCount() + " strings; at most " + MAX_STOPS + " work.");
-        }
-        for (String stop : s.getStopList()) {
-            if (stop.isEmpty()) {
-                throw Refusal.invalid("stop", "stop holds an empty string, which would match everywhere.");
-            }
-        }
-        return List.copyOf(s.getStopList());
-    }
-
-    /** Each word as it stands at the start of a text and after a space. */
-    private List<int[]> badWords(Sampling s) {
-        if (s.getBadWordsCount() > MAX_BAD_WORDS) {
-            throw Refusal.invalid(
-                    "bad_words",
-                    "bad_words has " + s.getBadWordsCount() + " words; at most " + MAX_BAD_WORDS + " work.");
-        }
-        List<int[]> all = new ArrayList<>();
-        for (String word : s.getBadWordsList()) {
-            String bare = word.stripLeading();
-            if (bare.isEmpty()) {
-                throw Refusal.invalid("bad_words", "bad_words holds an empty word.");
-            }
-            int[] first = tokenizer.encode(bare, false, false);
-            int[] later = tokenizer.encode(" " + bare, false, false);
-            all.add(first);
-            if (!Arrays.equals(first, later)) {
-                all.add(later);
-            }
-        }
-        return List.copyOf(all);
     }
 }

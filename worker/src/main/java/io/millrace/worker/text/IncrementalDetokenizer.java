@@ -9,24 +9,30 @@ public final class IncrementalDetokenizer {
 
     private final Tokenizer tokenizer;
     private final boolean skipSpecial;
+    private final boolean spaceSpecial;
     private final Utf8Decoder decoder = new Utf8Decoder();
     private final StringBuilder piece = new StringBuilder();
     private boolean dropSpace;
+    private boolean begun;
+    private boolean lastSpecial;
 
     /**
      * @param skipSpecial control tokens give no text
+     * @param spaceSpecial a space stands between a control token that gives text and its neighbours, as transformers has it
      * @param begins the first id begins a text (a leading space is dropped if the tokenizer says so); false where the ids go on
      *     from a prompt
      */
-    public IncrementalDetokenizer(Tokenizer tokenizer, boolean skipSpecial, boolean begins) {
+    public IncrementalDetokenizer(
+            Tokenizer tokenizer, boolean skipSpecial, boolean spaceSpecial, boolean begins) {
         this.tokenizer = tokenizer;
         this.skipSpecial = skipSpecial;
+        this.spaceSpecial = spaceSpecial;
         this.dropSpace = begins && tokenizer.dropsFirstSpace();
     }
 
     /** The text of all the ids. */
     public static String decode(Tokenizer tokenizer, int[] ids, boolean skipSpecial) {
-        IncrementalDetokenizer detokenizer = new IncrementalDetokenizer(tokenizer, skipSpecial, true);
+        IncrementalDetokenizer detokenizer = new IncrementalDetokenizer(tokenizer, skipSpecial, false, true);
         StringBuilder text = new StringBuilder();
         for (int id : ids) {
             text.append(detokenizer.push(id));
@@ -36,9 +42,16 @@ public final class IncrementalDetokenizer {
 
     /** What became final with this id; may be empty. */
     public String push(int id) {
-        if (skipSpecial && tokenizer.isControl(id)) {
+        boolean special = (skipSpecial || spaceSpecial) && tokenizer.isControl(id);
+        if (special && skipSpecial) {
             return "";
         }
+        if (begun && (special || lastSpecial)) {
+            decoder.finish(piece);
+            piece.append(' ');
+        }
+        begun = true;
+        lastSpecial = special;
         decoder.decode(tokenizer.bytes(id), piece);
         return take();
     }

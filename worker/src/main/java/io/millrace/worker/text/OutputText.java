@@ -26,11 +26,17 @@ public final class OutputText {
      * @param stops empty ones are ignored
      * @param includeStop the matched stop string stays in the text
      * @param skipSpecial control tokens give no text
+     * @param spaceSpecial a space stands between a control token and its neighbours
      * @param minTokens a match that ends within the first so many ids does not count; its text is ordinary text
      */
     public OutputText(
-            Tokenizer tokenizer, List<String> stops, boolean includeStop, boolean skipSpecial, int minTokens) {
-        this.detokenizer = new IncrementalDetokenizer(tokenizer, skipSpecial, false);
+            Tokenizer tokenizer,
+            List<String> stops,
+            boolean includeStop,
+            boolean skipSpecial,
+            boolean spaceSpecial,
+            int minTokens) {
+        this.detokenizer = new IncrementalDetokenizer(tokenizer, skipSpecial, spaceSpecial, false);
         this.stops = new StopMatcher(stops);
         this.includeStop = includeStop;
         this.minTokens = minTokens;

@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 /** Sampling through the whole engine, with real logits: what a request gets does not depend on its company. */
@@ -55,6 +56,45 @@ class EngineSamplingTest {
                     assertThat(resumed.ids(c)).isEqualTo(whole.ids(c));
                     List<SampledToken> tokens = whole.tokens(c);
                     same(resumed.tokens(c), tokens.subList(accepted.get(c).length, tokens.size()));
+                }
+            }
+        }
+    }
+
+    /** With whatever looks at the ids so far, at every place, alone and in company. */
+    @Test
+    void resumedChoicesKeepEveryParameter() throws Exception {
+        SamplingParams params = new SamplingParams(1.2f, 30, 0.95f, 0.01f, 0.9f, 0.5f, 0.3f, 1.1f, Map.of(9, 3f), 2);
+        Integer[] few = IntStream.rangeClosed(1, 40).boxed().toArray(Integer[]::new);
+        try (MockEngine e = new MockEngine(config(80), roomy())) {
+            Requests request = Requests.of("r", 5, 6, 7)
+                    .n(2)
+                    .maxTokens(30)
+                    .sampling(params, 77)
+                    .allowed(VOCABULARY, few)
+                    .stopIds(9, 11)
+                    .minTokens(18)
+                    .badWords(new int[] {12}, new int[] {20, 21}, new int[] {22, 20});
+            Recorder whole = e.run(request);
+            for (int c = 0; c < 2; c++) {
+                assertThat(whole.ids(c).length).isGreaterThan(18);
+                assertThat(Arrays.copyOf(whole.ids(c), 18)).doesNotContain(9, 11);
+                assertThat(whole.ids(c)).doesNotContain(12);
+                assertThat(Arrays.stream(whole.ids(c)).allMatch(id -> id >= 1 && id <= 40))
+                        .isTrue();
+            }
+            List<Recorder> parts = new ArrayList<>();
+            for (int at = 0; at < 18; at++) {
+                parts.add(e.submit(request.accepted(
+                                List.of(Arrays.copyOf(whole.ids(0), at), Arrays.copyOf(whole.ids(1), 17 - at)))
+                        .key("at" + at)));
+            }
+            for (Recorder part : parts) {
+                part.await();
+                for (int c = 0; c < 2; c++) {
+                    assertThat(part.ids(c)).isEqualTo(whole.ids(c));
+                    int done = whole.tokens(c).size() - part.tokens(c).size();
+                    same(part.tokens(c), whole.tokens(c).subList(done, whole.tokens(c).size()));
                 }
             }
         }

@@ -151,7 +151,7 @@ class OutputRulesTest {
     }
 
     private static String text(int[] ids) {
-        OutputText text = new OutputText(new MockTokenizer(VOCABULARY), List.of(), false, true, 0);
+        OutputText text = new OutputText(new MockTokenizer(VOCABULARY), List.of(), false, true, false, 0);
         StringBuilder all = new StringBuilder();
         for (int id : ids) {
             all.append(text.push(id));

@@ -1,6 +1,7 @@
 package io.millrace.worker.engine;
 
 import io.millrace.worker.sampling.SamplingParams;
+import io.millrace.worker.sampling.TokenMask;
 import io.millrace.worker.text.grammar.TokenGrammar;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -33,6 +34,7 @@ final class Requests {
     private long deadlineMs;
     private boolean solo;
     private @Nullable TokenGrammar grammar;
+    private @Nullable TokenMask allowed;
 
     static Requests of(String key, int... prompt) {
         Requests r = new Requests();
@@ -44,6 +46,11 @@ final class Requests {
     /** {@code count} ids of a vocabulary, a function of the seed. */
     static int[] ids(long seed, int count, int vocabulary) {
         return new Random(seed).ints(count, 0, vocabulary).toArray();
+    }
+
+    Requests key(String value) {
+        key = value;
+        return this;
     }
 
     Requests sampling(SamplingParams p, long s) {
@@ -98,6 +105,11 @@ final class Requests {
         return this;
     }
 
+    Requests allowed(int vocabulary, Integer... ids) {
+        allowed = TokenMask.of(List.of(ids), vocabulary);
+        return this;
+    }
+
     Requests promptLogprobs(int k) {
         promptLogprobs = k;
         return this;
@@ -147,7 +159,9 @@ final class Requests {
                 stops,
                 includeStop,
                 true,
+                false,
                 badWords,
+                allowed,
                 promptLogprobs,
                 salt,
                 priority,

@@ -14,6 +14,7 @@ import io.millrace.worker.journal.Preparation;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
@@ -242,6 +243,17 @@ class RequestPreparerTest {
                 ready(text("x", Sampling.newBuilder().addBadWords(" no"))).badWords();
         assertThat(words.stream().map(Arrays::toString)).containsExactly("[110, 111]", "[32, 110, 111]");
         assertThat(refused(Sampling.newBuilder().addBadWords(" ")).param()).isEqualTo("bad_words");
+    }
+
+    @Test
+    void allowed_ids_become_a_mask_and_must_be_of_the_vocabulary() {
+        GenerationRequest request = ready(text("x", Sampling.newBuilder().addAllowedTokenIds(33).addAllowedTokenIds(511)));
+        assertThat(Objects.requireNonNull(request.allowed()).words())
+                .hasSize(16)
+                .satisfies(words -> assertThat(words[1]).isEqualTo(2), words -> assertThat(words[15])
+                        .isEqualTo(1 << 31));
+        assertThat(ready(text("x")).allowed()).isNull();
+        assertThat(refused(Sampling.newBuilder().addAllowedTokenIds(512)).param()).isEqualTo("allowed_token_ids");
     }
 
     private static Sampling.Builder bound(OutputGrammar.Builder grammar) {
