@@ -78,7 +78,7 @@ final class CallFactory {
         }
         for (Draft.Prompt prompt : draft.prompts()) {
             int ids = prompt.input().getPromptIds().getIdsCount();
-            if (length > 0 && ids >= length) {
+            if (length > 0 && ids >= length && !sampling.hasTruncatePromptTokens()) {
                 throw new ApiException(ApiError.of(
                         400,
                         "context_length_exceeded",

@@ -52,7 +52,8 @@ final class CompletionRequests {
                 Submit.newBuilder().setSampling(sampling).setN(choices).setShape(shape);
         Common.read(body, submit);
         if (submit.getStore() && shape.getBest() > 0) {
-            throw body.invalid("best_of", "'best_of' above 'n' does not go with 'store': log probabilities are not kept.");
+            throw body.invalid(
+                    "best_of", "'best_of' above 'n' does not go with 'store': log probabilities are not kept.");
         }
         OptionalLong seed = Common.seed(body);
         seed.ifPresent(submit::setSeed);

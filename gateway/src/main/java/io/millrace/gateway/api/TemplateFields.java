@@ -42,8 +42,7 @@ final class TemplateFields {
         oneOf(body, "verbosity", VERBOSITIES);
         String effort = body.string(EFFORT);
         if (effort != null && !EFFORTS.contains(effort)) {
-            throw body.invalid(
-                    EFFORT, "'reasoning_effort' must be one of none, minimal, low, medium, high, xhigh.");
+            throw body.invalid(EFFORT, "'reasoning_effort' must be one of none, minimal, low, medium, high, xhigh.");
         }
         return variables(body, slices.getOrDefault(KWARGS, ""), effort, documents(body, slices));
     }

@@ -222,7 +222,7 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     /** The journal is gone, but not what became of it. */
     void replay(List<JournalRecord> records) {
         for (int i = 0; i < records.size() && !closed(); i++) {
-            ApiError error = JournalErrors.of(records.get(i), call);
+            ApiError error = JournalErrors.of(records.get(i), call, 0);
             if (error == null) {
                 accept(new Accepted(0, i, records.get(i)));
             } else {
@@ -265,7 +265,7 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         if (!fold.apply(log.offset(), log.timestampMs(), record).isAccepted()) {
             return;
         }
-        ApiError error = JournalErrors.of(record, call);
+        ApiError error = JournalErrors.of(record, call, prompt);
         if (error == null) {
             place(new Accepted(prompt, log.offset(), record));
             return;

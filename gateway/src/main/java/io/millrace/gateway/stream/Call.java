@@ -70,13 +70,18 @@ public record Call(List<Part> parts) {
         return new Call(changed);
     }
 
-    /** The client's name for a field of a request, which workers call by its most usual one. */
-    public String field(String name) {
+    /**
+     * The client's name for a field of a request, which workers call by its most usual one.
+     *
+     * @param prompt index of the part whose request it is
+     */
+    public String field(String name, int prompt) {
         boolean response = shape().getApi() == ResponseShape.Api.RESPONSES;
         return switch (name) {
             case "messages" -> response ? "input" : name;
             case "max_tokens" -> response ? "max_output_tokens" : name;
             case "n" -> shape().getBest() > 0 ? "best_of" : name;
+            case "prompt" -> parts.size() > 1 ? "prompt[" + prompt + "]" : name;
             default -> name;
         };
     }

@@ -52,7 +52,7 @@ final class ChatChunks implements Renderer {
         JsonText json =
                 frame.head().object().field("index", index).name("delta").object();
         json.endObject().nothing("logprobs").field("finish_reason", end.getFinishReason());
-        json.field("stop_reason", end.getStopReason().isEmpty() ? null : end.getStopReason());
+        progress.stopReason(json, end.getStopReason());
         frame.send(json.endObject().endArray(), out, offset);
         frame.ended(out, offset);
     }

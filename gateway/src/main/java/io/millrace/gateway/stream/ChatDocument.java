@@ -32,7 +32,9 @@ final class ChatDocument implements Renderer {
         for (int i = 0; i < choices.count(); i++) {
             ChoiceOutput choice = choices.get(i);
             json.object().field("index", i).name("message").object();
-            json.field("role", "assistant").field("content", echo + choice.text()).nothing("refusal");
+            json.field("role", "assistant")
+                    .field("content", echo + choice.text())
+                    .nothing("refusal");
             json.endObject();
             List<TokenLogprob> logprobs = choice.logprobs();
             ChatChunks.logprobs(json, logprobs.isEmpty() ? null : logprobs);

@@ -19,8 +19,8 @@ final class ChatEcho {
         ChatInput chat = call.first().getChat();
         JsonNode messages = JsonMapper.shared().readTree(chat.getMessagesJson());
         JsonNode last = messages.path(messages.size() - 1);
-        boolean goesOn =
-                !chat.getAddGenerationPrompt() || "assistant".equals(last.path("role").asString(""));
+        boolean goesOn = !chat.getAddGenerationPrompt()
+                || "assistant".equals(last.path("role").asString(""));
         return goesOn ? text(last.path("content")) : "";
     }
 

@@ -5,14 +5,13 @@ import io.millrace.shared.proto.TokenLogprob;
 import io.millrace.shared.proto.Tokens;
 import java.util.ArrayList;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /** Output of one choice, gathered for an answer in one piece. */
 final class ChoiceOutput {
 
     private final StringBuilder text = new StringBuilder();
     private final List<TokenLogprob> logprobs = new ArrayList<>();
-    private @Nullable String stopReason;
+    private String stopReason = "";
     private int tokenCount;
 
     void add(Tokens tokens) {
@@ -23,7 +22,7 @@ final class ChoiceOutput {
 
     void end(End end) {
         text.append(end.getText());
-        stopReason = end.getStopReason().isEmpty() ? null : end.getStopReason();
+        stopReason = end.getStopReason();
     }
 
     String text() {
@@ -43,7 +42,7 @@ final class ChoiceOutput {
         return sum / Math.max(1, tokenCount);
     }
 
-    @Nullable
+    /** Stop string or token id; empty: neither. */
     String stopReason() {
         return stopReason;
     }

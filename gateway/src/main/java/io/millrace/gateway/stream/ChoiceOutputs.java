@@ -41,8 +41,8 @@ final class ChoiceOutputs {
 
     /** How each choice ends: {@code finish_reason} and {@code stop_reason}. */
     JsonText reasons(JsonText json, int index) {
-        return json.field("finish_reason", progress.finishReason(index))
-                .field("stop_reason", choices.get(index).stopReason());
+        json.field("finish_reason", progress.finishReason(index));
+        return progress.stopReason(json, choices.get(index).stopReason());
     }
 
     /** Ends the choices, and writes {@code usage} and whether the answer is exact. */

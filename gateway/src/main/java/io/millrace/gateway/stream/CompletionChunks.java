@@ -51,7 +51,7 @@ final class CompletionChunks implements Renderer {
         begin(index, accepted, out);
         JsonText json = frame.head().object().field("index", index).field("text", end.getText());
         json.nothing("logprobs").field("finish_reason", end.getFinishReason());
-        json.field("stop_reason", end.getStopReason().isEmpty() ? null : end.getStopReason());
+        progress.stopReason(json, end.getStopReason());
         frame.send(json.endObject().endArray(), out, offset);
         frame.ended(out, offset);
     }

@@ -12,11 +12,15 @@ public final class JournalErrors {
 
     private JournalErrors() {}
 
-    /** The error that REJECT, REFUSE, FAIL or CANCEL means to the call; null for every other record. */
-    public static @Nullable ApiError of(JournalRecord record, Call call) {
+    /**
+     * The error that REJECT, REFUSE, FAIL or CANCEL means to the call; null for every other record.
+     *
+     * @param prompt index of the call's part whose journal it stands in
+     */
+    public static @Nullable ApiError of(JournalRecord record, Call call, int prompt) {
         return switch (record.getRecordCase()) {
             case REJECT -> rejected(record.getReject());
-            case REFUSE -> refused(record.getRefuse(), call);
+            case REFUSE -> refused(record.getRefuse(), call, prompt);
             case FAIL -> failed(record.getFail());
             case CANCEL -> cancelled(record.getCancel());
             default -> null;
@@ -29,8 +33,8 @@ public final class JournalErrors {
                 .retryAfterMs(reject.getRetryAfterMs());
     }
 
-    private static ApiError refused(Refuse refuse, Call call) {
-        String param = refuse.getParam().isEmpty() ? null : call.field(refuse.getParam());
+    private static ApiError refused(Refuse refuse, Call call, int prompt) {
+        String param = refuse.getParam().isEmpty() ? null : call.field(refuse.getParam(), prompt);
         return ApiError.of(
                 status(refuse.getStatus(), 400), code(refuse.getCode(), "refused"), param, refuse.getMessage());
     }

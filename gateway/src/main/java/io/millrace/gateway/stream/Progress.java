@@ -3,6 +3,7 @@ package io.millrace.gateway.stream;
 import io.millrace.shared.proto.Claim;
 import io.millrace.shared.proto.End;
 import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Usage;
 
 /** What every rendering of a call needs to know of its journals so far. Not thread-safe. */
@@ -83,6 +84,17 @@ public final class Progress {
     public String finishReason(int index) {
         String reason = finishReasons[index];
         return reason == null ? "" : reason;
+    }
+
+    /** Writes {@code stop_reason}: the stop string that matched, the id of the stop token as a number, or null, as vLLM has it. */
+    JsonText stopReason(JsonText json, String reason) {
+        json.name("stop_reason");
+        Sampling sampling = call.first().getSampling();
+        boolean string = sampling.getStopList().contains(reason);
+        if (!string && !reason.isEmpty() && reason.chars().allMatch(Character::isDigit)) {
+            return json.raw(reason);
+        }
+        return json.value(reason.isEmpty() ? null : reason);
     }
 
     /** Executions of different numerics took part. */

@@ -51,7 +51,8 @@ class ParametersTest {
         }
 
         Draft read(String fields) {
-            return reader.apply(JSON.object("{\"model\":\"m\"," + least + (fields.isEmpty() ? "" : ",") + fields + "}"));
+            return reader.apply(
+                    JSON.object("{\"model\":\"m\"," + least + (fields.isEmpty() ? "" : ",") + fields + "}"));
         }
 
         /** Names of the fields that it asks for. */
@@ -88,9 +89,7 @@ class ParametersTest {
         public @Nullable JsonNode get(String name) {
             names.add(path + name);
             JsonNode value = super.get(name);
-            return name.equals("stream_options") && value != null
-                    ? new Recording(value, name + ".", names)
-                    : value;
+            return name.equals("stream_options") && value != null ? new Recording(value, name + ".", names) : value;
         }
     }
 
@@ -102,13 +101,21 @@ class ParametersTest {
     }
 
     private static Wrong number(String name, double below, double above) {
-        return wrong(
-                name, "ctr", "\"1\"", "true", "[]", "{}", "1e999", String.valueOf(below), String.valueOf(above));
+        return wrong(name, "ctr", "\"1\"", "true", "[]", "{}", "1e999", String.valueOf(below), String.valueOf(above));
     }
 
     private static Wrong integer(String name, String endpoints, long below, long above) {
         return wrong(
-                name, endpoints, "\"1\"", "true", "[1]", "{}", "1.5", "1e40", Long.toString(below), Long.toString(above));
+                name,
+                endpoints,
+                "\"1\"",
+                "true",
+                "[1]",
+                "{}",
+                "1.5",
+                "1e40",
+                Long.toString(below),
+                Long.toString(above));
     }
 
     private static Wrong bool(String name, String endpoints) {
@@ -116,12 +123,16 @@ class ParametersTest {
     }
 
     private static Wrong string(String name, String endpoints, String... more) {
-        return new Wrong(name, endpoints, Stream.concat(Stream.of("1", "true", "[]", "{}"), Arrays.stream(more))
-                .toList());
+        return new Wrong(
+                name,
+                endpoints,
+                Stream.concat(Stream.of("1", "true", "[]", "{}"), Arrays.stream(more))
+                        .toList());
     }
 
     private static Wrong ids(String name, int countMax) {
-        String many = IntStream.rangeClosed(0, countMax).mapToObj(String::valueOf).collect(Collectors.joining(","));
+        String many =
+                IntStream.rangeClosed(0, countMax).mapToObj(String::valueOf).collect(Collectors.joining(","));
         return wrong(name, "ctr", "5", "\"5\"", "{}", "[-1]", "[1.5]", "[\"a\"]", "[99999999999]", "[" + many + "]");
     }
 
@@ -133,10 +144,10 @@ class ParametersTest {
     private static final long TWO_32 = 1L << 32;
 
     private static List<Wrong> all() {
-        String biases = IntStream.range(0, 100_000)
-                .mapToObj(i -> "\"" + i + "\":1")
-                .collect(Collectors.joining(",", "{", "}"));
-        String pairs = IntStream.range(0, 17).mapToObj(i -> "\"" + i + "\":\"\"").collect(Collectors.joining(",", "{", "}"));
+        String biases =
+                IntStream.range(0, 100_000).mapToObj(i -> "\"" + i + "\":1").collect(Collectors.joining(",", "{", "}"));
+        String pairs =
+                IntStream.range(0, 17).mapToObj(i -> "\"" + i + "\":\"\"").collect(Collectors.joining(",", "{", "}"));
         return List.of(
                 string("model", "ctr"),
                 wrong("messages", "c", "5", "\"x\"", "{}", "[]", "[5]", "[{}]", "[{\"role\":\"user\",\"content\":5}]"),
@@ -176,7 +187,16 @@ class ParametersTest {
                 ids("stop_token_ids", 1024),
                 ids("allowed_token_ids", 1 << 18),
                 wrong("allowed_token_ids", "ctr", "[]"),
-                wrong("logit_bias", "ctr", "5", "[]", "{\"x\":1}", "{\"-1\":1}", "{\"1\":101}", "{\"1\":\"x\"}", biases),
+                wrong(
+                        "logit_bias",
+                        "ctr",
+                        "5",
+                        "[]",
+                        "{\"x\":1}",
+                        "{\"-1\":1}",
+                        "{\"1\":101}",
+                        "{\"1\":\"x\"}",
+                        biases),
                 bool("ignore_eos", "ctr"),
                 bool("include_stop_str_in_output", "ctr"),
                 bool("skip_special_tokens", "ctr"),
@@ -252,11 +272,19 @@ class ParametersTest {
         refused(Endpoint.COMPLETIONS, "\"n\":1,\"best_of\":2,\"store\":true", "best_of");
         refused(Endpoint.CHAT, "\"best_of\":2", "best_of");
         refused(Endpoint.CHAT, "\"top_logprobs\":2", "top_logprobs");
-        refused(Endpoint.CHAT, "\"continue_final_message\":true,\"add_generation_prompt\":true", "continue_final_message");
+        refused(
+                Endpoint.CHAT,
+                "\"continue_final_message\":true,\"add_generation_prompt\":true",
+                "continue_final_message");
         refused(Endpoint.COMPLETIONS, "\"echo\":true,\"max_tokens\":0", "max_tokens");
         refused(Endpoint.CHAT, "\"guided_regex\":\"a\",\"guided_choice\":[\"a\"]", "guided_regex");
         refused(Endpoint.RESPONSES, "\"background\":true,\"store\":false", "store");
-        assertThat(Endpoint.COMPLETIONS.read("\"n\":2,\"best_of\":2").submit().getShape().getBest()).isZero();
+        assertThat(Endpoint.COMPLETIONS
+                        .read("\"n\":2,\"best_of\":2")
+                        .submit()
+                        .getShape()
+                        .getBest())
+                .isZero();
         assertThat(Endpoint.CHAT.read("\"best_of\":1").submit().getN()).isEqualTo(1);
     }
 
@@ -288,7 +316,8 @@ class ParametersTest {
         assertThat(draft.prompts().getFirst().input().getChat().getTemplateKwargsJson())
                 .isEqualTo("{\"a\": 1.0,\"reasoning_effort\":\"low\",\"documents\":[{\"text\": 1.50}]}");
         assertThat(Endpoint.CHAT.read("\"service_tier\":\"flex\"").submit().getPriority())
-                .isLessThan(Endpoint.CHAT.read("\"service_tier\":\"auto\"").submit().getPriority());
+                .isLessThan(
+                        Endpoint.CHAT.read("\"service_tier\":\"auto\"").submit().getPriority());
         assertThat(Endpoint.CHAT.read("\"service_tier\":\"priority\"").submit().getPriority())
                 .isGreaterThan(Endpoint.CHAT.read("").submit().getPriority());
     }
@@ -299,9 +328,8 @@ class ParametersTest {
         List<SortedSet<String>> read =
                 Arrays.stream(Endpoint.values()).map(Endpoint::fields).toList();
         read.forEach(names -> names.forEach(name -> expected.putIfAbsent(name, "")));
-        expected.replaceAll((name, none) -> read.stream()
-                .map(names -> names.contains(name) ? "read" : "-")
-                .collect(Collectors.joining(" ")));
+        expected.replaceAll((name, none) ->
+                read.stream().map(names -> names.contains(name) ? "read" : "-").collect(Collectors.joining(" ")));
         SortedMap<String, String> listed = new TreeMap<>();
         Matcher rows = ROW.matcher(Files.readString(ROOT.resolve("docs/parameters.md")));
         while (rows.find()) {
@@ -320,7 +348,8 @@ class ParametersTest {
         Map<String, String> sources = new TreeMap<>();
         for (String module : List.of("gateway", "router", "worker", "standalone", "shared-model")) {
             try (Stream<Path> tree = Files.walk(ROOT.resolve(module).resolve("src/test/java"))) {
-                for (Path file : tree.filter(path -> path.toString().endsWith("Test.java")).toList()) {
+                for (Path file : tree.filter(path -> path.toString().endsWith("Test.java"))
+                        .toList()) {
                     String name = file.getFileName().toString();
                     sources.put(name.substring(0, name.length() - ".java".length()), Files.readString(file));
                 }

@@ -236,9 +236,8 @@ class RendererTest {
         Submit.Builder submit = submit(Api.COMPLETIONS, 4).toBuilder();
         submit.getShapeBuilder().setStream(false).setBest(2).setHideLogprobs(true);
         List<JournalRecord> records = new ArrayList<>();
-        Journal journal = new Journal(records::add, ID.text(), 42, submit.build())
-                .admit()
-                .claim();
+        Journal journal =
+                new Journal(records::add, ID.text(), 42, submit.build()).admit().claim();
         journal.scored(0, "a", -3f).scored(1, "b", -1f).scored(2, "c", -0.5f).scored(3, "d", -1f);
         journal.scored(2, "C", -2.5f).scored(0, "A", -0.5f).scored(0, "A", -0.1f);
         for (int choice = 0; choice < 4; choice++) {
@@ -279,7 +278,9 @@ class RendererTest {
         submit.getShapeBuilder().setStream(false);
         assertThat(new String(render(submit.build(), records, new Random(0)), StandardCharsets.UTF_8))
                 .contains("\"content\":\"So be it\"");
-        submit.getChatBuilder().setMessagesJson("[{\"role\":\"user\",\"content\":\"So \"}]").setAddGenerationPrompt(true);
+        submit.getChatBuilder()
+                .setMessagesJson("[{\"role\":\"user\",\"content\":\"So \"}]")
+                .setAddGenerationPrompt(true);
         assertThat(new String(render(submit.build(), records, new Random(0)), StandardCharsets.UTF_8))
                 .contains("\"content\":\"be it\"");
     }

@@ -8,6 +8,8 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -94,8 +96,10 @@ class ParameterEffectsTest {
     /** The prompt that a chat became, but for its first token. */
     private static String prompt(String fields) throws Exception {
         StringBuilder text = new StringBuilder();
-        for (JsonNode token : answer(CHAT, fields + ",\"prompt_logprobs\":0,\"max_tokens\":1").get("prompt_logprobs")) {
-            token.properties().forEach(e -> text.append(e.getValue().get("decoded_token").asString()));
+        for (JsonNode token :
+                answer(CHAT, fields + ",\"prompt_logprobs\":0,\"max_tokens\":1").get("prompt_logprobs")) {
+            token.properties()
+                    .forEach(e -> text.append(e.getValue().get("decoded_token").asString()));
         }
         return text.toString();
     }
@@ -142,8 +146,12 @@ class ParameterEffectsTest {
     @Test
     void filtersThatLeaveOneTokenAreGreedy() throws Exception {
         for (String filter : List.of("\"top_k\":1", "\"top_p\":0.0001", "\"min_p\":1")) {
-            assertThat(text(filter + ",\"temperature\":2,\"seed\":3")).as(filter).isEqualTo(text(""));
-            assertThat(chat(filter + ",\"temperature\":2,\"seed\":3")).as(filter).isEqualTo(chat(""));
+            assertThat(text(filter + ",\"temperature\":2,\"seed\":3"))
+                    .as(filter)
+                    .isEqualTo(text(""));
+            assertThat(chat(filter + ",\"temperature\":2,\"seed\":3"))
+                    .as(filter)
+                    .isEqualTo(chat(""));
         }
         // The one token nearest to the entropy, which need not be the best.
         String typical = text("\"typical_p\":0.000001,\"temperature\":2,\"seed\":3");
@@ -178,10 +186,12 @@ class ParameterEffectsTest {
         assertThat(chat(bias('z', 100))).isEqualTo("z".repeat(24));
         assertThat(text(only("xyz"))).matches("[xyz]{24}");
         assertThat(chat(only("xyz"))).matches("[xyz]{24}");
-        assertThat(text(only("xyz") + ",\"temperature\":2,\"seed\":5,\"guided_regex\":\"[wx]{4}\"")).isEqualTo("xxxx");
+        assertThat(text(only("xyz") + ",\"temperature\":2,\"seed\":5,\"guided_regex\":\"[wx]{4}\""))
+                .isEqualTo("xxxx");
         assertThat(error(TEXT, "\"allowed_token_ids\":[320]", 400).get("param").asString())
                 .isEqualTo("allowed_token_ids");
-        assertThat(error(CHAT, "\"logit_bias\":{\"320\":1}", 400).get("param").asString()).isEqualTo("logit_bias");
+        assertThat(error(CHAT, "\"logit_bias\":{\"320\":1}", 400).get("param").asString())
+                .isEqualTo("logit_bias");
     }
 
     @Test
@@ -191,7 +201,8 @@ class ParameterEffectsTest {
         String pair = plain.substring(10, 12);
         String without = text(few + ",\"bad_words\":[\"" + pair + "\"]");
         assertThat(without).doesNotContain(pair).matches("[a-h]{40}");
-        assertThat(without.substring(0, plain.indexOf(pair) + 1)).isEqualTo(plain.substring(0, plain.indexOf(pair) + 1));
+        assertThat(without.substring(0, plain.indexOf(pair) + 1))
+                .isEqualTo(plain.substring(0, plain.indexOf(pair) + 1));
         String single = plain.substring(0, 1);
         assertThat(chat(few + ",\"bad_words\":[\" " + single + "\"]")).doesNotContain(single);
     }
@@ -200,19 +211,25 @@ class ParameterEffectsTest {
 
     @Test
     void theLengthIsThatWantedOrTheRestOfTheContext() throws Exception {
-        assertThat(usage(TEXT, "\"max_tokens\":5").get("completion_tokens").asInt()).isEqualTo(5);
-        assertThat(usage(TEXT, "\"max_tokens\":null").get("completion_tokens").asInt()).isEqualTo(16);
-        assertThat(usage(CHAT, "\"max_tokens\":5").get("completion_tokens").asInt()).isEqualTo(5);
+        assertThat(usage(TEXT, "\"max_tokens\":5").get("completion_tokens").asInt())
+                .isEqualTo(5);
+        assertThat(usage(TEXT, "\"max_tokens\":null").get("completion_tokens").asInt())
+                .isEqualTo(16);
+        assertThat(usage(CHAT, "\"max_tokens\":5").get("completion_tokens").asInt())
+                .isEqualTo(5);
         JsonNode preferred = answer(CHAT, "\"max_tokens\":9,\"max_completion_tokens\":4");
         assertThat(preferred.get("usage").get("completion_tokens").asInt()).isEqualTo(4);
-        assertThat(preferred.get("choices").get(0).get("finish_reason").asString()).isEqualTo("length");
+        assertThat(preferred.get("choices").get(0).get("finish_reason").asString())
+                .isEqualTo("length");
         JsonNode rest = answer(CHAT, "\"max_tokens\":null");
         assertThat(rest.get("usage").get("total_tokens").asInt()).isEqualTo(CONTEXT);
         assertThat(rest.get("choices").get(0).get("finish_reason").asString()).isEqualTo("length");
         JsonNode full = answer(TEXT, "\"max_tokens\":" + CONTEXT);
         assertThat(full.get("usage").get("total_tokens").asInt()).isEqualTo(CONTEXT);
         assertThat(full.get("choices").get(0).get("finish_reason").asString()).isEqualTo("length");
-        assertThat(error(TEXT, "\"max_tokens\":" + (CONTEXT + 1), 400).get("code").asString())
+        assertThat(error(TEXT, "\"max_tokens\":" + (CONTEXT + 1), 400)
+                        .get("code")
+                        .asString())
                 .isEqualTo("context_length_exceeded");
     }
 
@@ -229,12 +246,14 @@ class ParameterEffectsTest {
             assertThat(stopped.get("stop_reason").asString()).isEqualTo(stop);
             assertThat(content(choice(path, few + ",\"include_stop_str_in_output\":true,\"stop\":\"" + stop + "\"")))
                     .isEqualTo(plain.substring(0, at + 2));
-            assertThat(content(choice(path, few + ",\"min_tokens\":20,\"stop\":\"" + stop + "\"")).length())
+            assertThat(content(choice(path, few + ",\"min_tokens\":20,\"stop\":\"" + stop + "\""))
+                            .length())
                     .isGreaterThanOrEqualTo(20);
             char last = plain.charAt(0);
             JsonNode byId = choice(path, few + ",\"stop_token_ids\":[" + id(last) + "]");
             assertThat(content(byId)).isEmpty();
-            assertThat(byId.get("stop_reason").asString()).isEqualTo(Integer.toString(id(last)));
+            assertThat(byId.get("stop_reason").isInt()).isTrue();
+            assertThat(byId.get("stop_reason").asInt()).isEqualTo(id(last));
             String later = content(choice(path, few + ",\"min_tokens\":6,\"stop_token_ids\":[" + id(last) + "]"));
             assertThat(later.length()).isGreaterThanOrEqualTo(6);
             assertThat(later.substring(0, 6)).doesNotContain(String.valueOf(last));
@@ -253,14 +272,16 @@ class ParameterEffectsTest {
         for (String path : List.of(TEXT, CHAT)) {
             JsonNode ended = answer(path, eager + ",\"ignore_eos\":false");
             assertThat(ended.get("usage").get("completion_tokens").asInt()).isEqualTo(1);
-            assertThat(ended.get("choices").get(0).get("finish_reason").asString()).isEqualTo("stop");
+            assertThat(ended.get("choices").get(0).get("finish_reason").asString())
+                    .isEqualTo("stop");
             assertThat(usage(path, eager + ",\"ignore_eos\":false,\"min_tokens\":7")
                             .get("completion_tokens")
                             .asInt())
                     .isEqualTo(8);
             JsonNode ignored = answer(path, eager);
             assertThat(ignored.get("usage").get("completion_tokens").asInt()).isEqualTo(24);
-            assertThat(ignored.get("choices").get(0).get("finish_reason").asString()).isEqualTo("length");
+            assertThat(ignored.get("choices").get(0).get("finish_reason").asString())
+                    .isEqualTo("length");
         }
     }
 
@@ -275,7 +296,8 @@ class ParameterEffectsTest {
         String end = "\"max_tokens\":3,\"logit_bias\":{\"" + control("<|im_end|>") + "\":100}";
         for (String path : List.of(TEXT, CHAT)) {
             assertThat(content(choice(path, end))).isEmpty();
-            assertThat(content(choice(path, end + ",\"skip_special_tokens\":false"))).isEqualTo("<|im_end|>".repeat(3));
+            assertThat(content(choice(path, end + ",\"skip_special_tokens\":false")))
+                    .isEqualTo("<|im_end|>".repeat(3));
             assertThat(content(choice(
                             path, end + ",\"skip_special_tokens\":false,\"spaces_between_special_tokens\":true")))
                     .isEqualTo("<|im_end|> <|im_end|> <|im_end|>");
@@ -288,7 +310,9 @@ class ParameterEffectsTest {
     void choicesAreCountedAndEachHasItsOwnRandomNumbers() throws Exception {
         for (String path : List.of(TEXT, CHAT)) {
             JsonNode answer = answer(path, "\"n\":3,\"temperature\":1,\"seed\":4,\"max_tokens\":8");
-            assertThat(answer.get("choices").valueStream().map(c -> c.get("index").asInt()))
+            assertThat(answer.get("choices")
+                            .valueStream()
+                            .map(c -> c.get("index").asInt()))
                     .containsExactly(0, 1, 2);
             assertThat(answer.get("choices").valueStream().map(ParameterEffectsTest::content))
                     .doesNotHaveDuplicates();
@@ -305,7 +329,8 @@ class ParameterEffectsTest {
         for (int prompt = 0; prompt < 2; prompt++) {
             IntStream.range(prompt * 5, prompt * 5 + 5)
                     .mapToObj(i -> all.get("choices").get(i))
-                    .sorted(Comparator.comparingDouble(ParameterEffectsTest::mean).reversed())
+                    .sorted(Comparator.comparingDouble(ParameterEffectsTest::mean)
+                            .reversed())
                     .limit(2)
                     .forEach(choice -> expected.add(choice.get("text").asString()));
         }
@@ -313,12 +338,15 @@ class ParameterEffectsTest {
                 .containsExactlyElementsOf(expected);
         assertThat(best.get("choices").valueStream().map(c -> c.get("index").asInt()))
                 .containsExactly(0, 1, 2, 3);
-        assertThat(best.get("choices").valueStream()).allMatch(c -> c.get("logprobs").isNull());
+        assertThat(best.get("choices").valueStream())
+                .allMatch(c -> c.get("logprobs").isNull());
         assertThat(best.get("usage")).isEqualTo(all.get("usage"));
     }
 
     private static double mean(JsonNode choice) {
-        return choice.get("logprobs").get("token_logprobs").valueStream()
+        return choice.get("logprobs")
+                .get("token_logprobs")
+                .valueStream()
                 .mapToDouble(JsonNode::asDouble)
                 .average()
                 .orElseThrow();
@@ -326,7 +354,8 @@ class ParameterEffectsTest {
 
     @Test
     void logprobsComeAsTheInterfaceHasThem() throws Exception {
-        JsonNode text = choice(TEXT, only("ab") + ",\"max_tokens\":4,\"logprobs\":3").get("logprobs");
+        JsonNode text =
+                choice(TEXT, only("ab") + ",\"max_tokens\":4,\"logprobs\":3").get("logprobs");
         assertThat(text.get("tokens").size()).isEqualTo(4);
         assertThat(text.get("top_logprobs").get(0).size()).isEqualTo(3);
         assertThat(text.get("text_offset").valueStream().map(JsonNode::asInt)).containsExactly(0, 1, 2, 3);
@@ -336,7 +365,12 @@ class ParameterEffectsTest {
         assertThat(chat.size()).isEqualTo(4);
         assertThat(chat.get(0).get("token").asString()).isIn("a", "b");
         assertThat(chat.get(0).get("top_logprobs").size()).isEqualTo(2);
-        assertThat(choice(CHAT, "\"logprobs\":true").get("logprobs").get("content").get(0).get("top_logprobs").size())
+        assertThat(choice(CHAT, "\"logprobs\":true")
+                        .get("logprobs")
+                        .get("content")
+                        .get(0)
+                        .get("top_logprobs")
+                        .size())
                 .isZero();
         assertThat(choice(CHAT, "").get("logprobs").isNull()).isTrue();
     }
@@ -345,14 +379,18 @@ class ParameterEffectsTest {
     void thePromptIsScoredAndComesBack() throws Exception {
         JsonNode scored = scoredPrompt("\"prompt\":\"#abc\"");
         assertThat(scored.get(scored.size() - 1).has(Integer.toString(id('c')))).isTrue();
-        assertThat(answer(CHAT, "\"prompt_logprobs\":2").get("prompt_logprobs").get(3).size())
+        assertThat(answer(CHAT, "\"prompt_logprobs\":2")
+                        .get("prompt_logprobs")
+                        .get(3)
+                        .size())
                 .isBetween(2, 3);
         assertThat(text("\"prompt\":\"a b\",\"echo\":true")).startsWith("a b").endsWith(text("\"prompt\":\"a b\""));
         JsonNode ids = choice(TEXT, "\"prompt\":[" + id('q') + "," + id('r') + "],\"echo\":true,\"logprobs\":1");
         assertThat(ids.get("text").asString()).startsWith("qr");
         assertThat(ids.get("logprobs").get("tokens").get(1).asString()).isEqualTo("r");
-        String begun = "\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"content\":\"So\"}],"
-                + "\"continue_final_message\":true";
+        String begun =
+                "\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"content\":\"So\"}],"
+                        + "\"continue_final_message\":true";
         assertThat(chat(begun + ",\"echo\":true")).isEqualTo("So" + chat(begun));
     }
 
@@ -362,22 +400,29 @@ class ParameterEffectsTest {
         String one = text("\"prompt\":\"#q\"" + bare);
         String ids = ids("#q");
         assertThat(text("\"prompt\":" + ids)).isEqualTo(one);
-        JsonNode batch = answer(TEXT, "\"prompt\":[" + ids + ",[" + id('r') + "]],\"n\":2").get("choices");
+        JsonNode batch = answer(TEXT, "\"prompt\":[" + ids + ",[" + id('r') + "]],\"n\":2")
+                .get("choices");
         assertThat(batch.valueStream().map(c -> c.get("index").asInt())).containsExactly(0, 1, 2, 3);
         assertThat(batch.valueStream().map(ParameterEffectsTest::content).toList())
                 .startsWith(one, one)
                 .endsWith(text("\"prompt\":[" + id('r') + "]"), text("\"prompt\":[" + id('r') + "]"));
-        assertThat(answer(TEXT, "\"prompt\":[\"#q\",\"x\"]" + bare).get("choices").get(0).get("text").asString())
+        assertThat(answer(TEXT, "\"prompt\":[\"#q\",\"x\"]" + bare)
+                        .get("choices")
+                        .get(0)
+                        .get("text")
+                        .asString())
                 .isEqualTo(one);
-        assertThat(error(TEXT, "\"prompt\":[[1],[320]]", 400).get("param").asString()).isEqualTo("prompt");
+        assertThat(error(TEXT, "\"prompt\":[[1],[320]]", 400).get("param").asString())
+                .isEqualTo("prompt[1]");
     }
 
     /** Ids of a text without special tokens, as a JSON array. */
     private static String ids(String text) throws Exception {
         List<String> ids = new ArrayList<>();
         JsonNode scored = scoredPrompt("\"prompt\":\"z" + text + "\",\"add_special_tokens\":false");
-        scored.valueStream().filter(JsonNode::isObject).forEach(token -> ids.add(
-                token.properties().iterator().next().getKey()));
+        scored.valueStream()
+                .filter(JsonNode::isObject)
+                .forEach(token -> ids.add(token.properties().iterator().next().getKey()));
         return ids.toString();
     }
 
@@ -390,9 +435,48 @@ class ParameterEffectsTest {
                 .isEqualTo(text("\"prompt\":[" + id('f') + "," + id('g') + "," + id('h') + "]"));
         String tooLong = "\"prompt\":\"" + "#a".repeat(CONTEXT) + "\"";
         assertThat(error(TEXT, tooLong, 400).get("code").asString()).isEqualTo("context_length_exceeded");
-        assertThat(usage(TEXT, tooLong + ",\"truncate_prompt_tokens\":-1").get("total_tokens").asInt())
+        assertThat(usage(TEXT, tooLong + ",\"truncate_prompt_tokens\":-1")
+                        .get("total_tokens")
+                        .asInt())
                 .isEqualTo(CONTEXT);
-        assertThat(usage(CHAT, "\"truncate_prompt_tokens\":4").get("prompt_tokens").asInt()).isEqualTo(4);
+        String many = "\"prompt\":"
+                + IntStream.range(0, CONTEXT + 9).mapToObj(i -> id('a')).toList();
+        assertThat(usage(TEXT, many + ",\"truncate_prompt_tokens\":7")
+                        .get("prompt_tokens")
+                        .asInt())
+                .isEqualTo(7);
+        assertThat(error(TEXT, many, 400).get("code").asString()).isEqualTo("context_length_exceeded");
+        assertThat(usage(CHAT, "\"truncate_prompt_tokens\":4")
+                        .get("prompt_tokens")
+                        .asInt())
+                .isEqualTo(4);
+    }
+
+    /** Plain ones, and ones with a grammar, choices, log probabilities, stops, penalties, bad words. */
+    @Test
+    void thirtyTwoOfManyKindsAnswerTogetherAsEachAlone() throws Exception {
+        List<String> kinds = List.of(
+                "\"temperature\":1",
+                "\"guided_regex\":\"[a-f]{3,9}\"",
+                "\"n\":3,\"temperature\":1.3,\"top_p\":0.9",
+                "\"logprobs\":2,\"prompt_logprobs\":1",
+                only("abcdef") + ",\"bad_words\":[\"ab\",\"c\"],\"temperature\":0.8",
+                "\"min_tokens\":9,\"stop\":[\"a\",\"e\"],\"typical_p\":0.7,\"temperature\":1",
+                "\"best_of\":4,\"n\":2,\"temperature\":1",
+                "\"repetition_penalty\":1.4,\"frequency_penalty\":0.5,\"min_p\":0.02,\"temperature\":1");
+        try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+            List<Future<JsonNode>> together = new ArrayList<>();
+            for (int i = 0; i < 32; i++) {
+                String fields = kinds.get(i % 8) + ",\"seed\":" + i + ",\"prompt\":\"no " + i + "\"";
+                together.add(threads.submit(() -> answer(TEXT, fields).get("choices")));
+            }
+            for (int i = 0; i < 32; i++) {
+                String fields = kinds.get(i % 8) + ",\"seed\":" + i + ",\"prompt\":\"no " + i + "\"";
+                assertThat(together.get(i).get())
+                        .as(fields)
+                        .isEqualTo(answer(TEXT, fields).get("choices"));
+            }
+        }
     }
 
     // What a chat's prompt becomes.
@@ -400,14 +484,18 @@ class ParameterEffectsTest {
     @Test
     void theTemplateGetsItsVariables() throws Exception {
         assertThat(prompt("\"reasoning_effort\":\"high\"")).contains("effort=high");
-        assertThat(prompt("\"documents\":[{\"text\":\"one\"},{\"text\":\"two\"}]")).contains("doc=one", "doc=two");
+        assertThat(prompt("\"documents\":[{\"text\":\"one\"},{\"text\":\"two\"}]"))
+                .contains("doc=one", "doc=two");
         assertThat(prompt("\"chat_template_kwargs\":{\"mood\":\"fine\"}")).contains("mood=fine");
-        assertThat(prompt("\"top_k\":0")).doesNotContain("mood", "effort", "doc=").endsWith("assistant\n");
+        assertThat(prompt("\"top_k\":0"))
+                .doesNotContain("mood", "effort", "doc=")
+                .endsWith("assistant\n");
         assertThat(prompt("\"add_generation_prompt\":false")).endsWith("Hello<|im_end|>\n");
         assertThat(prompt("\"messages\":[{\"role\":\"assistant\",\"content\":\"So\"}],\"continue_final_message\":true"))
                 .endsWith("So");
         assertThat(inputTokens("\"reasoning\":{\"effort\":\"high\"}")).isGreaterThan(inputTokens("\"top_k\":0"));
-        assertThat(inputTokens("\"chat_template_kwargs\":{\"mood\":\"fine\"}")).isGreaterThan(inputTokens("\"top_k\":0"));
+        assertThat(inputTokens("\"chat_template_kwargs\":{\"mood\":\"fine\"}"))
+                .isGreaterThan(inputTokens("\"top_k\":0"));
         JsonNode raised = error(CHAT, "\"chat_template_kwargs\":{\"mood\":\"raise\"}", 400);
         assertThat(raised.get("code").asString()).isEqualTo("chat_template_error");
         assertThat(raised.get("param").asString()).isEqualTo("messages");
@@ -416,8 +504,9 @@ class ParameterEffectsTest {
 
     @Test
     void partsAreJoinedAndADeveloperIsTheSystemWhereTheTemplateKnowsNeither() throws Exception {
-        String rendered = prompt("\"messages\":[{\"role\":\"developer\",\"content\":\"be brief\"},{\"role\":\"user\",\"content\":["
-                + "{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"text\",\"text\":\"two\"}]}]");
+        String rendered = prompt(
+                "\"messages\":[{\"role\":\"developer\",\"content\":\"be brief\"},{\"role\":\"user\",\"content\":["
+                        + "{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"text\",\"text\":\"two\"}]}]");
         assertThat(rendered).contains("system\nbe brief<|im_end|>").contains("user\none\ntwo<|im_end|>");
         JsonNode image = error(
                 CHAT,
@@ -429,11 +518,18 @@ class ParameterEffectsTest {
     @Test
     void specialTokensAreAddedToAPromptOnRequest() throws Exception {
         assertThat(text("\"add_special_tokens\":true")).isEqualTo(text(""));
-        int bare = usage(TEXT, "\"add_special_tokens\":false").get("prompt_tokens").asInt();
+        int bare =
+                usage(TEXT, "\"add_special_tokens\":false").get("prompt_tokens").asInt();
         int chat = usage(CHAT, "").get("prompt_tokens").asInt();
         assertThat(usage(TEXT, "").get("prompt_tokens").asInt()).isGreaterThan(bare);
-        assertThat(usage(CHAT, "\"add_special_tokens\":true").get("prompt_tokens").asInt()).isGreaterThan(chat);
-        assertThat(usage(CHAT, "\"add_special_tokens\":false").get("prompt_tokens").asInt()).isEqualTo(chat);
+        assertThat(usage(CHAT, "\"add_special_tokens\":true")
+                        .get("prompt_tokens")
+                        .asInt())
+                .isGreaterThan(chat);
+        assertThat(usage(CHAT, "\"add_special_tokens\":false")
+                        .get("prompt_tokens")
+                        .asInt())
+                .isEqualTo(chat);
     }
 
     // Streams, usage and caches.
@@ -443,7 +539,8 @@ class ParameterEffectsTest {
         for (String path : List.of(TEXT, CHAT)) {
             assertThat(events(path, "\"max_tokens\":6")).noneMatch(event -> event.has("usage"));
             List<JsonNode> atEnd = events(path, "\"max_tokens\":6,\"stream_options\":{\"include_usage\":true}");
-            assertThat(atEnd.getLast().get("usage").get("completion_tokens").asInt()).isEqualTo(6);
+            assertThat(atEnd.getLast().get("usage").get("completion_tokens").asInt())
+                    .isEqualTo(6);
             assertThat(atEnd.getLast().get("choices").isEmpty()).isTrue();
             assertThat(atEnd.getFirst().get("usage").isNull()).isTrue();
             List<JsonNode> allAlong = events(
@@ -473,8 +570,9 @@ class ParameterEffectsTest {
 
     @Test
     void namesForBookkeepingChangeNothingAndTheFingerprintIsTheNumerics() throws Exception {
-        String noted = "\"user\":\"u\",\"safety_identifier\":\"s\",\"prompt_cache_key\":\"k\",\"prompt_cache_retention\":\"24h\","
-                + "\"metadata\":{\"a\":\"b\"},\"service_tier\":\"default\",\"verbosity\":\"low\",\"modalities\":[\"text\"]";
+        String noted =
+                "\"user\":\"u\",\"safety_identifier\":\"s\",\"prompt_cache_key\":\"k\",\"prompt_cache_retention\":\"24h\","
+                        + "\"metadata\":{\"a\":\"b\"},\"service_tier\":\"default\",\"verbosity\":\"low\",\"modalities\":[\"text\"]";
         JsonNode answer = answer(CHAT, noted);
         assertThat(content(answer.get("choices").get(0))).isEqualTo(chat(""));
         assertThat(answer.get("system_fingerprint").asString()).isNotBlank();
@@ -515,11 +613,14 @@ class ParameterEffectsTest {
         assertThat(response("\"top_p\":0.0001,\"temperature\":1.5,\"max_output_tokens\":9"))
                 .isEqualTo(response("\"temperature\":0,\"max_output_tokens\":9"));
         HttpResponse<String> tooMany = system.post(
-                "/v1/responses", "{\"model\":\"tiny\",\"input\":\"Hello\",\"max_output_tokens\":" + (CONTEXT + 1) + "}");
-        assertThat(JSON.readTree(tooMany.body()).get("error").get("param").asString()).isEqualTo("max_output_tokens");
-        HttpResponse<String> tooLong = system.post(
-                "/v1/responses", "{\"model\":\"tiny\",\"input\":\"" + "#a".repeat(CONTEXT) + "\"}");
-        assertThat(JSON.readTree(tooLong.body()).get("error").get("param").asString()).isEqualTo("input");
+                "/v1/responses",
+                "{\"model\":\"tiny\",\"input\":\"Hello\",\"max_output_tokens\":" + (CONTEXT + 1) + "}");
+        assertThat(JSON.readTree(tooMany.body()).get("error").get("param").asString())
+                .isEqualTo("max_output_tokens");
+        HttpResponse<String> tooLong =
+                system.post("/v1/responses", "{\"model\":\"tiny\",\"input\":\"" + "#a".repeat(CONTEXT) + "\"}");
+        assertThat(JSON.readTree(tooLong.body()).get("error").get("param").asString())
+                .isEqualTo("input");
     }
 
     private static String response(String fields) throws Exception {
@@ -527,7 +628,9 @@ class ParameterEffectsTest {
     }
 
     private static int inputTokens(String fields) throws Exception {
-        return responseObject(fields + ",\"max_output_tokens\":1").at("/usage/input_tokens").asInt();
+        return responseObject(fields + ",\"max_output_tokens\":1")
+                .at("/usage/input_tokens")
+                .asInt();
     }
 
     private static JsonNode responseObject(String fields) throws Exception {

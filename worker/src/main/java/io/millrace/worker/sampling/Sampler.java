@@ -86,7 +86,10 @@ public final class Sampler {
                     "MR-SAMPLING-002",
                     "No id can be chosen at position " + row.position() + ": all " + vocabulary
                             + " logits are -infinity (" + row.suppressed().length
-                            + " ids suppressed" + (row.mask() == null ? "" : ", others not among those that a grammar or allowed_token_ids leaves")
+                            + " ids suppressed"
+                            + (row.mask() == null
+                                    ? ""
+                                    : ", others not among those that a grammar or allowed_token_ids leaves")
                             + "). Loosen logit_bias, bad words, min_tokens, allowed_token_ids or the grammar.");
         }
         SamplingParams p = row.params();

@@ -82,13 +82,14 @@ final class Renderers {
     /** The request's own time in UTC, so that every worker writes the same date. */
     private static String render(Compiled compiled, ChatInput input, long createdMs) {
         try {
-            return compiled.template().render(new io.millrace.worker.text.jinja.ChatInput(
-                    compiled.form().adapt(input.getMessagesJson()),
-                    input.getToolsJson().isEmpty() ? null : input.getToolsJson(),
-                    input.getTemplateKwargsJson().isEmpty() ? null : input.getTemplateKwargsJson(),
-                    input.getAddGenerationPrompt(),
-                    input.getContinueFinalMessage(),
-                    LocalDateTime.ofInstant(Instant.ofEpochMilli(createdMs), ZoneOffset.UTC)));
+            return compiled.template()
+                    .render(new io.millrace.worker.text.jinja.ChatInput(
+                            compiled.form().adapt(input.getMessagesJson()),
+                            input.getToolsJson().isEmpty() ? null : input.getToolsJson(),
+                            input.getTemplateKwargsJson().isEmpty() ? null : input.getTemplateKwargsJson(),
+                            input.getAddGenerationPrompt(),
+                            input.getContinueFinalMessage(),
+                            LocalDateTime.ofInstant(Instant.ofEpochMilli(createdMs), ZoneOffset.UTC)));
         } catch (TemplateException e) {
             throw refusal(e);
         }

@@ -17,7 +17,7 @@ import tools.jackson.databind.node.ObjectNode;
 /**
  * The form in which a chat template takes messages, found by rendering two small chats; puts messages into it.
  *
- * @param texts a content that is a string is written
+ * @param texts a content that is a string is written (false, too, where the template renders neither chat)
  * @param parts a content that is a list of text parts is written, part by part
  * @param developer the template names that role
  */
@@ -72,7 +72,7 @@ record TemplateForm(boolean texts, boolean parts, boolean developer) {
         }
         JsonNode content = message.get("content");
         if (content instanceof ArrayNode list) {
-            if (texts && !parts) {
+            if (!parts) {
                 message.put("content", joined(list));
                 return true;
             }
@@ -100,7 +100,8 @@ record TemplateForm(boolean texts, boolean parts, boolean developer) {
     private static boolean named(ArrayNode parts) {
         boolean changed = false;
         for (JsonNode part : parts) {
-            if (part instanceof ObjectNode object && !"text".equals(part.path("type").asString(""))) {
+            if (part instanceof ObjectNode object
+                    && !"text".equals(part.path("type").asString(""))) {
                 String text = text(part);
                 object.removeAll();
                 object.put("type", "text").put("text", text);

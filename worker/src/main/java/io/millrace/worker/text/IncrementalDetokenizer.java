@@ -22,8 +22,7 @@ public final class IncrementalDetokenizer {
      * @param begins the first id begins a text (a leading space is dropped if the tokenizer says so); false where the ids go on
      *     from a prompt
      */
-    public IncrementalDetokenizer(
-            Tokenizer tokenizer, boolean skipSpecial, boolean spaceSpecial, boolean begins) {
+    public IncrementalDetokenizer(Tokenizer tokenizer, boolean skipSpecial, boolean spaceSpecial, boolean begins) {
         this.tokenizer = tokenizer;
         this.skipSpecial = skipSpecial;
         this.spaceSpecial = spaceSpecial;

@@ -85,16 +85,18 @@ class EngineSamplingTest {
             }
             List<Recorder> parts = new ArrayList<>();
             for (int at = 0; at < 18; at++) {
-                parts.add(e.submit(request.accepted(
-                                List.of(Arrays.copyOf(whole.ids(0), at), Arrays.copyOf(whole.ids(1), 17 - at)))
-                        .key("at" + at)));
+                parts.add(e.submit(
+                        request.accepted(List.of(Arrays.copyOf(whole.ids(0), at), Arrays.copyOf(whole.ids(1), 17 - at)))
+                                .key("at" + at)));
             }
             for (Recorder part : parts) {
                 part.await();
                 for (int c = 0; c < 2; c++) {
                     assertThat(part.ids(c)).isEqualTo(whole.ids(c));
                     int done = whole.tokens(c).size() - part.tokens(c).size();
-                    same(part.tokens(c), whole.tokens(c).subList(done, whole.tokens(c).size()));
+                    same(
+                            part.tokens(c),
+                            whole.tokens(c).subList(done, whole.tokens(c).size()));
                 }
             }
         }

@@ -247,13 +247,16 @@ class RequestPreparerTest {
 
     @Test
     void allowed_ids_become_a_mask_and_must_be_of_the_vocabulary() {
-        GenerationRequest request = ready(text("x", Sampling.newBuilder().addAllowedTokenIds(33).addAllowedTokenIds(511)));
+        GenerationRequest request =
+                ready(text("x", Sampling.newBuilder().addAllowedTokenIds(33).addAllowedTokenIds(511)));
         assertThat(Objects.requireNonNull(request.allowed()).words())
                 .hasSize(16)
-                .satisfies(words -> assertThat(words[1]).isEqualTo(2), words -> assertThat(words[15])
-                        .isEqualTo(1 << 31));
+                .satisfies(
+                        words -> assertThat(words[1]).isEqualTo(2),
+                        words -> assertThat(words[15]).isEqualTo(1 << 31));
         assertThat(ready(text("x")).allowed()).isNull();
-        assertThat(refused(Sampling.newBuilder().addAllowedTokenIds(512)).param()).isEqualTo("allowed_token_ids");
+        assertThat(refused(Sampling.newBuilder().addAllowedTokenIds(512)).param())
+                .isEqualTo("allowed_token_ids");
     }
 
     private static Sampling.Builder bound(OutputGrammar.Builder grammar) {

@@ -35,7 +35,8 @@ class TemplateFormTest {
 
     @Test
     void parts_become_one_text_where_the_template_takes_only_strings() {
-        String parts = "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"refusal\",\"refusal\":\"b\"}],\"n\":1.50}]";
+        String parts =
+                "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"refusal\",\"refusal\":\"b\"}],\"n\":1.50}]";
         assertThat(form(STRINGS).adapt(parts)).isEqualTo("[{\"role\":\"user\",\"content\":\"a\\nb\",\"n\":1.50}]");
         assertThat(form(BOTH).adapt(parts))
                 .isEqualTo(

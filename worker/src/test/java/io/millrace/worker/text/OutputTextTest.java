@@ -144,8 +144,10 @@ class OutputTextTest {
 
     @Test
     void controlTokensGiveTextOnlyWhenAskedFor() {
-        assertThat(new OutputText(BYTES, List.of(), false, true, false, 0).push(256)).isEmpty();
-        assertThat(new OutputText(BYTES, List.of(), false, false, false, 0).push(256)).isEqualTo("<c>");
+        assertThat(new OutputText(BYTES, List.of(), false, true, false, 0).push(256))
+                .isEmpty();
+        assertThat(new OutputText(BYTES, List.of(), false, false, false, 0).push(256))
+                .isEqualTo("<c>");
     }
 
     @Test
