@@ -100,7 +100,7 @@ final class BatchEndpoints {
             throw body.missing("completion_window");
         }
         Duration life = window(body, window);
-        String metadata = body.has("metadata") ? ResponseFields.metadata(body) : "";
+        String metadata = body.has("metadata") ? Common.metadata(body) : "";
         ResponseFields.refuseUnknown(body);
         if (registry.batches(tenant).size() >= Registry.COUNT_MAX) {
             throw FileEndpoints.tooMany("batches");
