@@ -1,12 +1,14 @@
 // Measures whole models of random weights against what the machine gives: decode of one and several streams against the read bandwidth,
 // prefill against the int8 peak. One line of JSON per sample.
 //   kernel_bench [--shape 135M|0.5B|1B] [--type Q4_1] [--threads 2] [--rounds 5] [--prefill 512] [--batch 1,16] [--context 128] [--isa avx512]
+//   kernel_bench --products Q4_1 [--rounds 5] [--isa avx512] [--batch 1,16,512]    one product instead, with so many rows
+//   kernel_bench --probe 3                                       what the machine gives, three times
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 
 #include "error.h"
@@ -14,8 +16,9 @@
 #include "model.h"
 #include "pack.h"
 #include "probes.h"
+#include "products.h"
 #include "program_builder.h"
-#include "scalar.h"
+#include "weights.h"
 
 namespace millrace::bench {
 namespace {
@@ -33,46 +36,11 @@ const std::map<std::string, Shape> kShapes = {
 
 struct Setting {
   std::string shape = "135M", type = "Q4_1";
-  int threads = 2, rounds = 5, prefill = 512, context = 128, isa = MR_ISA_AUTO;
+  std::string products;
+  int threads = 2, rounds = 5, prefill = 512, context = 128, isa = MR_ISA_AUTO, probes = 0;
   std::vector<int> batches = {1, 16};
+  bool rows_given = false;
 };
-
-int type_of(const std::string& name) {
-  for (int t = 0; t < MR_TYPES; t++) {
-    if (name == kTypes[t].name) return t;
-  }
-  fail(MR_INVALID, "there is no type %s", name.c_str());
-}
-
-// Random codes with small factors, so that activations stay ordinary; every matrix gets the same bytes.
-std::vector<uint8_t> stored(int type, int64_t values) {
-  std::mt19937_64 random(1);
-  std::vector<uint8_t> bytes(static_cast<size_t>(row_bytes(type, values)));
-  for (size_t i = 0; i + 8 <= bytes.size(); i += 8) {
-    uint64_t x = random();
-    std::memcpy(&bytes[i], &x, 8);
-  }
-  auto size = static_cast<size_t>(kTypes[type].block_bytes);
-  for (size_t at = 0; at < bytes.size(); at += size) {
-    if (type == MR_F32) {
-      float x = static_cast<float>(static_cast<int>(random() % 200) - 100) * 5e-4f;
-      std::memcpy(&bytes[at], &x, 4);
-      continue;
-    }
-    if (!is_quantised(type)) {
-      float x = static_cast<float>(static_cast<int>(random() % 200) - 100) * 5e-4f;
-      uint16_t h = type == MR_F16 ? float_to_half(x) : float_to_bf16(x);
-      std::memcpy(&bytes[at], &h, 2);
-      continue;
-    }
-    uint16_t small = float_to_half(size > 100 ? 1e-4f : type == MR_Q8_0 ? 5e-4f : 5e-3f);
-    size_t d = type == MR_Q2_K ? 80 : type == MR_Q3_K ? 108 : type == MR_Q6_K ? 208 : 0;
-    std::memcpy(&bytes[at + d], &small, 2);
-    bool has_minimum = type == MR_Q4_1 || type == MR_Q5_1 || type == MR_Q4_K || type == MR_Q5_K || type == MR_Q2_K;
-    if (has_minimum) std::memcpy(&bytes[at + d + 2], &small, 2);
-  }
-  return bytes;
-}
 
 struct Built {
   std::unique_ptr<Model> model;
@@ -173,9 +141,10 @@ double step(Model& model, int vocabulary, int batch, int rows, int before, int b
   return now() - start;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+void probe(const Setting& s) {
+  for (int i = 0; i < s.probes; i++) {
+    std::printf("{\"what\":\"probe\",\"read_gb_s\":%.1f,\"scaling\":%.2f}\n", read_bandwidth(s.threads), scaling());
+  }
 }
 
 void measure(const Setting& s) {
@@ -240,11 +209,16 @@ Setting parse(int argc, char** argv) {
       s.rounds = std::stoi(value);
     } else if (name == "--prefill") {
       s.prefill = std::stoi(value);
+    } else if (name == "--products") {
+      s.products = value;
+    } else if (name == "--probe") {
+      s.probes = std::stoi(value);
     } else if (name == "--context") {
       s.context = std::stoi(value);
     } else if (name == "--isa") {
       for (int isa = 0; isa <= MR_ISA_AVX512; isa++) s.isa = value == isa_name(isa) ? isa : s.isa;
     } else if (name == "--batch") {
+      s.rows_given = true;
       s.batches.clear();
       for (size_t at = 0; at < value.size(); at = value.find(',', at) == std::string::npos ? value.size() : value.find(',', at) + 1) {
         s.batches.push_back(std::stoi(value.substr(at)));
@@ -261,7 +235,15 @@ Setting parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    millrace::bench::measure(millrace::bench::parse(argc, argv));
+    millrace::bench::Setting setting = millrace::bench::parse(argc, argv);
+    if (setting.probes > 0) {
+      millrace::bench::probe(setting);
+    } else if (!setting.products.empty()) {
+      millrace::bench::measure_products(millrace::bench::type_of(setting.products), setting.isa, setting.threads, setting.rounds,
+                                         setting.rows_given ? setting.batches : std::vector<int>{1, 2, 4, 8, 16, 512});
+    } else {
+      millrace::bench::measure(setting);
+    }
     return 0;
   } catch (const millrace::Error& e) {
     std::fprintf(stderr, "%s\n", e.message.c_str());

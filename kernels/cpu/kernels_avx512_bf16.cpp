@@ -14,7 +14,7 @@ namespace avx512 {
 namespace {
 
 template <int M>
-__attribute__((noinline)) void bf16_tile(const LinearTask& t, int row, int group) {
+__attribute__((noinline)) void bf16_tile(const LinearTask& t, int row, int group, Ahead ahead) {
   const uint8_t* x[M];
   for (int m = 0; m < M; m++) x[m] = static_cast<const uint8_t*>(t.x) + (row + m) * t.x_stride;
   const uint8_t* w = t.w->group(group);
@@ -24,6 +24,7 @@ __attribute__((noinline)) void bf16_tile(const LinearTask& t, int row, int group
   }
   const int64_t pairs = (t.w->columns + 1) / 2;
   for (int64_t k = 0; k < pairs; k++) {
+    if (k % (kTurnColumns / 2) == 0) ahead.turn();
     B weight[kPanels];
 #pragma GCC unroll 2
     for (int n = 0; n < kPanels; n++) weight[n] = load_bytes(w + (k * kPanels + n) * 4 * kLanes);
@@ -41,7 +42,7 @@ __attribute__((noinline)) void bf16_tile(const LinearTask& t, int row, int group
 
 template <int M>
 struct Bf16 {
-  static MR_INLINE void run(const LinearTask& t, int row, int group) { bf16_tile<M>(t, row, group); }
+  static MR_INLINE void run(const LinearTask& t, int row, int group, Ahead ahead) { bf16_tile<M>(t, row, group, ahead); }
 };
 
 void bf16_linear(const LinearTask& t) {

@@ -6,6 +6,9 @@
 namespace millrace::MR_ISA {
 namespace {
 
+// Columns of a turn of a tile.
+constexpr int kTurnColumns = 32;
+
 // Writes a tile's sums: factor, bias, cap, and only the columns that the matrix has.
 template <int M>
 MR_INLINE void finish(const LinearTask& t, int row, int panel, F sums[M]) {
@@ -43,8 +46,7 @@ MR_INLINE B step(const uint8_t* group, int s, const uint8_t* table) {
   if constexpr (C == Codes::kTable) return look_up(table, nibble);
   if constexpr (C == Codes::k5) return either(nibble, from_bits(group + 4 * kVector + s * kLanes / 2, 16));
   if constexpr (C == Codes::k6) {
-    B high = load_bytes(group + (4 + (s >> 2)) * kVector);
-    return either(nibble, times_16(two_bits(high, 2 * (s & 3))));
+    return with_bits(nibble, at_bit_4(load_bytes(group + (4 + (s >> 2)) * kVector), s & 3), 0x30);
   }
   return nibble;
 }
@@ -86,9 +88,26 @@ MR_INLINE int32_t four_bytes(const uint8_t* p) {
   return x;
 }
 
+// Weights that a tile asks for while it works on others: its share of the next group, so that memory keeps up with arithmetic.
+struct Ahead {
+  const uint8_t* at;
+  int step;
+
+  // Share `part` of `parts` of the `bytes` at p, when a tile has `turns` turns.
+  static MR_INLINE Ahead share(const uint8_t* p, int64_t bytes, int part, int parts, int64_t turns) {
+    int64_t each = bytes / parts;
+    return {p + each * part, static_cast<int>((each / turns + 63) / 64 * 64)};
+  }
+
+  MR_INLINE void turn() {
+    for (int i = 0; i < step; i += 64) prefetch(at + i);
+    at += step;
+  }
+};
+
 // Products of M rows with kPanels panels.
 template <Codes C, Scales S, int Zero, bool Signed, int M>
-__attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int group) {
+__attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int group, Ahead ahead) {
   constexpr int kZero = Signed ? (kOffsetCodes ? 128 : 0) : Zero;
   constexpr bool kDotSigned = Signed && !kOffsetCodes;
   constexpr int kSets = scale_values(S) / 32;
@@ -115,7 +134,8 @@ __attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int grou
     w += kPanels * kFactorBytes;
     for (int set = 0; set < kSets; set++) {
       const int64_t at = k + 32 * set;
-      const uint8_t* codes = w + set * kCodeBytes;
+      const uint8_t* codes = w + set * kPanels * kCodeBytes;
+      ahead.turn();
 #pragma GCC unroll 2
       for (int sub = 0; sub < kSubs; sub++) {
         I dots[kPanels][M];
@@ -134,7 +154,7 @@ __attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int grou
           const int s = sub * kStepsOfSub + i;
           B code[kPanels];
 #pragma GCC unroll 2
-          for (int n = 0; n < kPanels; n++) code[n] = step<C>(codes + n * kSets * kCodeBytes, s, table);
+          for (int n = 0; n < kPanels; n++) code[n] = step<C>(codes + n * kCodeBytes, s, table);
 #pragma GCC unroll 8
           for (int m = 0; m < M; m++) {
             const int32_t bytes = four_bytes(x[m] + at + 4 * s);
@@ -174,7 +194,7 @@ __attribute__((noinline)) void quant_tile(const LinearTask& t, int row, int grou
 
 // The same with float rows: F32, F16 column by column, BF16 in pairs.
 template <int Type, int M>
-__attribute__((noinline)) void float_tile(const LinearTask& t, int row, int group) {
+__attribute__((noinline)) void float_tile(const LinearTask& t, int row, int group, Ahead ahead) {
   const float* x[M];
   for (int m = 0; m < M; m++) x[m] = reinterpret_cast<const float*>(static_cast<const uint8_t*>(t.x) + (row + m) * t.x_stride);
   const uint8_t* w = t.w->group(group);
@@ -184,6 +204,7 @@ __attribute__((noinline)) void float_tile(const LinearTask& t, int row, int grou
   }
   const int64_t columns = t.w->columns;
   for (int64_t k = 0; k < columns; k++) {
+    if (k % kTurnColumns == 0) ahead.turn();
     F weight[kPanels];
 #pragma GCC unroll 2
     for (int n = 0; n < kPanels; n++) {
@@ -204,33 +225,51 @@ __attribute__((noinline)) void float_tile(const LinearTask& t, int row, int grou
   for (int n = 0; n < kPanels; n++) finish<M>(t, row, group * kPanels + n, sums[n]);
 }
 
+// Rows whose activations stay in the second cache while all groups pass by.
+MR_INLINE int rows_at_once(const LinearTask& t) {
+  constexpr int64_t kCached = 384 << 10;
+  int64_t rows = kCached / t.x_stride / kMaxRows * kMaxRows;
+  return static_cast<int>(rows < 4 * kMaxRows ? 4 * kMaxRows : rows);
+}
+
 // Cuts rows into tiles of at most kMaxRows, none of which is needlessly small.
 template <class Tile>
 MR_INLINE void tiles(const LinearTask& t, Tile tile) {
-  for (int group = t.group0; group < t.group1; group++) {
-    int row = t.row0;
-    while (row < t.row1) {
-      int left = t.row1 - row;
-      int rows = left >= 2 * kMaxRows || left <= kMaxRows ? (left < kMaxRows ? left : kMaxRows) : (left + 1) / 2;
-      tile(rows, row, group);
-      row += rows;
+  constexpr int kAheadBytes = 2048;
+  const int most = rows_at_once(t);
+  const int64_t turns = (t.w->columns + kTurnColumns - 1) / kTurnColumns;
+  for (int first = t.row0; first < t.row1; first += most) {
+    const int last = first + most < t.row1 ? first + most : t.row1;
+    const int parts = (last - first + kMaxRows - 1) / kMaxRows;
+    for (int group = t.group0; group < t.group1; group++) {
+      const uint8_t* next = t.w->group(group + 1 < t.group1 ? group + 1 : t.group0);
+      int row = first;
+      for (int part = 0; part < parts; part++) {
+        int left = last - row;
+        int rows = (left + parts - part - 1) / (parts - part);
+        // Weights that are read once are asked for shortly before, so that the stream never stops.
+        Ahead ahead = parts == 1 ? Ahead::share(t.w->group(group) + kAheadBytes, t.w->group_bytes, 0, 1, turns)
+                                 : Ahead::share(next, t.w->group_bytes, part, parts, turns);
+        tile(rows, row, group, ahead);
+        row += rows;
+      }
     }
   }
 }
 
 template <template <int> class Of>
 MR_INLINE void by_rows(const LinearTask& t) {
-  tiles(t, [&](int rows, int row, int group) {
+  tiles(t, [&](int rows, int row, int group, Ahead ahead) {
     switch (rows) {
-      case 1: Of<1>::run(t, row, group); break;
-      case 2: Of<2>::run(t, row, group); break;
-      case 3: Of<3>::run(t, row, group); break;
-      case 4: Of<4>::run(t, row, group); break;
+      case 1: Of<1>::run(t, row, group, ahead); break;
+      case 2: Of<2>::run(t, row, group, ahead); break;
+      case 3: Of<3>::run(t, row, group, ahead); break;
+      case 4: Of<4>::run(t, row, group, ahead); break;
       case 5:
-        if constexpr (kMaxRows >= 6) Of<5>::run(t, row, group);
+        if constexpr (kMaxRows >= 6) Of<5>::run(t, row, group, ahead);
         break;
       default:
-        if constexpr (kMaxRows >= 6) Of<6>::run(t, row, group);
+        if constexpr (kMaxRows >= 6) Of<6>::run(t, row, group, ahead);
     }
   });
 }
@@ -239,9 +278,9 @@ template <int Type>
 struct Quant {
   template <int M>
   struct Of {
-    static MR_INLINE void run(const LinearTask& t, int row, int group) {
+    static MR_INLINE void run(const LinearTask& t, int row, int group, Ahead ahead) {
       constexpr TypeInfo info = kTypes[Type];
-      quant_tile<info.codes, info.scales, info.zero, info.is_signed, M>(t, row, group);
+      quant_tile<info.codes, info.scales, info.zero, info.is_signed, M>(t, row, group, ahead);
     }
   };
 };
@@ -250,7 +289,7 @@ template <int Type>
 struct Float {
   template <int M>
   struct Of {
-    static MR_INLINE void run(const LinearTask& t, int row, int group) { float_tile<Type, M>(t, row, group); }
+    static MR_INLINE void run(const LinearTask& t, int row, int group, Ahead ahead) { float_tile<Type, M>(t, row, group, ahead); }
   };
 };
 

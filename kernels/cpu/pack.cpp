@@ -147,7 +147,7 @@ void pack_codes(const Packed& w, const StoredRow& row, int panel, int lane, int 
   for (int g = 0; g < w.columns / 32; g++) {
     const uint8_t* codes = &row.codes[static_cast<size_t>(32 * g)];
     uint8_t* group = out + g / per * set + static_cast<int64_t>(scale_bytes(info.scales)) * w.width * w.lanes +
-                     (static_cast<int64_t>(panel) * per + g % per) * code_bytes(C) * w.lanes;
+                     (static_cast<int64_t>(g % per) * w.width + panel) * code_bytes(C) * w.lanes;
     for (int k = 0; k < 4 * kSteps; k++) put<C>(group, {w.lanes, k / 4, lane, k % 4}, codes[k] ^ flip);
   }
 }
@@ -301,7 +301,7 @@ void unpack_row(const Packed& w, int row, bool offset, float* out) {
   for (int start = 0; start < w.columns; start += values, in += (factors + codes) * w.width) {
     for (int k = 0; k < values; k += 16) {
       Factors f = get_scales(info.scales, in + panel * factors, w.lanes, lane, k / 16);
-      const uint8_t* group = in + factors * w.width + panel * codes + static_cast<int64_t>(k / 32) * code_bytes(info.codes) * w.lanes;
+      const uint8_t* group = in + factors * w.width + (static_cast<int64_t>(k / 32) * w.width + panel) * code_bytes(info.codes) * w.lanes;
       for (int j = 0; j < 16; j++) {
         int code = get(info.codes, group, {w.lanes, (k % 32 + j) / 4, lane, j % 4});
         if (eight) code = offset ? code - 128 : static_cast<int8_t>(code);

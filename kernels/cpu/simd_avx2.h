@@ -17,6 +17,9 @@ using F = __m256;
 using I = __m256i;
 using B = __m256i;
 
+// Asks for a line of memory, into the second cache.
+MR_INLINE void prefetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
+
 MR_INLINE F splat(float x) { return _mm256_set1_ps(x); }
 MR_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
 MR_INLINE void store(float* p, F x) { _mm256_storeu_ps(p, x); }
@@ -97,7 +100,13 @@ MR_INLINE B load_bytes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret
 MR_INLINE B low_nibbles(B x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
 MR_INLINE B high_nibbles(B x) { return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15)); }
 MR_INLINE B two_bits(B x, int shift) { return _mm256_and_si256(_mm256_srli_epi16(x, shift), _mm256_set1_epi8(3)); }
-MR_INLINE B times_16(B x) { return _mm256_slli_epi16(x, 4); }
+// Field `pair` of two bits of each byte, moved to bits 4 and 5; other bits are anything.
+MR_INLINE B at_bit_4(B x, int pair) {
+  if (pair == 3) return _mm256_srli_epi16(x, 2);
+  return pair == 2 ? x : _mm256_slli_epi16(x, 4 - 2 * pair);
+}
+// a with the bits of b that the mask has.
+MR_INLINE B with_bits(B a, B b, int mask) { return _mm256_or_si256(a, _mm256_and_si256(b, _mm256_set1_epi8(static_cast<char>(mask)))); }
 MR_INLINE B either(B a, B b) { return _mm256_or_si256(a, b); }
 // `value` in each byte whose bit is set.
 MR_INLINE B from_bits(const uint8_t* p, int value) {

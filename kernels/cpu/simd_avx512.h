@@ -19,6 +19,9 @@ using F = __m512;
 using I = __m512i;
 using B = __m512i;
 
+// Asks for a line of memory, into the second cache.
+MR_INLINE void prefetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
+
 MR_INLINE F splat(float x) { return _mm512_set1_ps(x); }
 MR_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
 MR_INLINE void store(float* p, F x) { _mm512_storeu_ps(p, x); }
@@ -76,7 +79,13 @@ MR_INLINE B high_nibbles(B x) { return _mm512_and_si512(_mm512_srli_epi16(x, 4),
 MR_INLINE B two_bits(B x, int shift) {
   return _mm512_and_si512(_mm512_srli_epi16(x, static_cast<unsigned>(shift)), _mm512_set1_epi8(3));
 }
-MR_INLINE B times_16(B x) { return _mm512_slli_epi16(x, 4); }
+// Field `pair` of two bits of each byte, moved to bits 4 and 5; other bits are anything.
+MR_INLINE B at_bit_4(B x, int pair) {
+  if (pair == 3) return _mm512_srli_epi16(x, 2);
+  return pair == 2 ? x : _mm512_slli_epi16(x, static_cast<unsigned>(4 - 2 * pair));
+}
+// a with the bits of b that the mask has.
+MR_INLINE B with_bits(B a, B b, int mask) { return _mm512_ternarylogic_epi32(a, b, _mm512_set1_epi8(static_cast<char>(mask)), 0xf8); }
 MR_INLINE B either(B a, B b) { return _mm512_or_si512(a, b); }
 // `value` in each byte whose bit is set.
 MR_INLINE B from_bits(const uint8_t* p, int value) {

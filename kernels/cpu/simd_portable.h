@@ -18,6 +18,9 @@ typedef float F __attribute__((vector_size(32)));
 typedef int32_t I __attribute__((vector_size(32)));
 typedef uint8_t B __attribute__((vector_size(32)));
 
+// Asks for a line of memory.
+MR_INLINE void prefetch(const uint8_t* p) { __builtin_prefetch(p, 0, 2); }
+
 MR_INLINE F splat(float x) { return F{x, x, x, x, x, x, x, x}; }
 MR_INLINE F load(const float* p) {
   F x;
@@ -125,7 +128,10 @@ MR_INLINE B load_bytes(const uint8_t* p) {
 MR_INLINE B low_nibbles(B x) { return x & 15; }
 MR_INLINE B high_nibbles(B x) { return x >> 4; }
 MR_INLINE B two_bits(B x, int shift) { return x >> static_cast<uint8_t>(shift) & 3; }
-MR_INLINE B times_16(B x) { return x << 4; }
+// Field `pair` of two bits of each byte, moved to bits 4 and 5; other bits are anything.
+MR_INLINE B at_bit_4(B x, int pair) { return pair == 3 ? x >> 2 : x << (4 - 2 * pair); }
+// a with the bits of b that the mask has.
+MR_INLINE B with_bits(B a, B b, int mask) { return a | (b & static_cast<uint8_t>(mask)); }
 MR_INLINE B either(B a, B b) { return a | b; }
 // `value` in each byte whose bit is set.
 MR_INLINE B from_bits(const uint8_t* p, int value) {

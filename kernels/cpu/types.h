@@ -105,7 +105,7 @@ constexpr int scale_bytes(Scales scales) {
 }
 
 // A weight matrix [rows, columns] in panels of `lanes` rows, one lane each, and groups of panels that a tile takes together. What a tile
-// reads lies in the order in which it reads: for each set of values the factors of all panels of the group, then their codes. BF16 keeps
+// reads lies in the order in which it reads: for each set of values the factors of all panels of the group, then, 32 values at a time, their codes. BF16 keeps
 // pairs of columns together, F32 and F16 have column after column, panel beside panel. Rows are filled up with zeros.
 struct Packed {
   int type = 0;

@@ -7,8 +7,10 @@ import picocli.CommandLine.Option;
 /** {@code millrace bench}. */
 @Command(
         name = "bench",
-        description = "Measures: serve (load on any OpenAI-compatible server), log (what the log costs).",
-        subcommands = {ServeCommand.class, LogCommand.class},
+        description =
+                "Measures: kernels, engine (whole models, and llama.cpp's), serve (load on any OpenAI-compatible server),"
+                        + " log (what the log costs).",
+        subcommands = {KernelsCommand.class, EngineCommand.class, ServeCommand.class, LogCommand.class},
         synopsisSubcommandLabel = "COMMAND")
 public final class BenchCommand implements Subcommand {
 
