@@ -32,9 +32,43 @@ MR_INLINE Span visible(const AttentionTask& t, int chunk, int first_position, in
   return {base, low > 0 ? low : 0, high < kChunkTokens ? high : kChunkTokens};
 }
 
-// Scores of M query rows with the tokens of the span, rounded outwards to whole vectors.
+constexpr int cached_bytes(int type) { return type == MR_F32 ? 4 : type == MR_INT8 ? 1 : 2; }
+
+// Memory that is asked for while the scores of some tokens are computed: the keys of the next tokens, and the values of these.
+template <int Type>
+struct CacheAhead {
+  static constexpr int kStreams = 2 * kKeyVectors;
+  const uint8_t* at[kStreams];
+  int64_t step[kStreams];
+
+  // `j`: the first of the tokens, relative to the span's base.
+  MR_INLINE CacheAhead(const AttentionTask& t, Span span, int j) {
+    const KvLayer& kv = *t.kv;
+    for (int v = 0; v < kKeyVectors; v++) {
+      int ahead = j + kKeyStep + v * kLanes < span.high ? j + kKeyStep + v * kLanes : j;
+      int token = span.base + ahead;
+      int64_t place = kv.page(t.blocks[token / kv.block_tokens], t.head) + token % kv.block_tokens / kKeyTokens * kKeyTokens;
+      at[v] = kv.keys + place * kv.key_dim * cached_bytes(Type);
+      step[v] = kKeyTokens * cached_bytes(Type);
+      token = span.base + (j + v * kLanes < span.high ? j + v * kLanes : j);
+      place = kv.page(t.blocks[token / kv.block_tokens], t.head) + token % kv.block_tokens;
+      at[kKeyVectors + v] = kv.values + place * kv.value_step * cached_bytes(Type);
+      step[kKeyVectors + v] = (int64_t{kLanes} * kv.value_step * cached_bytes(Type) + kv.key_dim - 1) / kv.key_dim;
+    }
+  }
+
+  MR_INLINE void turn() {
+#pragma GCC unroll 4
+    for (int i = 0; i < kStreams; i++) {
+      prefetch(at[i]);
+      at[i] += step[i];
+    }
+  }
+};
+
+// Scores of M query rows with the tokens of the span, rounded outwards to whole vectors. `ask`: nobody has read the span yet.
 template <int Type, int M>
-__attribute__((noinline)) void scores(const AttentionTask& t, Span span, const float* q, float* out) {
+__attribute__((noinline)) void scores(const AttentionTask& t, Span span, const float* q, float* out, bool ask) {
   const KvLayer& kv = *t.kv;
   for (int j = span.low / kKeyStep * kKeyStep; j < span.high; j += kKeyStep) {
     int64_t key[kKeyVectors];
@@ -50,7 +84,9 @@ __attribute__((noinline)) void scores(const AttentionTask& t, Span span, const f
     for (int m = 0; m < M; m++) {
       for (int v = 0; v < kKeyVectors; v++) sums[m][v] = splat(0.0f);
     }
+    CacheAhead<Type> ahead(t, span, j);
     for (int d = 0; d < kv.key_dim; d++) {
+      if (ask) ahead.turn();
       F k[kKeyVectors];
 #pragma GCC unroll 2
       for (int v = 0; v < kKeyVectors; v++) k[v] = load_cached<Type>(kv.keys, key[v] + static_cast<int64_t>(d) * kKeyTokens);
@@ -71,7 +107,7 @@ __attribute__((noinline)) void scores(const AttentionTask& t, Span span, const f
 
 // The same for latents, whose keys lie token by token.
 template <int Type, int M>
-__attribute__((noinline)) void latent_scores(const AttentionTask& t, Span span, const float* q, float* out) {
+__attribute__((noinline)) void latent_scores(const AttentionTask& t, Span span, const float* q, float* out, bool) {
   const KvLayer& kv = *t.kv;
   for (int j = span.low; j < span.high; j++) {
     const int token = span.base + j;
@@ -219,7 +255,7 @@ void attend(const AttentionTask& t, float* scratch) {
     if (span.low < span.high) {
       query_tiles(queries, [&]<int M>(int r) {
         auto of = kv.latent ? latent_scores<Type, M> : scores<Type, M>;
-        of(t, span, q + r * kv.key_stride, s + r * kScoreStride);
+        of(t, span, q + r * kv.key_stride, s + r * kScoreStride, r == 0);
       });
     }
     State seen[kQueryRows];

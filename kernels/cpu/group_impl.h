@@ -25,7 +25,7 @@ MR_INLINE int64_t group_codes(const Packed& w) {
 
 // Products of M rows in int8 with kPanels panels.
 template <int Type, int M>
-__attribute__((noinline)) void group_tile(const LinearTask& t, int row, int group) {
+__attribute__((noinline)) void group_tile(const LinearTask& t, int row, int group, Ahead ahead) {
   constexpr Codes C = Type == MR_CODEBOOK ? Codes::kTable : kTypes[Type].codes;
   constexpr bool kSigned = kTypes[Type].is_signed;
   constexpr int kZero = kSigned && kOffsetCodes ? 128 : 0;
@@ -53,7 +53,8 @@ __attribute__((noinline)) void group_tile(const LinearTask& t, int row, int grou
     }
     w += kPanels * kFactorBytes;
     for (int set = 0; set < sets; set++, at += 32) {
-      const uint8_t* codes = w + set * kCodeBytes;
+      const uint8_t* codes = w + set * kPanels * kCodeBytes;
+      ahead.turn();
       I dots[kPanels][M];
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
@@ -65,7 +66,7 @@ __attribute__((noinline)) void group_tile(const LinearTask& t, int row, int grou
       for (int s = 0; s < 8; s++) {
         B code[kPanels];
 #pragma GCC unroll 2
-        for (int n = 0; n < kPanels; n++) code[n] = step<C>(codes + n * sets * kCodeBytes, s, table);
+        for (int n = 0; n < kPanels; n++) code[n] = step<C>(codes + n * kCodeBytes, s, table);
 #pragma GCC unroll 8
         for (int m = 0; m < M; m++) {
           const int32_t bytes = four_bytes(x[m] + at + 4 * s);
@@ -93,7 +94,7 @@ __attribute__((noinline)) void group_tile(const LinearTask& t, int row, int grou
 
 // The same with floats; codes of int8 are unsigned.
 template <int Type, int M>
-__attribute__((noinline)) void group_float_tile(const LinearTask& t, int row, int group) {
+__attribute__((noinline)) void group_float_tile(const LinearTask& t, int row, int group, Ahead ahead) {
   constexpr Codes C = kTypes[Type].codes;
   constexpr int kFactorBytes = group_factor_bytes(Type) * kLanes;
   constexpr int kCodeBytes = code_bytes(C) * kLanes;
@@ -111,12 +112,13 @@ __attribute__((noinline)) void group_float_tile(const LinearTask& t, int row, in
     for (int n = 0; n < kPanels; n++) factors[n].read(w + n * kFactorBytes);
     w += kPanels * kFactorBytes;
     for (int set = 0; set < sets; set++) {
-      const uint8_t* codes = w + set * kCodeBytes;
+      const uint8_t* codes = w + set * kPanels * kCodeBytes;
+      ahead.turn();
       for (int s = 0; s < 8; s++) {
         B code[kPanels];
 #pragma GCC unroll 2
         for (int n = 0; n < kPanels; n++) {
-          code[n] = step<C>(codes + n * sets * kCodeBytes, s, nullptr);
+          code[n] = step<C>(codes + n * kCodeBytes, s, nullptr);
         }
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++, at++) {
@@ -147,11 +149,11 @@ template <int Type, bool Floats>
 struct Grouped {
   template <int M>
   struct Of {
-    static MR_INLINE void run(const LinearTask& t, int row, int group) {
+    static MR_INLINE void run(const LinearTask& t, int row, int group, Ahead ahead) {
       if constexpr (Floats) {
-        group_float_tile<Type, M>(t, row, group);
+        group_float_tile<Type, M>(t, row, group, ahead);
       } else {
-        group_tile<Type, M>(t, row, group);
+        group_tile<Type, M>(t, row, group, ahead);
       }
     }
   };

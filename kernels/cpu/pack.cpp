@@ -180,8 +180,8 @@ void unpack_grouped(const Packed& w, int row, bool offset, float* out) {
     float scale;
     std::memcpy(&scale, factors + 4 * lane, 4);
     int in = k % w.group_columns;
-    const uint8_t* set = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * w.width + group_codes(w) * panel +
-                         static_cast<int64_t>(in / 32) * code_bytes(kTypes[w.type].codes) * w.lanes;
+    const uint8_t* set = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * w.width +
+                         (static_cast<int64_t>(in / 32) * w.width + panel) * code_bytes(kTypes[w.type].codes) * w.lanes;
     int code = get(kTypes[w.type].codes, set, {w.lanes, in % 32 / 4, lane, in % 4}) ^ flip;
     float value = w.type == MR_CODEBOOK ? w.levels[code] : static_cast<float>(code - factors[4 * w.lanes + lane]);
     out[w.order ? w.order[k] : k] = value * scale;
@@ -233,9 +233,9 @@ void pack_grouped(const Packed& w, const mr_groups& stored, int group, bool offs
       uint8_t* factors = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * panel;
       std::memcpy(factors + 4 * lane, &stored.scales[row * runs + g], 4);
       if (w.type != MR_CODEBOOK) factors[4 * w.lanes + lane] = stored.zeros[row * runs + g];
-      uint8_t* to = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * w.width + group_codes(w) * panel;
+      uint8_t* to = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * w.width;
       for (int k = 0; k < w.group_columns; k++) {
-        uint8_t* set = to + static_cast<int64_t>(k / 32) * code_bytes(kTypes[w.type].codes) * w.lanes;
+        uint8_t* set = to + (static_cast<int64_t>(k / 32) * w.width + panel) * code_bytes(kTypes[w.type].codes) * w.lanes;
         Place at{w.lanes, k % 32 / 4, lane, k % 4};
         int code = codes[g * w.group_columns + k];
         if (w.type == MR_INT8) {

@@ -1,6 +1,7 @@
 package io.millrace.bench;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvType;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -72,6 +73,13 @@ final class EngineCommand implements Callable<Integer> {
     private int chunk;
 
     @Option(
+            names = "--kv",
+            defaultValue = "f16",
+            description = "Type of our KV cache (default ${DEFAULT-VALUE}, which is llama.cpp's).")
+    @SuppressWarnings("NullAway.Init")
+    private String kv;
+
+    @Option(
             names = "--models",
             paramLabel = "DIR",
             description = "Where the models are made (default target/bench-models).")
@@ -118,7 +126,8 @@ final class EngineCommand implements Callable<Integer> {
                                         " ", spec.commandLine().getParseResult().originalArgs()))
                 .put("threads", threads)
                 .put("rounds", rounds)
-                .put("prefill_chunk", chunk);
+                .put("prefill_chunk", chunk)
+                .put("kv", kv);
         ArrayNode table = all.putArray("results");
         for (BenchShape shape : shapesWanted) {
             for (WeightMix mix : mixes) {
@@ -161,7 +170,7 @@ final class EngineCommand implements Callable<Integer> {
             Path file, EngineWork work, int threads, List<LlamaPeer> contenders, MachineProbe probe, ObjectNode all) {
         Map<String, Contest> contests = new HashMap<>();
         work.rates().forEach(rate -> contests.put(rate, new Contest()));
-        try (ModelSteps ours = ModelSteps.load(file, threads, work.streams * (work.room() + 16))) {
+        try (ModelSteps ours = ModelSteps.load(file, threads, work.streams * (work.room() + 16), KvType.of(kv))) {
             all.put("numerics", ours.numerics());
             ours.prefill(Math.min(work.prompt, chunk), chunk);
             ours.decode(1, 0, 8, work.room());

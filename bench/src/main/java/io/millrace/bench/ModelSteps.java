@@ -2,6 +2,7 @@ package io.millrace.bench;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.StepInputs;
@@ -50,14 +51,13 @@ final class ModelSteps implements AutoCloseable {
     }
 
     /** MR-BENCH-004 when the kernels are not built. */
-    static ModelSteps load(Path file, int threads, int cacheTokens) {
+    static ModelSteps load(Path file, int threads, int cacheTokens, KvType type) {
         Path library = KernelLibrary.find()
                 .orElseThrow(() -> new MillraceException(
                         "MR-BENCH-004", "The CPU kernels are not built; ./millrace doctor says why."));
         try (GgufFile gguf = GgufFile.open(file)) {
             DecoderConfig config = DecoderConfig.fromGguf(file.toString(), gguf.metadata());
-            KvOptions options =
-                    new KvOptions(BLOCK_TOKENS, (cacheTokens + BLOCK_TOKENS - 1) / BLOCK_TOKENS + 1, 0, cacheTokens);
+            KvOptions options = new KvOptions(BLOCK_TOKENS, (cacheTokens + BLOCK_TOKENS - 1) / BLOCK_TOKENS + 1, 0, cacheTokens, type);
             return new ModelSteps(
                     CpuBackend.load(library, Decoder.of(config, gguf), gguf, options, threads, LoadProgress.NONE));
         }
