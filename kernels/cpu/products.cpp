@@ -9,6 +9,8 @@ namespace {
 
 // Tasks that each thread gets of a product, so that they end together.
 constexpr int kTasksOfThread = 4;
+// Work below which a task takes less time than it costs to hand it out several times.
+constexpr int64_t kLeastCost = 20000;
 // Rows of a product that are worth a task of their own.
 constexpr int kLeastRows = 48;
 
@@ -20,7 +22,8 @@ int64_t cost(const LinearTask& t) { return int64_t{t.w->groups} * t.w->columns *
 void Model::multiply(const std::vector<LinearTask>& products) {
   int64_t total = 0;
   for (const LinearTask& p : products) total += cost(p);
-  int64_t wanted = pool_.threads() == 1 ? 1 : pool_.threads() * kTasksOfThread;
+  const int64_t threads = pool_.threads();
+  int64_t wanted = threads == 1 ? 1 : threads * std::clamp<int64_t>(total / (threads * kLeastCost), 1, kTasksOfThread);
   pieces_.clear();
   for (const LinearTask& p : products) {
     auto share = static_cast<int>((cost(p) * wanted + total - 1) / total);

@@ -117,6 +117,15 @@ void rope(const float* x, float* out, int heads, int head_dim, int dims, bool pa
   }
 }
 
+// Whether some value is NaN or infinite.
+MR_INLINE bool has_fault(const float* x, int n) {
+  F fault = splat(0.0f);
+  each(
+      n, [&](int i) { fault = fma(load(x + i), splat(0.0f), fault); },
+      [&](int i, int rest) { fault = fma(load_part(x + i, rest), splat(0.0f), fault); });
+  return lane_sum(fault) != 0.0f;
+}
+
 // A block of 32 with a NaN or an infinity gets NaN as its factor, so that the fault shows; its codes stay within range.
 void quantise(const float* x, int n, int padded, uint8_t* out) {
   constexpr int kVectors = 32 / kLanes;
@@ -125,26 +134,25 @@ void quantise(const float* x, int n, int padded, uint8_t* out) {
   auto* sums16 = reinterpret_cast<int32_t*>(out + QuantRow::sums16(padded));
   auto* products = reinterpret_cast<float*>(out + QuantRow::products(padded));
   auto* products32 = reinterpret_cast<float*>(out + QuantRow::products32(padded));
+  const bool faulty = has_fault(x, n);
   for (int k = 0; k < padded; k += 32) {
     F v[kVectors];
     F largest = splat(0.0f);
-    F fault = splat(0.0f);
     for (int i = 0; i < kVectors; i++) {
       int at = k + i * kLanes;
       v[i] = at + kLanes <= n ? load(x + at) : at < n ? load_part(x + at, n - at) : splat(0.0f);
       largest = vmax(largest, vabs(v[i]));
-      fault = fma(v[i], splat(0.0f), fault);
     }
     float most = lane_max(largest);
-    float scale = most / 127.0f + lane_sum(fault);
+    float scale = most / 127.0f;
+    if (faulty && k < n && has_fault(x + k, n - k < 32 ? n - k : 32)) scale = __builtin_nanf("");
     F inverse = splat(most > 1e-30f ? 127.0f / most : 0.0f);
-    I q[kVectors];
+    auto* codes = reinterpret_cast<int8_t*>(out) + k;
     for (int i = 0; i < kVectors; i++) {
-      q[i] = to_int(vmin(vmax(v[i] * inverse, splat(-127.0f)), splat(127.0f)));
-      store_s8(reinterpret_cast<int8_t*>(out) + k + i * kLanes, q[i]);
+      store_s8(codes + i * kLanes, to_int(vmin(vmax(v[i] * inverse, splat(-127.0f)), splat(127.0f))));
     }
-    int32_t sums[2] = {0, 0};
-    for (int i = 0; i < kVectors; i++) sums[i * kLanes / 16] += lane_sum_int(q[i]);
+    int32_t sums[2];
+    sum_16s(codes, sums);
     scales[k / 32] = scale;
     sums32[k / 32] = sums[0] + sums[1];
     products32[k / 32] = scale * static_cast<float>(sums[0] + sums[1]);

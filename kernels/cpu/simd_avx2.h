@@ -75,10 +75,14 @@ MR_INLINE F load_u4(const uint8_t* p, int shift) {
 MR_INLINE I splat_int(int32_t x) { return _mm256_set1_epi32(x); }
 MR_INLINE F to_float(I x) { return _mm256_cvtepi32_ps(x); }
 MR_INLINE I to_int(F x) { return _mm256_cvtps_epi32(x); }
-MR_INLINE int32_t lane_sum_int(I x) {
-  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+// Sums of two runs of 16 signed bytes.
+MR_INLINE void sum_16s(const int8_t* p, int32_t out[2]) {
+  __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  __m256i fours = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
+  fours = _mm256_hadd_epi32(fours, fours);
+  fours = _mm256_hadd_epi32(fours, fours);
+  out[0] = _mm256_cvtsi256_si32(fours);
+  out[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(fours, 1));
 }
 MR_INLINE void store_s8(int8_t* p, I x) {
   __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));

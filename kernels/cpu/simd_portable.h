@@ -96,10 +96,12 @@ MR_INLINE I to_int(F x) {
   for (int i = 0; i < kLanes; i++) r[i] = x[i] == x[i] ? static_cast<int32_t>(std::nearbyintf(x[i])) : 0;
   return r;
 }
-MR_INLINE int32_t lane_sum_int(I x) {
-  int32_t s = 0;
-  for (int i = 0; i < kLanes; i++) s += x[i];
-  return s;
+// Sums of two runs of 16 signed bytes.
+MR_INLINE void sum_16s(const int8_t* p, int32_t out[2]) {
+  for (int r = 0; r < 2; r++) {
+    out[r] = 0;
+    for (int i = 0; i < 16; i++) out[r] += p[16 * r + i];
+  }
 }
 MR_INLINE void store_s8(int8_t* p, I x) {
   for (int i = 0; i < kLanes; i++) p[i] = static_cast<int8_t>(x[i]);

@@ -57,7 +57,8 @@ final class ModelSteps implements AutoCloseable {
                         "MR-BENCH-004", "The CPU kernels are not built; ./millrace doctor says why."));
         try (GgufFile gguf = GgufFile.open(file)) {
             DecoderConfig config = DecoderConfig.fromGguf(file.toString(), gguf.metadata());
-            KvOptions options = new KvOptions(BLOCK_TOKENS, (cacheTokens + BLOCK_TOKENS - 1) / BLOCK_TOKENS + 1, 0, cacheTokens, type);
+            KvOptions options = new KvOptions(
+                    BLOCK_TOKENS, (cacheTokens + BLOCK_TOKENS - 1) / BLOCK_TOKENS + 1, 0, cacheTokens, type);
             return new ModelSteps(
                     CpuBackend.load(library, Decoder.of(config, gguf), gguf, options, threads, LoadProgress.NONE));
         }
