@@ -29,10 +29,10 @@ final class CompletionRequests {
         String model = Common.model(body);
         List<Draft.Prompt> prompts = prompts(body);
         boolean echo = body.bool("echo", false);
-        refuseScoringOnly(body, echo);
-        Sampling.Builder sampling = SamplingFields.read(body, List.of("max_tokens"));
+        boolean promptOnly = promptOnly(body, echo);
+        Sampling.Builder sampling = SamplingFields.read(body, promptOnly ? List.of() : List.of("max_tokens"));
         if (!sampling.hasMaxTokens()) {
-            sampling.setMaxTokens(DEFAULT_MAX_TOKENS);
+            sampling.setMaxTokens(promptOnly ? 1 : DEFAULT_MAX_TOKENS);
         }
         sampling.setEcho(echo);
         body.integer("logprobs", 0, SamplingFields.LOGPROBS_MAX).ifPresent(sampling::setLogprobs);
@@ -46,7 +46,8 @@ final class CompletionRequests {
         if (suffix != null && !suffix.isEmpty()) {
             throw body.unsupported("suffix", "'suffix' is not supported by this server.");
         }
-        ResponseShape.Builder shape = Common.shape(body, ResponseShape.Api.COMPLETIONS);
+        ResponseShape.Builder shape =
+                Common.shape(body, ResponseShape.Api.COMPLETIONS).setPromptOnly(promptOnly);
         int choices = choices(body, sampling, shape);
         Submit.Builder submit =
                 Submit.newBuilder().setSampling(sampling).setN(choices).setShape(shape);
@@ -81,15 +82,10 @@ final class CompletionRequests {
         return bestOf;
     }
 
-    /** OpenAI's way to score a prompt alone; here every answer has at least one token. */
-    private static void refuseScoringOnly(Fields body, boolean echo) {
+    /** OpenAI's way to score a prompt: it comes back, with nothing behind it. */
+    private static boolean promptOnly(Fields body, boolean echo) {
         JsonNode wanted = body.get("max_tokens");
-        if (echo && wanted != null && wanted.isIntegralNumber() && wanted.asLong(-1) == 0) {
-            throw body.unsupported(
-                    "max_tokens",
-                    "'max_tokens' is 0 with 'echo': this server generates at least 1 token. Set 'max_tokens' to 1; with"
-                            + " 'echo' and 'logprobs', or with 'prompt_logprobs', the prompt is scored too.");
-        }
+        return echo && wanted != null && wanted.isIntegralNumber() && wanted.asLong(-1) == 0;
     }
 
     private List<Draft.Prompt> prompts(Fields body) {

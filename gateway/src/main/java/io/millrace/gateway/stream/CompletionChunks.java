@@ -15,6 +15,7 @@ final class CompletionChunks implements Renderer {
     private final PromptLogprobs promptLogprobs;
     private final Echo echo;
     private final BitSet begun = new BitSet();
+    private final boolean promptOnly;
     private final int[] textOffsets;
 
     CompletionChunks(Call call) {
@@ -22,6 +23,7 @@ final class CompletionChunks implements Renderer {
         this.frame = new ChunkFrame(call, progress, "text_completion");
         this.promptLogprobs = new PromptLogprobs(call);
         this.echo = new Echo(call);
+        this.promptOnly = call.shape().getPromptOnly();
         this.textOffsets = new int[progress.choices()];
     }
 
@@ -40,7 +42,7 @@ final class CompletionChunks implements Renderer {
     private void tokens(Accepted accepted, Tokens tokens, Frames<?> out) {
         int index = progress.index(accepted.prompt(), tokens.getChoice());
         begin(index, accepted, out);
-        if (!tokens.getText().isEmpty() || tokens.getLogprobsCount() > 0) {
+        if (!promptOnly && (!tokens.getText().isEmpty() || tokens.getLogprobsCount() > 0)) {
             text(index, tokens.getText(), tokens.getLogprobsList(), accepted.offset(), out);
         }
     }
@@ -49,8 +51,8 @@ final class CompletionChunks implements Renderer {
         int index = progress.index(accepted.prompt(), end.getChoice());
         long offset = accepted.offset();
         begin(index, accepted, out);
-        JsonText json = frame.head().object().field("index", index).field("text", end.getText());
-        json.nothing("logprobs").field("finish_reason", end.getFinishReason());
+        JsonText json = frame.head().object().field("index", index).field("text", promptOnly ? "" : end.getText());
+        json.nothing("logprobs").field("finish_reason", progress.finishReason(index));
         progress.stopReason(json, end.getStopReason());
         frame.send(json.endObject().endArray(), out, offset);
         frame.ended(out, offset);

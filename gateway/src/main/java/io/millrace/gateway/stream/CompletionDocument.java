@@ -46,12 +46,14 @@ final class CompletionDocument implements Renderer {
         int part = which / call.n();
         String prompt = echo.of(part);
         List<TokenLogprob> echoed = echo.withLogprobs() ? promptLogprobs.of(part) : List.of();
-        json.object().field("index", index).field("text", prompt + choice.text());
-        boolean scored = !choice.logprobs().isEmpty() && !call.shape().getHideLogprobs();
-        if (!scored && echoed.isEmpty()) {
+        boolean promptOnly = call.shape().getPromptOnly();
+        json.object().field("index", index).field("text", promptOnly ? prompt : prompt + choice.text());
+        boolean hidden = promptOnly || call.shape().getHideLogprobs();
+        List<TokenLogprob> own = hidden ? List.of() : choice.logprobs();
+        if (own.isEmpty() && echoed.isEmpty()) {
             json.nothing("logprobs");
         } else {
-            json.name("logprobs").raw(logprobs(echoed, prompt, choice));
+            json.name("logprobs").raw(logprobs(echoed, prompt, own));
         }
         promptLogprobs.write(choices.reasons(json, which), part).endObject();
     }
@@ -73,11 +75,11 @@ final class CompletionDocument implements Renderer {
         return shown;
     }
 
-    private static String logprobs(List<TokenLogprob> echoed, String prompt, ChoiceOutput choice) {
+    private static String logprobs(List<TokenLogprob> echoed, String prompt, List<TokenLogprob> own) {
         List<TokenLogprob> tokens = new ArrayList<>(echoed);
         List<Integer> offsets = new ArrayList<>(PromptLogprobs.offsets(echoed, prompt));
         int offset = prompt.codePointCount(0, prompt.length());
-        for (TokenLogprob token : choice.logprobs()) {
+        for (TokenLogprob token : own) {
             tokens.add(token);
             offsets.add(offset);
             offset += Logprobs.length(token);

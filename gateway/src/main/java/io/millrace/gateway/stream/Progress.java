@@ -83,7 +83,10 @@ public final class Progress {
     /** Why the choice ended; empty before. */
     public String finishReason(int index) {
         String reason = finishReasons[index];
-        return reason == null ? "" : reason;
+        if (reason == null) {
+            return "";
+        }
+        return call.shape().getPromptOnly() ? "length" : reason;
     }
 
     /** Writes {@code stop_reason}: the stop string that matched, the id of the stop token as a number, or null, as vLLM has it. */
@@ -135,11 +138,12 @@ public final class Progress {
 
     /** OpenAI's {@code usage} object of chat and text answers; each prompt counts once, whatever {@code n}. */
     String usage() {
+        int completionTokens = call.shape().getPromptOnly() ? 0 : outputTokens();
         JsonText json = new JsonText()
                 .object()
                 .field("prompt_tokens", promptTokens())
-                .field("completion_tokens", outputTokens())
-                .field("total_tokens", promptTokens() + outputTokens())
+                .field("completion_tokens", completionTokens)
+                .field("total_tokens", promptTokens() + completionTokens)
                 .name("prompt_tokens_details")
                 .object()
                 .field("cached_tokens", cachedTokens())

@@ -77,7 +77,7 @@ class BadInputTest {
                 messages("[{\"role\":\"user\",\"content\":\"\\udc00\\ud800\"}]", "messages[0].content"),
                 chat("\"user\":\"\\udfff\"", "user"),
                 chat("\"max_tokens\":0", "max_tokens"),
-                text("\"prompt\":\"x\",\"echo\":true,\"max_tokens\":0", "max_tokens"),
+                text("\"prompt\":\"x\",\"max_tokens\":0", "max_tokens"),
                 chat("\"prompt_logprobs\":-1", "prompt_logprobs"),
                 text("\"prompt\":\"x\",\"prompt_logprobs\":21", "prompt_logprobs"),
                 chat("\"max_tokens\":-1", "max_tokens"),

@@ -276,7 +276,7 @@ class ParametersTest {
                 Endpoint.CHAT,
                 "\"continue_final_message\":true,\"add_generation_prompt\":true",
                 "continue_final_message");
-        refused(Endpoint.COMPLETIONS, "\"echo\":true,\"max_tokens\":0", "max_tokens");
+        refused(Endpoint.COMPLETIONS, "\"echo\":false,\"max_tokens\":0", "max_tokens");
         refused(Endpoint.CHAT, "\"guided_regex\":\"a\",\"guided_choice\":[\"a\"]", "guided_regex");
         refused(Endpoint.RESPONSES, "\"background\":true,\"store\":false", "store");
         assertThat(Endpoint.COMPLETIONS

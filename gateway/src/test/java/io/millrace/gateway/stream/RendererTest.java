@@ -223,6 +223,27 @@ class RendererTest {
     }
 
     @Test
+    void ofAPromptThatIsOnlyScoredNothingElseIsShown() {
+        Submit.Builder submit = submit(Api.COMPLETIONS, 1).toBuilder().setPromptText("a éb");
+        submit.getShapeBuilder().setPromptOnly(true);
+        submit.getSamplingBuilder().setEcho(true).setPromptLogprobs(1);
+        List<JournalRecord> records = new ArrayList<>();
+        new Journal(records::add, ID.text(), 42, submit.build())
+                .admit()
+                .claim()
+                .promptLogprobs("a", " é", "b")
+                .token(0, "HIDDEN")
+                .end(0, "stop", "HIDDEN");
+        for (boolean stream : new boolean[] {true, false}) {
+            submit.getShapeBuilder().setStream(stream);
+            assertThat(new String(render(submit.build(), records, new Random(0)), StandardCharsets.UTF_8))
+                    .contains("\"text\":\"a éb\"", "\"text_offset\":[0,1,3]", "\"finish_reason\":\"length\"")
+                    .contains("\"completion_tokens\":0,\"total_tokens\":7")
+                    .doesNotContain("HIDDEN");
+        }
+    }
+
+    @Test
     void aTokenOutsideTheTextTakesNoPlaceInIt() {
         List<JournalRecord> records = new ArrayList<>();
         new Journal(records::add, ID.text(), 42, submit(Api.COMPLETIONS, 1)).promptLogprobs("<s>", " Hi", " there");

@@ -2,6 +2,12 @@ package io.millrace.standalone.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.openai.client.OpenAIClient;
+import com.openai.models.ReasoningEffort;
+import com.openai.models.chat.completions.ChatCompletion;
+import com.openai.models.chat.completions.ChatCompletionCreateParams;
+import com.openai.models.completions.Completion;
+import com.openai.models.completions.CompletionCreateParams;
 import java.net.http.HttpResponse;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -595,6 +601,53 @@ class ParameterEffectsTest {
         }
         assertThat(error(TEXT, "\"suffix\":\"x\"", 400).get("param").asString()).isEqualTo("suffix");
         assertThat(error(TEXT, "\"best_of\":100", 400).get("param").asString()).isEqualTo("best_of");
+    }
+
+    @Test
+    void theOfficialClientUnderstandsEveryForm() {
+        OpenAIClient client = system.client();
+        try {
+            Completion text = client.completions()
+                    .create(CompletionCreateParams.builder()
+                            .model("tiny")
+                            .prompt("a b")
+                            .n(2)
+                            .bestOf(3)
+                            .logprobs(2)
+                            .maxTokens(4)
+                            .seed(3)
+                            .temperature(1.0)
+                            .build());
+            text.validate();
+            assertThat(text.choices()).hasSize(2);
+            assertThat(text.choices()
+                            .getFirst()
+                            .logprobs()
+                            .orElseThrow()
+                            .topLogprobs()
+                            .orElseThrow())
+                    .hasSizeBetween(1, 4);
+            ChatCompletion chat = client.chat()
+                    .completions()
+                    .create(ChatCompletionCreateParams.builder()
+                            .model("tiny")
+                            .addDeveloperMessage("be brief")
+                            .addUserMessage("a b")
+                            .n(2)
+                            .logprobs(true)
+                            .topLogprobs(2)
+                            .maxCompletionTokens(4)
+                            .reasoningEffort(ReasoningEffort.LOW)
+                            .serviceTier(ChatCompletionCreateParams.ServiceTier.FLEX)
+                            .safetyIdentifier("s")
+                            .promptCacheKey("k")
+                            .build());
+            chat.validate();
+            assertThat(chat.choices()).hasSize(2);
+            assertThat(chat.usage().orElseThrow().promptTokensDetails()).isPresent();
+        } finally {
+            client.close();
+        }
     }
 
     @Test
