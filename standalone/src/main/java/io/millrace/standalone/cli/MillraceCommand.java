@@ -14,6 +14,7 @@ import picocli.CommandLine.Command;
             RoleCommands.Worker.class,
             RoleCommands.Broker.class,
             ChatCommand.class,
+            TraceCommand.class,
             ModelsCommand.class,
             DoctorCommand.class,
             VersionCommand.class,

@@ -23,6 +23,7 @@ import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.WorkerBeat;
 import io.millrace.shared.telemetry.Telemetry;
 import io.millrace.shared.topic.Topic;
+import io.millrace.standalone.trace.RequestTrace;
 import io.millrace.worker.journal.HashModel;
 import io.millrace.worker.journal.HostedModel;
 import io.millrace.worker.journal.WorkerConfig;
@@ -183,6 +184,11 @@ final class Cluster implements AutoCloseable {
     /** For a journal that no longer changes. */
     synchronized JournalFold journal(Sent sent) {
         return Objects.requireNonNull(fold(sent.partition()).journal(sent.req()));
+    }
+
+    /** What {@code millrace trace} prints of that id. */
+    String trace(String id) throws InterruptedException {
+        return String.join("\n", new RequestTrace(log, Duration.ofSeconds(WAIT_S)).lines(RequestTrace.parse(id)));
     }
 
     JournalRecord last(Sent sent) {

@@ -1,6 +1,7 @@
 package io.millrace.standalone.cluster;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.router.node.RouterNode;
 import io.millrace.shared.proto.JournalRecord.RecordCase;
@@ -75,6 +76,8 @@ class ClusterTest {
                     .filter(each -> cluster.workerOf(each).equals("w1"))
                     .toList();
             assertThat(moved).isNotEmpty();
+            Sent one = moved.getFirst();
+            assertThat(cluster.trace(one.id())).contains("status  running", "attempt 1 on w1", "now: running ...");
             first.kill();
             for (Sent each : all) {
                 cluster.awaitEnd(each);
@@ -84,6 +87,12 @@ class ClusterTest {
                 assertThat(cluster.workerOf(each)).isEqualTo("w2");
                 assertThat(cluster.journal(each).attempt()).isEqualTo(2);
             });
+            assertThat(cluster.trace("resp_" + one.id()))
+                    .contains("finished: length", "150 generated, 2 attempts")
+                    .contains("router queue", "fence: attempt 2", "attempt 2 on w2", "lost attempt, until its fence");
+            String unknown = one.id().substring(0, 4) + "00".repeat(16);
+            assertThatThrownBy(() -> cluster.trace(unknown)).hasMessageContaining("There is no request " + unknown);
+            assertThatThrownBy(() -> cluster.trace("ffff" + "00".repeat(16))).hasMessageContaining("4 partitions");
         }
     }
 

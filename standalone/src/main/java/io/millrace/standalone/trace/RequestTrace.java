@@ -1,0 +1,42 @@
+package io.millrace.standalone.trace;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.id.RequestId;
+import io.millrace.shared.log.Log;
+import java.time.Duration;
+import java.util.List;
+
+/** A request's trace from the log alone: where it was, when, and what that took. Needs no part running but the log. */
+public final class RequestTrace {
+
+    private final Log log;
+    private final Duration patience;
+
+    /** @param patience with the log, for each partition that is read */
+    public RequestTrace(Log log, Duration patience) {
+        this.log = log;
+        this.patience = patience;
+    }
+
+    /** The id of a request in what a person knows of it; throws MR-TRACE-001 when it is none. */
+    public static RequestId parse(String id) {
+        try {
+            return RequestId.parse(id.strip());
+        } catch (IllegalArgumentException e) {
+            throw new MillraceException(
+                    "MR-TRACE-001",
+                    "'" + id + "' is no request id. Give the id of an answer (chatcmpl-..., cmpl-..., resp_...), or its 36"
+                            + " hex digits.",
+                    e);
+        }
+    }
+
+    /**
+     * Lines for a terminal.
+     *
+     * @throws MillraceException MR-TRACE-002 no such request, MR-TRACE-003 the log is too slow, MR-TRACE-004 a malformed record
+     */
+    public List<String> lines(RequestId id) throws InterruptedException {
+        return StoryText.lines(StoryTeller.tell(new HistoryReader(log, patience).read(id)));
+    }
+}
