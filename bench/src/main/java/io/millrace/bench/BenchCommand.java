@@ -9,8 +9,14 @@ import picocli.CommandLine.Option;
         name = "bench",
         description =
                 "Measures: kernels, engine (whole models, and llama.cpp's), serve (load on any OpenAI-compatible server),"
-                        + " log (what the log costs).",
-        subcommands = {KernelsCommand.class, EngineCommand.class, ServeCommand.class, LogCommand.class},
+                        + " log (what the log costs), tracing (what that costs).",
+        subcommands = {
+            KernelsCommand.class,
+            EngineCommand.class,
+            ServeCommand.class,
+            LogCommand.class,
+            TracingCommand.class
+        },
         synopsisSubcommandLabel = "COMMAND")
 public final class BenchCommand implements Subcommand {
 

@@ -160,7 +160,7 @@ final class LogCommand implements Callable<Integer> {
         return "Request " + number + " asks for nothing but hashes.";
     }
 
-    private static void delete(Path folder) throws IOException {
+    static void delete(Path folder) throws IOException {
         try (Stream<Path> tree = Files.walk(folder)) {
             for (Path path : tree.sorted(Comparator.reverseOrder()).toList()) {
                 Files.deleteIfExists(path);

@@ -4,10 +4,10 @@ import io.millrace.gateway.node.CallObserver;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.Call;
 import io.millrace.gateway.stream.Progress;
-import io.millrace.shared.proto.ResponseShape;
-import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.TraceContext;
+import io.millrace.shared.telemetry.SpanAttributes;
 import io.millrace.shared.telemetry.Telemetry;
+import io.millrace.shared.topic.Topic;
 import io.opentelemetry.api.common.AttributeKey;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.SpanKind;
@@ -32,7 +32,11 @@ final class CallTelemetry implements CallObserver {
     private final Tracer tracer;
     private final Span server;
     private final Context context;
+    private final CallLog log;
     private final long startNanos = System.nanoTime();
+    private volatile String tenant = "";
+    private long firstNanos;
+    private int generated;
     private final AtomicBoolean over = new AtomicBoolean();
     private volatile @Nullable Span send;
     private volatile @Nullable Call call;
@@ -51,6 +55,21 @@ final class CallTelemetry implements CallObserver {
                 .setAttribute("http.route", route)
                 .startSpan();
         this.context = parent.with(server);
+        this.log = new CallLog(method + " " + route, server.getSpanContext().getTraceId());
+    }
+
+    /** Who calls is known. */
+    void tenant(String name) {
+        tenant = name;
+    }
+
+    /** What is measured meanwhile leads to the call's span by its exemplars. */
+    private void measured(Runnable measures) {
+        if (server.isRecording()) {
+            context.wrap(measures).run();
+        } else {
+            measures.run();
+        }
     }
 
     /** Runs the admission in a span of its own. */
@@ -68,13 +87,8 @@ final class CallTelemetry implements CallObserver {
 
     /** Begins the span of the send, and gives the context that travels in the request. */
     TraceContext sending() {
-        Span span = tracer.spanBuilder("send requests")
+        Span span = SpanAttributes.sends(tracer.spanBuilder("send requests"), Topic.REQUESTS)
                 .setParent(context)
-                .setSpanKind(SpanKind.PRODUCER)
-                .setAttribute("messaging.system", "kafka")
-                .setAttribute("messaging.operation.name", "send")
-                .setAttribute("messaging.operation.type", "send")
-                .setAttribute("messaging.destination.name", "requests")
                 .startSpan();
         send = span;
         return Telemetry.toProto(context.with(span));
@@ -84,27 +98,18 @@ final class CallTelemetry implements CallObserver {
     void began(Call begun, LongConsumer settleTokens) {
         settle = settleTokens;
         lastNanos = new long[begun.n() * begun.parts().size()];
-        Sampling sampling = begun.first().getSampling();
-        server.setAttribute("gen_ai.operation.name", operation(begun.shape()))
-                .setAttribute("gen_ai.provider.name", "millrace")
-                .setAttribute("gen_ai.request.model", begun.first().getModel())
-                .setAttribute("gen_ai.response.id", begun.apiId())
-                .setAttribute("millrace.request.id", begun.id().text())
-                .setAttribute("gen_ai.request.choice.count", (long) begun.n());
-        if (sampling.hasMaxTokens()) {
-            server.setAttribute("gen_ai.request.max_tokens", (long) sampling.getMaxTokens());
-        }
-        if (sampling.hasTemperature()) {
-            server.setAttribute("gen_ai.request.temperature", sampling.getTemperature());
-        }
-        if (sampling.hasTopP()) {
-            server.setAttribute("gen_ai.request.top_p", sampling.getTopP());
-        }
+        SpanAttributes.request(server, begun.first());
+        server.setAttribute("gen_ai.response.id", begun.apiId())
+                .setAttribute("gen_ai.response.model", begun.first().getModel())
+                .setAttribute("millrace.request.id", begun.id().text());
         Span span = send;
         if (span != null) {
+            span.setAttribute("messaging.kafka.message.key", begun.id().text());
             span.setAttribute("messaging.destination.partition.id", Integer.toString(begun.partition()));
             span.setAttribute("messaging.batch.message_count", begun.parts().size());
         }
+        tenant = begun.first().getTenant();
+        metrics.tenant(tenant).requests().increment();
         call = begun;
     }
 
@@ -136,13 +141,22 @@ final class CallTelemetry implements CallObserver {
         long now = System.nanoTime();
         if (first) {
             first = false;
-            model.firstToken().record(now - startNanos, TimeUnit.NANOSECONDS);
+            firstNanos = now;
             server.addEvent("first token");
+            measured(() -> first(current, now - startNanos));
         }
+        generated += count;
         if (lastNanos[choice] != 0 && count > 0) {
-            model.interToken().record((now - lastNanos[choice]) / count, TimeUnit.NANOSECONDS);
+            long each = (now - lastNanos[choice]) / count;
+            measured(() -> model.interToken().record(each, TimeUnit.NANOSECONDS));
         }
         lastNanos[choice] = now;
+    }
+
+    private void first(Call of, long nanos) {
+        metrics.of(of.first().getModel()).firstToken().record(nanos, TimeUnit.NANOSECONDS);
+        metrics.tenant(tenant).firstToken().record(nanos, TimeUnit.NANOSECONDS);
+        metrics.servedFirst(SpanAttributes.operation(of.first()), of.first().getModel(), nanos);
     }
 
     @Override
@@ -156,11 +170,9 @@ final class CallTelemetry implements CallObserver {
         }
         settle.accept(attached ? 0 : (long) progress.promptTokens() + progress.outputTokens());
         if (current != null && !attached) {
-            GatewayMetrics.OfModel model = metrics.of(current.first().getModel());
-            model.promptTokens().increment(progress.promptTokens());
-            model.generationTokens().increment(progress.outputTokens());
+            counted(current, progress);
             if (outcome == Outcome.COMPLETE) {
-                model.whole().record(System.nanoTime() - startNanos, TimeUnit.NANOSECONDS);
+                measured(() -> completed(current));
                 reasons(current, progress);
                 server.setAttribute("http.response.status_code", 200);
             }
@@ -171,6 +183,30 @@ final class CallTelemetry implements CallObserver {
             server.addEvent("client gone");
         }
         server.end();
+        if (current != null) {
+            log.ended(current, tenant, outcome, error, progress, new CallLog.Times(startNanos, firstNanos));
+        }
+    }
+
+    private void counted(Call of, Progress progress) {
+        GatewayMetrics.OfModel model = metrics.of(of.first().getModel());
+        model.promptTokens().increment(progress.promptTokens());
+        model.generationTokens().increment(progress.outputTokens());
+        GatewayMetrics.OfTenant by = metrics.tenant(tenant);
+        by.promptTokens().increment(progress.promptTokens());
+        by.generationTokens().increment(progress.outputTokens());
+    }
+
+    private void completed(Call of) {
+        long now = System.nanoTime();
+        String model = of.first().getModel();
+        String operation = SpanAttributes.operation(of.first());
+        metrics.of(model).whole().record(now - startNanos, TimeUnit.NANOSECONDS);
+        metrics.tenant(tenant).whole().record(now - startNanos, TimeUnit.NANOSECONDS);
+        metrics.served(operation, model, "", now - startNanos);
+        if (generated > 1) {
+            metrics.servedToken(operation, model, (now - firstNanos) / (generated - 1));
+        }
     }
 
     private void reasons(Call current, Progress progress) {
@@ -185,6 +221,17 @@ final class CallTelemetry implements CallObserver {
     private void failed(@Nullable ApiError error) {
         if (error != null && !over.get()) {
             metrics.failed(error.status());
+            if (!tenant.isEmpty()) {
+                metrics.tenantFailed(tenant, error.status());
+            }
+            Call current = call;
+            if (current != null) {
+                metrics.served(
+                        SpanAttributes.operation(current.first()),
+                        current.first().getModel(),
+                        error.code(),
+                        System.nanoTime() - startNanos);
+            }
             server.setAttribute("http.response.status_code", error.status());
             server.setAttribute("error.type", error.code());
             if (error.status() >= 500) {
@@ -201,16 +248,7 @@ final class CallTelemetry implements CallObserver {
                 server.setStatus(StatusCode.ERROR);
             }
             server.end();
+            log.refused(tenant, error, startNanos);
         }
-    }
-
-    private static String operation(ResponseShape shape) {
-        return switch (shape.getApi()) {
-            case COMPLETIONS -> "text_completion";
-            case EMBEDDINGS -> "embeddings";
-            case RERANK -> "rerank";
-            case SCORE -> "score";
-            case CHAT_COMPLETIONS, RESPONSES, UNRECOGNIZED -> "chat";
-        };
     }
 }

@@ -3,12 +3,14 @@ package io.millrace.gateway.api;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Tags;
 import io.micrometer.core.instrument.Timer;
 import io.millrace.gateway.node.JournalHub;
 import io.millrace.gateway.node.LogScans;
 import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 
 /** Metrics of this gateway, named as vLLM's users know them, under {@code millrace_}. Thread-safe. */
 public final class GatewayMetrics {
@@ -19,6 +21,7 @@ public final class GatewayMetrics {
 
     private final MeterRegistry meters;
     private final Map<String, OfModel> models = new ConcurrentHashMap<>();
+    private final Map<String, OfTenant> tenants = new ConcurrentHashMap<>();
 
     public GatewayMetrics(MeterRegistry meters, JournalHub hub, LogScans scans) {
         this.meters = meters;
@@ -38,6 +41,84 @@ public final class GatewayMetrics {
 
     /** Meters of one model; models are those that workers serve, so few. */
     record OfModel(Timer firstToken, Timer interToken, Timer whole, Counter promptTokens, Counter generationTokens) {}
+
+    /** Meters of one tenant; tenants are those of the API keys, so few. */
+    record OfTenant(Counter requests, Counter promptTokens, Counter generationTokens, Timer firstToken, Timer whole) {}
+
+    OfTenant tenant(String tenant) {
+        return tenants.computeIfAbsent(tenant, name -> {
+            Tags tags = Tags.of("part", "gateway", "tenant", name);
+            return new OfTenant(
+                    tenantCounter("millrace.tenant.requests", "Calls of a tenant that were sent on", tags),
+                    tenantCounter("millrace.tenant.prompt.tokens", "Prompt tokens of a tenant's ended calls", tags),
+                    tenantCounter("millrace.tenant.generation.tokens", "Output tokens of a tenant's ended calls", tags),
+                    Timer.builder("millrace.tenant.time.to.first.token")
+                            .description("From the arrival of a tenant's call to its first token")
+                            .tags(tags)
+                            .serviceLevelObjectives(LONG_STEPS)
+                            .register(meters),
+                    Timer.builder("millrace.tenant.request.latency")
+                            .description("From the arrival of a tenant's call to its end")
+                            .tags(tags)
+                            .serviceLevelObjectives(LONG_STEPS)
+                            .register(meters));
+        });
+    }
+
+    /** A tenant's call ended by an error of that status. */
+    void tenantFailed(String tenant, int status) {
+        Counter.builder("millrace.tenant.request.errors")
+                .description("Calls of a tenant that ended by an error, by HTTP status")
+                .tags("part", "gateway", "tenant", tenant, "status", Integer.toString(status))
+                .register(meters)
+                .increment();
+    }
+
+    private Counter tenantCounter(String name, String description, Tags tags) {
+        return Counter.builder(name).description(description).tags(tags).register(meters);
+    }
+
+    /** The whole of a call under the name of OpenTelemetry's conventions. */
+    void served(String operation, String model, String errorType, long nanos) {
+        Timer.builder("gen_ai.server.request.duration")
+                .description("From a call's arrival to its end, as OpenTelemetry's conventions name it")
+                .tags(genAi(operation, model).and("error_type", errorType))
+                .serviceLevelObjectives(LONG_STEPS)
+                .register(meters)
+                .record(nanos, TimeUnit.NANOSECONDS);
+    }
+
+    /** First token of a call under the name of OpenTelemetry's conventions. */
+    void servedFirst(String operation, String model, long nanos) {
+        Timer.builder("gen_ai.server.time_to_first_token")
+                .description("From a call's arrival to its first token, as OpenTelemetry's conventions name it")
+                .tags(genAi(operation, model))
+                .serviceLevelObjectives(LONG_STEPS)
+                .register(meters)
+                .record(nanos, TimeUnit.NANOSECONDS);
+    }
+
+    /** Mean time of an output token after the first, under the name of OpenTelemetry's conventions. */
+    void servedToken(String operation, String model, long nanos) {
+        Timer.builder("gen_ai.server.time_per_output_token")
+                .description("Mean time of an output token after the first, as OpenTelemetry's conventions name it")
+                .tags(genAi(operation, model))
+                .serviceLevelObjectives(SHORT_STEPS)
+                .register(meters)
+                .record(nanos, TimeUnit.NANOSECONDS);
+    }
+
+    private static Tags genAi(String operation, String model) {
+        return Tags.of(
+                "part",
+                "gateway",
+                "gen_ai_operation_name",
+                operation,
+                "gen_ai_provider_name",
+                "millrace",
+                "gen_ai_request_model",
+                model);
+    }
 
     OfModel of(String model) {
         return models.computeIfAbsent(

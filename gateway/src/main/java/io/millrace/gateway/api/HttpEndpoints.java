@@ -48,6 +48,7 @@ final class HttpEndpoints {
                         request.headers().firstHeader("tracestate")));
         return Mono.defer(() -> {
                     String tenant = tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
+                    telemetry.tenant(tenant);
                     return bodies.read(request)
                             .flatMap(bytes -> Mono.just(bytes)
                                     .publishOn(

@@ -89,6 +89,9 @@ final class Lifecycle {
         binding.aid = claim.getAid();
         binding.claimedMs = timestampMs;
         request.binding = binding;
+        if (request.lost != null) {
+            request.previousAid = request.lost.aid;
+        }
         request.lost = null;
         request.blame = Blame.NONE;
         request.forgiven = Blame.NONE;
@@ -252,6 +255,7 @@ final class Lifecycle {
                 request.model(),
                 binding.worker,
                 binding.attempt,
+                binding.aid,
                 loss.cause(),
                 journal.attemptTokens(),
                 binding.startedMs,

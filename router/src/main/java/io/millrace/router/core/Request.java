@@ -37,6 +37,8 @@ final class Request {
     /** What it was bound to before it was taken for lost. */
     @Nullable
     Binding lost;
+    /** Of the attempt before the current one; empty when it is not known here. */
+    ByteString previousAid = ByteString.EMPTY;
     /** Crashes since the journal's current claim. */
     Blame blame = Blame.NONE;
 

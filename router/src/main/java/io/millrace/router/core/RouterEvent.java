@@ -1,5 +1,6 @@
 package io.millrace.router.core;
 
+import com.google.protobuf.ByteString;
 import io.millrace.shared.proto.TraceContext;
 
 /** What happened to a request, for spans, metrics and logs; times in milliseconds since the epoch. */
@@ -31,12 +32,13 @@ public sealed interface RouterEvent {
     /** A router CLAIM was appended: the attempt before is fenced off when it is read back. */
     record Fenced(String id, String model, int attempt, String cause, long atMs) implements RouterEvent {}
 
-    /** The current attempt is taken for lost; {@code startedMs} is the time of its claim or dispatch. */
+    /** The current attempt is taken for lost; {@code startedMs} is the time of its dispatch, {@code aid} empty before its claim. */
     record AttemptLost(
             String id,
             String model,
             String worker,
             int attempt,
+            ByteString aid,
             String cause,
             int tokens,
             long startedMs,

@@ -30,6 +30,7 @@ final class Slots {
                 .setNumericsId(journal.numericsId())
                 .setInexact(journal.inexact())
                 .setSolo(binding.solo)
+                .setPreviousAid(request.previousAid)
                 .setAdmitOffset(journal.beginOffset())
                 .setDispatchedMs(context.nowMs);
         if (request.submit.hasTrace()) {

@@ -2,11 +2,12 @@ package io.millrace.router.node;
 
 import io.millrace.router.core.RouterEvent;
 import io.millrace.shared.proto.TraceContext;
+import io.millrace.shared.telemetry.SpanAttributes;
 import io.millrace.shared.telemetry.Telemetry;
+import io.millrace.shared.topic.Topic;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.SpanBuilder;
 import io.opentelemetry.api.trace.SpanContext;
-import io.opentelemetry.api.trace.SpanKind;
 import io.opentelemetry.api.trace.StatusCode;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -20,6 +21,8 @@ import org.jspecify.annotations.Nullable;
 final class RouterSpans {
 
     private static final int LOST_MAX = 4_096;
+    /** The worker has handed it over, and written its span itself. */
+    private static final String YIELD = "yield";
 
     private final Telemetry telemetry;
     private final Map<String, SpanContext> lost = new LinkedHashMap<>() {
@@ -41,22 +44,23 @@ final class RouterSpans {
         }
         switch (event) {
             case RouterEvent.Admitted e ->
-                begin("process requests", e.trace(), e.submittedMs(), e.id())
-                        .setSpanKind(SpanKind.CONSUMER)
-                        .setAttribute("messaging.system", "kafka")
-                        .setAttribute("messaging.operation.name", "process")
-                        .setAttribute("messaging.destination.name", "requests")
+                SpanAttributes.processes(begin("process requests", e.trace(), e.submittedMs(), e.id()), Topic.REQUESTS)
                         .setAttribute("gen_ai.request.model", e.model())
                         .startSpan()
                         .end(e.admittedMs(), TimeUnit.MILLISECONDS);
             case RouterEvent.Routed e -> routed(e);
             case RouterEvent.AttemptLost e -> {
-                Span span = begin("attempt lost", e.trace(), e.startedMs(), e.id())
+                SpanBuilder builder = begin("attempt lost", e.trace(), e.startedMs(), e.id())
+                        .setAttribute("gen_ai.request.model", e.model())
                         .setAttribute("millrace.worker", e.worker())
                         .setAttribute("millrace.attempt", e.attempt())
                         .setAttribute("millrace.cause", e.cause())
-                        .setAttribute("gen_ai.usage.output_tokens", e.tokens())
-                        .startSpan();
+                        .setAttribute("error.type", e.cause())
+                        .setAttribute("gen_ai.usage.output_tokens", e.tokens());
+                // The span that the lost worker began under this id: what it had sent of its phases hangs on it.
+                Span span = e.aid().isEmpty() || e.cause().equals(YIELD)
+                        ? builder.startSpan()
+                        : telemetry.start(builder, Telemetry.spanId(e.aid().toByteArray()));
                 span.setStatus(StatusCode.ERROR, e.cause());
                 span.end(e.atMs(), TimeUnit.MILLISECONDS);
                 lost.put(e.id(), span.getSpanContext());
@@ -76,11 +80,7 @@ final class RouterSpans {
                 .setAttribute("gen_ai.request.model", e.model())
                 .startSpan()
                 .end(e.atMs(), TimeUnit.MILLISECONDS);
-        SpanBuilder route = begin("route", e.trace(), e.atMs(), e.id())
-                .setSpanKind(SpanKind.PRODUCER)
-                .setAttribute("messaging.system", "kafka")
-                .setAttribute("messaging.operation.name", "send")
-                .setAttribute("messaging.destination.name", "assignments")
+        SpanBuilder route = SpanAttributes.sends(begin("route", e.trace(), e.atMs(), e.id()), Topic.ASSIGNMENTS)
                 .setAttribute("millrace.worker", e.worker())
                 .setAttribute("millrace.attempt", e.attempt())
                 .setAttribute("millrace.cached_tokens", e.cachedTokens());
@@ -97,6 +97,7 @@ final class RouterSpans {
                 .spanBuilder(name)
                 .setParent(Telemetry.fromProto(parent))
                 .setStartTimestamp(startMs, TimeUnit.MILLISECONDS)
+                .setAttribute("messaging.kafka.message.key", id)
                 .setAttribute("millrace.request.id", id);
     }
 }

@@ -19,6 +19,11 @@ public interface LogReader extends AutoCloseable {
     /** Runs the task on the reader's thread, soon. */
     void execute(Runnable task);
 
+    /** Records in its partitions that it has not delivered yet, as it knew a moment ago; 0 when it does not know. */
+    default long lag() {
+        return 0;
+    }
+
     /** Stops the thread; nothing is delivered after it returns (unless called on the reader's own thread). */
     @Override
     void close();

@@ -5,6 +5,9 @@ import io.opentelemetry.api.OpenTelemetry;
 import io.opentelemetry.api.common.AttributeKey;
 import io.opentelemetry.api.common.Attributes;
 import io.opentelemetry.api.trace.Span;
+import io.opentelemetry.api.trace.SpanBuilder;
+import io.opentelemetry.api.trace.SpanContext;
+import io.opentelemetry.api.trace.SpanId;
 import io.opentelemetry.api.trace.Tracer;
 import io.opentelemetry.api.trace.propagation.W3CTraceContextPropagator;
 import io.opentelemetry.context.Context;
@@ -16,6 +19,7 @@ import io.opentelemetry.sdk.resources.Resource;
 import io.opentelemetry.sdk.trace.SdkTracerProvider;
 import io.opentelemetry.sdk.trace.export.BatchSpanProcessor;
 import io.opentelemetry.sdk.trace.samplers.Sampler;
+import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -46,16 +50,21 @@ public final class Telemetry implements AutoCloseable {
     private final OpenTelemetry openTelemetry;
     private final Tracer tracer;
     private final @Nullable SdkTracerProvider provider;
+    private final ChosenSpanIds ids;
+    private final int stepEvery;
 
-    private Telemetry(OpenTelemetry openTelemetry, @Nullable SdkTracerProvider provider) {
+    private Telemetry(
+            OpenTelemetry openTelemetry, @Nullable SdkTracerProvider provider, ChosenSpanIds ids, int stepEvery) {
         this.openTelemetry = openTelemetry;
         this.tracer = openTelemetry.getTracer(SCOPE);
         this.provider = provider;
+        this.ids = ids;
+        this.stepEvery = stepEvery;
     }
 
     /** Records nothing. */
     public static Telemetry disabled() {
-        return new Telemetry(OpenTelemetry.noop(), null);
+        return new Telemetry(OpenTelemetry.noop(), null, new ChosenSpanIds(), 0);
     }
 
     /** The telemetry of a part of that service name; records nothing when the settings name no endpoint. */
@@ -69,7 +78,9 @@ public final class Telemetry implements AutoCloseable {
                 .setEndpoint(settings.tracesUrl())
                 .setTimeout(Duration.ofMillis(SEND_TIMEOUT_MS))
                 .build();
+        var ids = new ChosenSpanIds();
         SdkTracerProvider provider = SdkTracerProvider.builder()
+                .setIdGenerator(ids)
                 .setResource(Resource.getDefault().merge(Resource.create(attributes.build())))
                 .setSampler(Sampler.parentBased(Sampler.traceIdRatioBased(settings.sampleRatio())))
                 .addSpanProcessor(BatchSpanProcessor.builder(exporter)
@@ -83,7 +94,7 @@ public final class Telemetry implements AutoCloseable {
                 .setTracerProvider(provider)
                 .setPropagators(ContextPropagators.create(W3C))
                 .build();
-        return new Telemetry(sdk, provider);
+        return new Telemetry(sdk, provider, ids, settings.stepEvery());
     }
 
     /** Whether spans are recorded at all: guard what only builds attributes. */
@@ -93,6 +104,36 @@ public final class Telemetry implements AutoCloseable {
 
     public Tracer tracer() {
         return tracer;
+    }
+
+    /** One in how many engine steps has a trace of its own; 0: none. */
+    public int stepEvery() {
+        return stepEvery;
+    }
+
+    /**
+     * The id of the span of an execution, which follows from its aid: so a router can write that span for a worker that was lost, and
+     * a later attempt link to it, without a word between them.
+     *
+     * @param aid 16 random bytes
+     */
+    public static String spanId(byte[] aid) {
+        long bits = ByteBuffer.wrap(aid).getLong();
+        return SpanId.fromLong(bits == 0 ? 1 : bits);
+    }
+
+    /** The span of that id in the trace of {@code trace}; invalid when that is no trace. */
+    public static SpanContext sibling(TraceContext trace, String spanId) {
+        SpanContext of = Span.fromContext(fromProto(trace)).getSpanContext();
+        return SpanContext.createFromRemoteParent(of.getTraceId(), spanId, of.getTraceFlags(), of.getTraceState());
+    }
+
+    /** Begins the span under an id that was chosen for it. */
+    public Span start(SpanBuilder builder, String spanId) {
+        if (provider != null) {
+            ids.choose(spanId);
+        }
+        return builder.startSpan();
     }
 
     public OpenTelemetry openTelemetry() {

@@ -11,17 +11,21 @@ import java.util.Map;
  *     the whole address when it ends in {@code /v1/traces}; empty: nothing is recorded
  * @param sampleRatio 0..1: share of the traces begun here that are recorded; a trace begun elsewhere keeps its caller's choice
  * @param exportIntervalMs how long spans are gathered before they are sent, 10..60,000 milliseconds
+ * @param stepEvery one in so many steps of an engine has a trace of its own, 0..1,000,000; 0: none
  * @param resource attributes of the part beside its service name, such as {@code service.instance.id}
  */
 public record TelemetrySettings(
-        String otlpEndpoint, double sampleRatio, long exportIntervalMs, Map<String, String> resource) {
+        String otlpEndpoint, double sampleRatio, long exportIntervalMs, int stepEvery, Map<String, String> resource) {
+
+    /** One in so many engine steps has a trace of its own. */
+    public static final int STEP_EVERY = 50;
 
     /** Nothing is recorded. */
-    public static final TelemetrySettings OFF = new TelemetrySettings("", 1.0, 1_000, Map.of());
+    public static final TelemetrySettings OFF = new TelemetrySettings("", 1.0, 1_000, STEP_EVERY, Map.of());
 
     private static final String TRACES_PATH = "/v1/traces";
 
-    /** Throws MR-TEL-001 to MR-TEL-003 for values outside their ranges. */
+    /** Throws MR-TEL-001 to MR-TEL-004 for values outside their ranges. */
     public TelemetrySettings {
         if (!(sampleRatio >= 0 && sampleRatio <= 1)) {
             throw new MillraceException(
@@ -34,6 +38,13 @@ public record TelemetrySettings(
                     "MR-TEL-002",
                     "The export interval is " + exportIntervalMs
                             + " ms; it must lie between 10 and 60,000. Set millrace.telemetry.export-interval-ms.");
+        }
+        if (stepEvery < 0 || stepEvery > 1_000_000) {
+            throw new MillraceException(
+                    "MR-TEL-004",
+                    "One trace in " + stepEvery
+                            + " engine steps is no sensible number; it must lie between 0 (none) and 1,000,000. Set"
+                            + " millrace.telemetry.step-every.");
         }
         otlpEndpoint = otlpEndpoint.strip();
         if (!otlpEndpoint.isEmpty() && !isHttp(otlpEndpoint)) {
@@ -48,7 +59,7 @@ public record TelemetrySettings(
     public TelemetrySettings with(String attribute, String value) {
         var all = new java.util.HashMap<>(resource);
         all.put(attribute, value);
-        return new TelemetrySettings(otlpEndpoint, sampleRatio, exportIntervalMs, all);
+        return new TelemetrySettings(otlpEndpoint, sampleRatio, exportIntervalMs, stepEvery, all);
     }
 
     boolean enabled() {

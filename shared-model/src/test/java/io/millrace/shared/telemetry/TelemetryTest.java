@@ -56,7 +56,7 @@ class TelemetryTest {
         server.start();
         String endpoint = "http://127.0.0.1:" + server.getAddress().getPort();
         try (var telemetry =
-                Telemetry.of(Telemetry.ROUTER, new TelemetrySettings(endpoint, 1, 10, Map.of("node", "r1")))) {
+                Telemetry.of(Telemetry.ROUTER, new TelemetrySettings(endpoint, 1, 10, 50, Map.of("node", "r1")))) {
             telemetry.tracer().spanBuilder("route tale").startSpan().end();
             byte[] body = bodies.poll(10, TimeUnit.SECONDS);
 
@@ -73,7 +73,7 @@ class TelemetryTest {
     @Test
     void aRatioOfZeroRecordsOnlyWhatTheCallerSampled() {
         try (var telemetry =
-                Telemetry.of(Telemetry.WORKER, new TelemetrySettings("http://127.0.0.1:9", 0, 60_000, Map.of()))) {
+                Telemetry.of(Telemetry.WORKER, new TelemetrySettings("http://127.0.0.1:9", 0, 60_000, 50, Map.of()))) {
             assertThat(telemetry.tracer().spanBuilder("a").startSpan().isRecording())
                     .isFalse();
             assertThat(telemetry
@@ -88,20 +88,20 @@ class TelemetryTest {
 
     @Test
     void impossibleSettingsAreRefusedWithTheirNumbers() {
-        assertThatThrownBy(() -> new TelemetrySettings("", 1.5, 1_000, Map.of()))
+        assertThatThrownBy(() -> new TelemetrySettings("", 1.5, 1_000, 50, Map.of()))
                 .isInstanceOf(MillraceException.class)
                 .hasMessageContaining("1.5");
-        assertThatThrownBy(() -> new TelemetrySettings("localhost:4317", 1, 1_000, Map.of()))
+        assertThatThrownBy(() -> new TelemetrySettings("localhost:4317", 1, 1_000, 50, Map.of()))
                 .isInstanceOf(MillraceException.class)
                 .hasMessageContaining("localhost:4317");
-        assertThatThrownBy(() -> new TelemetrySettings("", 1, 0, Map.of())).isInstanceOf(MillraceException.class);
+        assertThatThrownBy(() -> new TelemetrySettings("", 1, 0, 50, Map.of())).isInstanceOf(MillraceException.class);
     }
 
     @Test
     void theWholeTracesAddressIsTakenAsItIs() {
-        assertThat(new TelemetrySettings("http://h:4318/", 1, 10, Map.of()).tracesUrl())
+        assertThat(new TelemetrySettings("http://h:4318/", 1, 10, 50, Map.of()).tracesUrl())
                 .isEqualTo("http://h:4318/v1/traces");
-        assertThat(new TelemetrySettings("http://h:4318/v1/traces", 1, 10, Map.of()).tracesUrl())
+        assertThat(new TelemetrySettings("http://h:4318/v1/traces", 1, 10, 50, Map.of()).tracesUrl())
                 .isEqualTo("http://h:4318/v1/traces");
     }
 }

@@ -12,6 +12,14 @@ import picocli.CommandLine.Option;
 /** Flags of every command that starts something. */
 final class CommonOptions {
 
+    private static final String LOG_FORMAT = "MILLRACE_LOG_FORMAT";
+
+    /** Of the log. */
+    enum LogFormat {
+        text,
+        json
+    }
+
     @Option(
             names = "--data-dir",
             paramLabel = "DIR",
@@ -30,6 +38,18 @@ final class CommonOptions {
             paramLabel = "URL",
             description = "OpenTelemetry receiver over HTTP, such as http://127.0.0.1:4318.")
     private @Nullable String otlp;
+
+    /** Read by logback.xml, which is set up when the first line is written. */
+    @Option(
+            names = "--log-format",
+            paramLabel = "text|json",
+            description = "How log lines look (default text; MILLRACE_LOG_FORMAT says the same).")
+    void logFormat(LogFormat format) {
+        logFormat = format;
+        System.setProperty(LOG_FORMAT, format.name());
+    }
+
+    private @Nullable LogFormat logFormat;
 
     @Option(names = "--child", hidden = true)
     private boolean child;
@@ -73,6 +93,9 @@ final class CommonOptions {
     /** The same as arguments for a child. */
     List<String> arguments() {
         List<String> arguments = new ArrayList<>(List.of("--data-dir", dataDir().toString()));
+        if (logFormat != null) {
+            arguments.addAll(List.of("--log-format", logFormat.name()));
+        }
         properties().forEach((name, value) -> {
             arguments.add("--set");
             arguments.add(name + "=" + value);

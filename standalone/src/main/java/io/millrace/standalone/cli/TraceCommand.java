@@ -24,8 +24,9 @@ import picocli.CommandLine.Spec;
 /** {@code millrace trace}: one request's way and where its time went, from the log alone. */
 @Command(
         name = "trace",
-        description = "Prints where a request's time went, from its records in the log: admission, queue, attempts, fences, "
-                + "prefill, decode, stalls. Works while it runs and after; needs Kafka, but no part of Millrace.",
+        description =
+                "Prints where a request's time went, from its records in the log: admission, queue, attempts, fences, "
+                        + "prefill, decode, stalls. Works while it runs and after; needs Kafka, but no part of Millrace.",
         sortOptions = false)
 final class TraceCommand implements Callable<Integer> {
 
@@ -66,7 +67,9 @@ final class TraceCommand implements Callable<Integer> {
         KafkaProperties properties = Binder.get(environment).bindOrCreate("millrace.kafka", KafkaProperties.class);
         PrintWriter out = spec.commandLine().getOut();
         try (KafkaLog log = new KafkaLog(properties.settings("trace"))) {
-            new RequestTrace(log, Duration.ofSeconds(patienceSeconds)).lines(request).forEach(out::println);
+            new RequestTrace(log, Duration.ofSeconds(patienceSeconds))
+                    .lines(request)
+                    .forEach(out::println);
         }
         return 0;
     }

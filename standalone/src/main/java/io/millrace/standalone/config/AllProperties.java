@@ -14,6 +14,7 @@ public final class AllProperties {
             "MILLRACE_HOME",
             "MILLRACE_CACHE",
             "MILLRACE_LOG_LEVEL",
+            "MILLRACE_LOG_FORMAT",
             "MILLRACE_JAVA_OPTS",
             "MILLRACE_HEAP_PERCENT",
             "MILLRACE_ISA",

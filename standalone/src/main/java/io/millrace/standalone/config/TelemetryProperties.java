@@ -13,6 +13,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  *     {@code OTEL_EXPORTER_OTLP_ENDPOINT} counts
  * @param sampleRatio share of the traces begun here that are recorded, 0 to 1
  * @param exportInterval how long spans are gathered before they are sent
+ * @param stepEvery one in so many steps of an engine has a trace of its own; 0: none
  * @param resource further resource attributes
  */
 @ConfigurationProperties("millrace.telemetry")
@@ -20,9 +21,10 @@ public record TelemetryProperties(
         @DefaultValue("") String otlpEndpoint,
         @DefaultValue("1.0") double sampleRatio,
         @DefaultValue("1s") Duration exportInterval,
+        @DefaultValue("50") int stepEvery,
         @DefaultValue Map<String, String> resource) {
 
     public TelemetrySettings settings() {
-        return new TelemetrySettings(otlpEndpoint, sampleRatio, exportInterval.toMillis(), resource);
+        return new TelemetrySettings(otlpEndpoint, sampleRatio, exportInterval.toMillis(), stepEvery, resource);
     }
 }

@@ -1,5 +1,6 @@
 package io.millrace.standalone.parts;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.millrace.gateway.config.GatewayConfiguration;
 import io.millrace.gateway.config.GatewayHealth;
 import io.millrace.shared.log.Log;
@@ -30,8 +31,8 @@ class GatewayParts {
     }
 
     @Bean(destroyMethod = "close")
-    Log gatewayLog(KafkaGate gate, KafkaProperties properties) {
-        return new GatedLog(gate, new KafkaLog(properties.settings("gateway")));
+    Log gatewayLog(KafkaGate gate, KafkaProperties properties, MeterRegistry registry) {
+        return new MeteredLog(new GatedLog(gate, new KafkaLog(properties.settings("gateway"))), registry, "gateway");
     }
 
     @Bean

@@ -2,6 +2,7 @@ package io.millrace.standalone.parts;
 
 import io.millrace.standalone.config.KafkaProperties;
 import io.millrace.standalone.config.TelemetryProperties;
+import io.prometheus.metrics.tracer.common.SpanContext;
 import java.util.List;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.SpringBootConfiguration;
@@ -19,6 +20,12 @@ class PartsConfiguration {
     @Bean
     KafkaGate kafkaGate(KafkaProperties properties, RunningParts running) {
         return new KafkaGate(properties, running.broker());
+    }
+
+    /** Exemplars lead from a measurement to its trace. */
+    @Bean
+    SpanContext exemplarSpans() {
+        return new CurrentSpan();
     }
 
     @Bean

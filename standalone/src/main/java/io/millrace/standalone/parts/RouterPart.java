@@ -49,7 +49,8 @@ final class RouterPart extends StartingPart {
     String open() throws InterruptedException {
         KafkaLog kafkaLog = new KafkaLog(kafka.await("router"));
         log = kafkaLog;
-        RouterNode router = new RouterNode(properties, deadlineMax, kafkaLog, telemetry, registry);
+        RouterNode router = new RouterNode(
+                properties, deadlineMax, new MeteredLog(kafkaLog, registry, "router"), telemetry, registry);
         node = router;
         router.start();
         try {

@@ -66,7 +66,8 @@ final class WorkerPart extends StartingPart {
         opened = models;
         KafkaLog kafkaLog = new KafkaLog(kafka.await(config.id().isEmpty() ? "worker-" + number : config.id()));
         log = kafkaLog;
-        WorkerNode worker = new WorkerNode(config, kafkaLog, models.models(), telemetry, registry);
+        WorkerNode worker = new WorkerNode(
+                config, new MeteredLog(kafkaLog, registry, "worker"), models.models(), telemetry, registry);
         node = worker;
         worker.start();
         return models.models().stream().map(HostedModel::name).collect(Collectors.joining(", "));

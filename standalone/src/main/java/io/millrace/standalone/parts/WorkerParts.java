@@ -4,6 +4,8 @@ import io.micrometer.core.instrument.MeterRegistry;
 import io.millrace.shared.telemetry.Telemetry;
 import io.millrace.standalone.config.TelemetryProperties;
 import io.millrace.standalone.config.WorkerProperties;
+import io.millrace.worker.gpu.GpuMetrics;
+import io.millrace.worker.gpu.Nvml;
 import java.util.EnumSet;
 import java.util.stream.IntStream;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
@@ -18,6 +20,12 @@ class WorkerParts {
     @Bean(destroyMethod = "close")
     PartTelemetry workerTelemetry(TelemetryProperties properties) {
         return PartTelemetry.of(Telemetry.WORKER, properties);
+    }
+
+    /** Of this machine's graphics processors, where there are any. */
+    @Bean(destroyMethod = "close")
+    GpuMetrics gpuMetrics(MeterRegistry registry) {
+        return GpuMetrics.register(registry, Nvml.LIBRARY);
     }
 
     @Bean

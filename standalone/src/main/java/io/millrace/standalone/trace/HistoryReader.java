@@ -136,8 +136,9 @@ final class HistoryReader {
         } catch (InvalidProtocolBufferException e) {
             throw new MillraceException(
                     "MR-TRACE-004",
-                    "The record at offset " + record.offset() + " of " + record.topic().baseName() + "-"
-                            + record.partition() + " is malformed. Something else writes to Millrace's topics.",
+                    "The record at offset " + record.offset() + " of "
+                            + record.topic().baseName() + "-" + record.partition()
+                            + " is malformed. Something else writes to Millrace's topics.",
                     e);
         }
     }

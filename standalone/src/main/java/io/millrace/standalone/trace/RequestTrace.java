@@ -25,7 +25,8 @@ public final class RequestTrace {
         } catch (IllegalArgumentException e) {
             throw new MillraceException(
                     "MR-TRACE-001",
-                    "'" + id + "' is no request id. Give the id of an answer (chatcmpl-..., cmpl-..., resp_...), or its 36"
+                    "'" + id
+                            + "' is no request id. Give the id of an answer (chatcmpl-..., cmpl-..., resp_...), or its 36"
                             + " hex digits.",
                     e);
         }

@@ -83,8 +83,8 @@ final class StoryTeller {
                 "requests-" + history.partition() + " offset " + history.req() + ", by "
                         + history.submit().getGateway()));
         if (fold.begun()) {
-            children.add(until(ADMISSION, fold.beginMs(), "responses-" + history.partition() + " offset "
-                    + fold.beginOffset()));
+            children.add(until(
+                    ADMISSION, fold.beginMs(), "responses-" + history.partition() + " offset " + fold.beginOffset()));
         }
         for (int i = 0; i < attempts.size(); i++) {
             children.addAll(attempt(attempts.get(i), i + 1 < attempts.size() ? attempts.get(i + 1) : null));
@@ -108,7 +108,8 @@ final class StoryTeller {
             nodes.add(Node.moment(
                     "fence: attempt " + claim.getAttempt() + " because of " + claim.getCause(),
                     story.claimMs,
-                    "offset " + story.claimOffset + (claim.getBlamed() > 0 ? ", crashes so far " + claim.getBlamed() : "")
+                    "offset " + story.claimOffset
+                            + (claim.getBlamed() > 0 ? ", crashes so far " + claim.getBlamed() : "")
                             + (claim.getSolo() ? ", runs alone" : "")));
         }
         Dispatched dispatch = dispatchOf(claim);
@@ -222,11 +223,16 @@ final class StoryTeller {
     private static String error(JournalRecord last) {
         return switch (last.getRecordCase()) {
             case REJECT ->
-                "rejected: %d %s".formatted(last.getReject().getStatus(), last.getReject().getCode());
+                "rejected: %d %s"
+                        .formatted(
+                                last.getReject().getStatus(), last.getReject().getCode());
             case REFUSE ->
-                "refused: %d %s".formatted(last.getRefuse().getStatus(), last.getRefuse().getCode());
+                "refused: %d %s"
+                        .formatted(
+                                last.getRefuse().getStatus(), last.getRefuse().getCode());
             case FAIL ->
-                "failed: %d %s".formatted(last.getFail().getStatus(), last.getFail().getCode());
+                "failed: %d %s"
+                        .formatted(last.getFail().getStatus(), last.getFail().getCode());
             case CANCEL -> "cancelled: " + last.getCancel().getCause();
             case ADMIT, CLAIM, TOKENS, OUTPUT, END, YIELD, DUP, RECORD_NOT_SET ->
                 throw new IllegalStateException(last.getRecordCase() + " ends nothing");
@@ -234,15 +240,16 @@ final class StoryTeller {
     }
 
     private static String name(Submit submit) {
-        String api =
-                switch (submit.getShape().getApi()) {
-                    case CHAT_COMPLETIONS, UNRECOGNIZED -> "chat completion";
-                    case COMPLETIONS -> "text completion";
-                    case RESPONSES -> "response";
-                    case EMBEDDINGS -> "embeddings";
-                    case RERANK -> "rerank";
-                    case SCORE -> "score";
-                };
-        return api + (submit.getShape().getStream() ? ", streamed" : "") + (submit.getBackground() ? ", background" : "");
+        String api = switch (submit.getShape().getApi()) {
+            case CHAT_COMPLETIONS, UNRECOGNIZED -> "chat completion";
+            case COMPLETIONS -> "text completion";
+            case RESPONSES -> "response";
+            case EMBEDDINGS -> "embeddings";
+            case RERANK -> "rerank";
+            case SCORE -> "score";
+        };
+        return api
+                + (submit.getShape().getStream() ? ", streamed" : "")
+                + (submit.getBackground() ? ", background" : "");
     }
 }

@@ -19,13 +19,14 @@ final class StoryText {
         lines.add("");
         lines.add("where the time went");
         long whole = Math.max(1, story.root().tookMs());
-        story.shares().forEach((name, ms) -> lines.add(String.format(
-                Locale.ROOT,
-                "%,12d ms  %5.1f %%  %-" + BAR + "s  %s",
-                ms,
-                100.0 * ms / whole,
-                "#".repeat((int) Math.round((double) BAR * ms / whole)),
-                name)));
+        story.shares()
+                .forEach((name, ms) -> lines.add(String.format(
+                        Locale.ROOT,
+                        "%,12d ms  %5.1f %%  %-" + BAR + "s  %s",
+                        ms,
+                        100.0 * ms / whole,
+                        "#".repeat((int) Math.round((double) BAR * ms / whole)),
+                        name)));
         if (!story.ignored().isEmpty()) {
             lines.add("");
             lines.add("left out by the fold");
@@ -49,7 +50,12 @@ final class StoryText {
         node.notes().forEach(note -> lines.add(" ".repeat(24) + own + note));
         for (int i = 0; i < node.children().size(); i++) {
             boolean last = i == node.children().size() - 1;
-            node(node.children().get(i), beginMs, below + (last ? "`-- " : "|-- "), below + (last ? "    " : "|   "), lines);
+            node(
+                    node.children().get(i),
+                    beginMs,
+                    below + (last ? "`-- " : "|-- "),
+                    below + (last ? "    " : "|   "),
+                    lines);
         }
     }
 }

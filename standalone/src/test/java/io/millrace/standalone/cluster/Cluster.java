@@ -22,6 +22,7 @@ import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.WorkerBeat;
 import io.millrace.shared.telemetry.Telemetry;
+import io.millrace.shared.telemetry.TelemetrySettings;
 import io.millrace.shared.topic.Topic;
 import io.millrace.standalone.trace.RequestTrace;
 import io.millrace.worker.journal.HashModel;
@@ -62,12 +63,18 @@ final class Cluster implements AutoCloseable {
 
     private final KafkaSettings settings;
     private final KafkaLog log;
+    private final TelemetrySettings tracing;
     private final List<Part<?>> parts = new ArrayList<>();
     private final Map<Integer, PartitionFold> folds = new HashMap<>();
     private final Map<String, WorkerBeat> beats = new HashMap<>();
 
     Cluster(KafkaSettings settings) {
+        this(settings, TelemetrySettings.OFF);
+    }
+
+    Cluster(KafkaSettings settings, TelemetrySettings tracing) {
         this.settings = settings;
+        this.tracing = tracing;
         TopicAdmin.ensure(settings, new TopicPlan(PARTITIONS, 8, 1, DEADLINE_MAX), Duration.ofSeconds(30));
         log = new KafkaLog(settings.withClientId("gateway"));
         LogReader reader = log.reader("gateway", this::read);
@@ -101,7 +108,7 @@ final class Cluster implements AutoCloseable {
                 RouterProperties.defaults().withNode(name).withDetachGrace(detachGrace),
                 DEADLINE_MAX,
                 own,
-                Telemetry.disabled(),
+                Telemetry.of(Telemetry.ROUTER, tracing),
                 new SimpleMeterRegistry());
         router.start();
         var part = new Part<>(router, own);
@@ -115,7 +122,7 @@ final class Cluster implements AutoCloseable {
                 WorkerConfig.defaults().withId(name).withDrainGrace(Duration.ofMillis(200)),
                 own,
                 List.of(models),
-                Telemetry.disabled(),
+                Telemetry.of(Telemetry.WORKER, tracing),
                 new SimpleMeterRegistry());
         worker.start();
         var part = new Part<>(worker, own);

@@ -5,14 +5,19 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.router.node.RouterNode;
 import io.millrace.shared.proto.JournalRecord.RecordCase;
+import io.millrace.shared.proto.TraceContext;
+import io.millrace.shared.telemetry.TelemetrySettings;
 import io.millrace.shared.testing.TestBroker;
 import io.millrace.standalone.cluster.Cluster.Part;
 import io.millrace.standalone.cluster.Cluster.Sent;
+import io.millrace.standalone.telemetry.OtlpReceiver;
 import io.millrace.worker.journal.HashModel;
 import io.millrace.worker.journal.WorkerNode;
+import io.opentelemetry.proto.trace.v1.Status;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -93,6 +98,50 @@ class ClusterTest {
             String unknown = one.id().substring(0, 4) + "00".repeat(16);
             assertThatThrownBy(() -> cluster.trace(unknown)).hasMessageContaining("There is no request " + unknown);
             assertThatThrownBy(() -> cluster.trace("ffff" + "00".repeat(16))).hasMessageContaining("4 partitions");
+        }
+    }
+
+    @Test
+    void aFailOverIsTheLostAttemptsSpanFromTheRouterAndASecondAttemptLinkedToIt() throws Exception {
+        String trace = "0af7651916cd43dd8448eb211c80319c";
+        String caller = "b7ad6b7169203331";
+        try (OtlpReceiver receiver = OtlpReceiver.start();
+                var cluster = new Cluster(
+                        broker.settings(), new TelemetrySettings(receiver.endpoint(), 1, 20, 0, Map.of()))) {
+            cluster.router("r1", GRACE);
+            Part<WorkerNode> first = cluster.worker("w1", model("m", 20));
+            Sent sent = cluster.send(Cluster.submit("m", "a fail-over", 60, 1).toBuilder()
+                    .setTrace(TraceContext.newBuilder().setTraceparent("00-" + trace + "-" + caller + "-01"))
+                    .build());
+            Cluster.await("tokens", () -> cluster.accepted(sent) > 5);
+            cluster.worker("w2", model("m", 20));
+            first.kill();
+            cluster.awaitEnd(sent);
+
+            var lost = receiver.await(
+                    "the lost attempt",
+                    s -> s.name().equals("attempt lost") && s.service().equals("millrace-router"));
+            var second = receiver.await(
+                    "the second attempt",
+                    s -> s.name().equals("process assignments")
+                            && s.attribute("millrace.attempt").equals("2"));
+            assertThat(lost.trace()).isEqualTo(trace);
+            assertThat(lost.parent()).isEqualTo(caller);
+            assertThat(lost.attribute("millrace.worker")).isEqualTo("w1");
+            assertThat(lost.span().getStatus().getCode()).isEqualTo(Status.StatusCode.STATUS_CODE_ERROR);
+            assertThat(second.trace()).isEqualTo(trace);
+            assertThat(second.attribute("millrace.worker")).isEqualTo("w2");
+            assertThat(second.links()).containsExactly(lost.id());
+            assertThat(receiver.await(
+                                    "the second route",
+                                    s -> s.name().equals("route")
+                                            && s.attribute("millrace.attempt").equals("2"))
+                            .links())
+                    .containsExactly(lost.id());
+            // What the first worker wrote before it was lost hangs on the span that the router wrote for it.
+            assertThat(receiver.await("the first prefill", s -> s.name().equals("prefill"))
+                            .parent())
+                    .isEqualTo(lost.id());
         }
     }
 

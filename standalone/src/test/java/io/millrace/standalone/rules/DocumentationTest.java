@@ -24,6 +24,10 @@ class DocumentationTest {
     private static final Pattern VARIABLE = Pattern.compile("(?m)^\\| `(MILLRACE_[A-Z_]+)` \\|");
     private static final Pattern ERROR_ROW = Pattern.compile("(?m)^\\| `(MR-[A-Z]+-[0-9]{3})` \\|");
     private static final Pattern ERROR_IN_LITERAL = Pattern.compile("\"\\[?(MR-[A-Z]+-[0-9]{3})[\\]\" ]");
+    private static final Pattern METRIC_ROW = Pattern.compile("(?m)^\\| `((?:millrace|gen_ai)_[a-z0-9_]+)` \\|");
+    private static final Pattern METER = Pattern.compile(
+            "(?:builder|timer|counter|gauge|function|summary|count"
+                    + "|tenantCounter)\\(\\s*(?:registry,\\s*tags,\\s*|queued,\\s*|queuedTokens,\\s*)?\"((?:millrace|gen_ai)\\.[a-z0-9._]+)\"");
     private static final List<String> MODULES =
             List.of("shared-model", "gateway", "router", "worker", "standalone", "bench");
 
@@ -48,6 +52,28 @@ class DocumentationTest {
 
         assertThat(all(ERROR_ROW, Files.readString(ROOT.resolve("docs/errors.md"))))
                 .isEqualTo(inCode);
+    }
+
+    @Test
+    void metricsListsExactlyTheMetersOfTheCode() throws IOException {
+        SortedSet<String> inCode = new TreeSet<>();
+        for (String module : MODULES) {
+            try (Stream<Path> tree = Files.walk(ROOT.resolve(module).resolve("src/main/java"))) {
+                tree.filter(path -> path.toString().endsWith(".java"))
+                        .map(DocumentationTest::read)
+                        .forEach(source -> {
+                            if (source.contains("io.micrometer.core.instrument")) {
+                                all(METER, source).forEach(name -> inCode.add(name.replace('.', '_')));
+                            }
+                        });
+            }
+        }
+        SortedSet<String> listed = new TreeSet<>();
+        all(METRIC_ROW, Files.readString(ROOT.resolve("docs/metrics.md")))
+                .forEach(name -> listed.add(name.replaceAll("(_seconds)?(_total)?$", "")));
+
+        assertThat(inCode).hasSizeGreaterThan(40);
+        assertThat(listed).containsExactlyElementsOf(inCode);
     }
 
     private static String read(Path path) {

@@ -38,13 +38,14 @@ class StoryTellerTest {
 
     private void put(long afterMs, JournalRecord.Builder record) {
         journal.add(new Journalled(
-                100 + journal.size(),
-                T0 + afterMs,
-                record.setId(ID).setReq(17).build()));
+                100 + journal.size(), T0 + afterMs, record.setId(ID).setReq(17).build()));
     }
 
     private void admit(long afterMs) {
-        put(afterMs, JournalRecord.newBuilder().setAdmit(Admit.newBuilder().setFoldVersion(1).setN(1)));
+        put(
+                afterMs,
+                JournalRecord.newBuilder()
+                        .setAdmit(Admit.newBuilder().setFoldVersion(1).setN(1)));
     }
 
     private void claim(long afterMs, int attempt, String worker, String cause) {
@@ -107,8 +108,7 @@ class StoryTellerTest {
                 .setChat(ChatInput.newBuilder().setMessagesJson("SECRET PROMPT"))
                 .setShape(ResponseShape.newBuilder().setStream(true))
                 .build();
-        return StoryTeller.tell(
-                new RequestHistory(ID, 2, 17, submit, T0 + 3, journal, dispatches, T0 + readAfterMs));
+        return StoryTeller.tell(new RequestHistory(ID, 2, 17, submit, T0 + 3, journal, dispatches, T0 + readAfterMs));
     }
 
     private static String text(Story story) {
@@ -187,7 +187,10 @@ class StoryTellerTest {
     @Test
     void aRejectedRequestSaysSoAndOneThatIsNotAdmittedToo() {
         assertThat(text(tell(50))).contains("accepted, not admitted yet");
-        put(6, JournalRecord.newBuilder().setReject(Reject.newBuilder().setStatus(503).setCode("no_worker")));
+        put(
+                6,
+                JournalRecord.newBuilder()
+                        .setReject(Reject.newBuilder().setStatus(503).setCode("no_worker")));
         assertThat(text(tell(50))).contains("rejected: 503 no_worker");
     }
 

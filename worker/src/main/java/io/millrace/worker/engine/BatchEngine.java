@@ -40,6 +40,7 @@ public final class BatchEngine implements Engine {
     private final Admission admission;
     private final Outputs outputs;
     private final EngineLoop loop;
+    private final StepListeners steps;
     private final Thread thread;
     private final BlockingQueue<Command> commands = new LinkedBlockingQueue<>();
 
@@ -67,9 +68,10 @@ public final class BatchEngine implements Engine {
     }
 
     private BatchEngine(
-            EngineConfig config, ModelRuntime runtime, Tokenizer tokenizer, Clock clock, StepListener steps) {
+            EngineConfig config, ModelRuntime runtime, Tokenizer tokenizer, Clock clock, StepListener first) {
         this.config = config;
         this.admission = new Admission(config, runtime.vocabularySize());
+        this.steps = new StepListeners(first);
         this.outputs = new Outputs("millrace-output-" + config.model());
         this.loop = new EngineLoop(config, runtime, tokenizer, clock, outputs, steps, outstanding);
         this.thread = Thread.ofPlatform()
@@ -113,6 +115,11 @@ public final class BatchEngine implements Engine {
     @Override
     public void cancel(String key) {
         commands.add(new Command.Cancel(key));
+    }
+
+    @Override
+    public Runnable observe(StepListener listener) {
+        return steps.add(listener);
     }
 
     @Override

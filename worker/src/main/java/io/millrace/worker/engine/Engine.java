@@ -18,6 +18,11 @@ public interface Engine extends AutoCloseable {
 
     EngineLoad load();
 
+    /** The listener hears of every step from now on; running the result ends that. */
+    default Runnable observe(StepListener listener) {
+        return () -> {};
+    }
+
     /** False after several steps have failed one after the other: everything was handed back, nothing new is taken. */
     default boolean healthy() {
         return true;

@@ -259,8 +259,16 @@ final class EngineLoop {
                 scheduler.running(),
                 scheduler.waiting(),
                 step.preempted(),
-                failed);
+                failed,
+                stepListener.wantsExecutions(steps) ? keys(step) : List.of());
         outputs.add(() -> stepListener.onStep(report));
+    }
+
+    private static List<String> keys(Step step) {
+        return step.parts().stream()
+                .map(part -> part.sequence().group().request().key())
+                .distinct()
+                .toList();
     }
 
     private EngineLoad snapshot() {

@@ -22,6 +22,7 @@ public final class PoolingEngine implements Engine {
     private final EngineConfig config;
     private final PoolingLoop loop;
     private final Outputs outputs;
+    private final StepListeners steps;
     private final Thread thread;
     private final int vocabulary;
     private final BlockingQueue<Runnable> commands = new LinkedBlockingQueue<>();
@@ -39,9 +40,10 @@ public final class PoolingEngine implements Engine {
         return engine;
     }
 
-    private PoolingEngine(EngineConfig config, ModelRuntime runtime, Clock clock, StepListener steps) {
+    private PoolingEngine(EngineConfig config, ModelRuntime runtime, Clock clock, StepListener first) {
         this.config = config;
         this.vocabulary = runtime.vocabularySize();
+        this.steps = new StepListeners(first);
         this.outputs = new Outputs("millrace-output-" + config.model());
         this.loop = new PoolingLoop(config, runtime, clock, outputs, steps, outstanding);
         this.thread = Thread.ofPlatform()
@@ -128,6 +130,11 @@ public final class PoolingEngine implements Engine {
     @Override
     public void cancel(String key) {
         commands.add(() -> loop.cancel(key));
+    }
+
+    @Override
+    public Runnable observe(StepListener listener) {
+        return steps.add(listener);
     }
 
     @Override

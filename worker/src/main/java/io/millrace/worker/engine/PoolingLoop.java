@@ -217,8 +217,27 @@ final class PoolingLoop {
     }
 
     private void report(List<Part> parts, int rows, long planned, long started, long nanos, boolean failed) {
+        List<String> executions = stepListener.wantsExecutions(steps)
+                ? parts.stream()
+                        .map(part -> part.run().request().key())
+                        .distinct()
+                        .toList()
+                : List.of();
         StepReport report = new StepReport(
-                steps, parts.size(), 0, rows, started, nanos, started - planned, 0, 0, scheduler.size(), 0, 0, failed);
+                steps,
+                parts.size(),
+                0,
+                rows,
+                started,
+                nanos,
+                started - planned,
+                0,
+                0,
+                scheduler.size(),
+                0,
+                0,
+                failed,
+                executions);
         outputs.add(() -> stepListener.onStep(report));
     }
 

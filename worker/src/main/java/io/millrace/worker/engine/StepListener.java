@@ -6,4 +6,9 @@ public interface StepListener {
     StepListener NONE = report -> {};
 
     void onStep(StepReport report);
+
+    /** Whether the report of that step shall name its executions. Called on the engine's thread. */
+    default boolean wantsExecutions(long step) {
+        return false;
+    }
 }

@@ -1,5 +1,7 @@
 package io.millrace.worker.engine;
 
+import java.util.List;
+
 /**
  * What a step was.
  *
@@ -15,6 +17,7 @@ package io.millrace.worker.engine;
  * @param waiting sequences that do not
  * @param preempted sequences that lost their blocks for it
  * @param failed the backend threw
+ * @param executions keys of the executions in it, where a listener wanted them; else empty
  */
 public record StepReport(
         long step,
@@ -29,4 +32,5 @@ public record StepReport(
         int running,
         int waiting,
         int preempted,
-        boolean failed) {}
+        boolean failed,
+        List<String> executions) {}

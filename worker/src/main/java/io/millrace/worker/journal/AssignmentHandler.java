@@ -94,7 +94,7 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
             Assignment assignment = value == null ? Assignment.getDefaultInstance() : Assignment.parseFrom(value);
             if (assignment.getIncarnation() == worker.incarnation() && !closed) {
                 switch (assignment.getRecordCase()) {
-                    case DISPATCH -> dispatch(assignment, record.offset() + 1);
+                    case DISPATCH -> dispatch(assignment, record);
                     case CANCEL -> cancel(assignment, assignment.getCancel());
                     case RECORD_NOT_SET -> LOG.debug("an assignment of a later version is left out");
                 }
@@ -110,7 +110,7 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
         }
     }
 
-    private void dispatch(Assignment assignment, long next) {
+    private void dispatch(Assignment assignment, LogRecord record) {
         Dispatch dispatch = assignment.getDispatch();
         if (!table.isNew(assignment.getPartition(), assignment.getReq(), dispatch.getAid())) {
             return;
@@ -121,18 +121,19 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
             LOG.warn("request {} is for a model or weights that this worker does not serve", assignment.getId());
             return;
         }
-        var spans = new ExecutionSpans(telemetry.tracer(), dispatch, assignment.getId(), worker.id());
+        ByteString aid = dispatch.getAid().isEmpty() ? newAid() : dispatch.getAid();
+        var spans = new ExecutionSpans(telemetry, assignment, aid, record, worker.id());
         var execution = new Execution(
                 assignment.getId(),
                 assignment.getReq(),
                 assignment.getPartition(),
                 dispatch,
-                dispatch.getAid().isEmpty() ? newAid() : dispatch.getAid(),
+                aid,
                 model,
                 metricsOf(model),
                 spans,
                 new Execution.Surroundings(worker, writer, clock, this));
-        table.add(execution, next);
+        table.add(execution, record.offset() + 1);
         if (draining) {
             execution.giveBack("drain");
         } else if (dispatch.hasSubmit()) {

@@ -17,6 +17,7 @@ import io.millrace.shared.proto.Yield;
 import io.millrace.worker.engine.GenerationListener;
 import io.millrace.worker.engine.PoolingListener;
 import io.millrace.worker.sampling.SampledToken;
+import io.opentelemetry.api.trace.SpanContext;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
@@ -140,6 +141,10 @@ final class Execution implements GenerationListener, PoolingListener {
         return "request " + id + ", attempt " + dispatch.getAttempt();
     }
 
+    SpanContext spanContext() {
+        return spans.spanContext();
+    }
+
     synchronized boolean isOver() {
         return phase == Phase.OVER;
     }
@@ -244,6 +249,24 @@ final class Execution implements GenerationListener, PoolingListener {
                         .setMessage(refusal.message())
                         .setParam(refusal.param())));
         spans.stopped(refusal.code(), false);
+        over("refused", refusal.code());
+    }
+
+    /** The attempt's line in the log. */
+    private void over(String outcome, String cause) {
+        RequestLog.attempt(
+                outcome,
+                cause,
+                new RequestLog.Attempt(
+                        id,
+                        spans.traceId(),
+                        model.name(),
+                        worker.id(),
+                        dispatch.getAttempt(),
+                        promptTokens,
+                        cachedTokens,
+                        produced),
+                new RequestLog.Times(receivedNanos, scheduledNanos, firstNanos, clock.nanos()));
     }
 
     /**
@@ -265,6 +288,7 @@ final class Execution implements GenerationListener, PoolingListener {
         }
         finish("yielded", record().setYield(yield));
         spans.stopped(cause, false);
+        over("yielded", cause);
         owner.onStopped(this);
     }
 
@@ -276,6 +300,7 @@ final class Execution implements GenerationListener, PoolingListener {
         phase = Phase.OVER;
         metrics.outcome("cancelled");
         spans.stopped(cause, false);
+        over("cancelled", cause);
         owner.onStopped(this);
         owner.onOver(this);
     }
@@ -291,6 +316,7 @@ final class Execution implements GenerationListener, PoolingListener {
                         .setCode(code)
                         .setMessage(message)));
         spans.stopped(code, true);
+        over("failed", code);
         owner.onStopped(this);
     }
 
@@ -300,7 +326,7 @@ final class Execution implements GenerationListener, PoolingListener {
             phase = Phase.PREFILL;
             cachedTokens = cached;
             scheduledNanos = clock.nanos();
-            metrics.scheduled(scheduledNanos - receivedNanos);
+            spans.measured(() -> metrics.scheduled(scheduledNanos - receivedNanos));
             spans.scheduled(cached);
         }
     }
@@ -326,7 +352,8 @@ final class Execution implements GenerationListener, PoolingListener {
         append(record().setTokens(out));
         produced += tokens.size();
         counts[choice] = start + tokens.size();
-        metrics.tokens(tokens.size(), lastTokenNanos[choice] == 0 ? 0 : now - lastTokenNanos[choice]);
+        long gapNanos = lastTokenNanos[choice] == 0 ? 0 : now - lastTokenNanos[choice];
+        spans.measured(() -> metrics.tokens(tokens.size(), gapNanos));
         lastTokenNanos[choice] = now;
     }
 
@@ -339,7 +366,7 @@ final class Execution implements GenerationListener, PoolingListener {
         }
         phase = Phase.DECODE;
         firstNanos = now;
-        metrics.first(now - receivedNanos, now - scheduledNanos);
+        spans.measured(() -> metrics.first(now - receivedNanos, now - scheduledNanos));
         spans.firstToken();
         owner.onPrefilled(this, prefixHashes, promptTokens);
     }
@@ -416,8 +443,9 @@ final class Execution implements GenerationListener, PoolingListener {
             }
         }
         finish("finished", record);
-        metrics.ended(now - firstNanos);
+        spans.measured(() -> metrics.ended(now - firstNanos));
         spans.finished(Arrays.stream(counts).sum(), finishReason);
+        over("finished", finishReason);
     }
 
     @Override

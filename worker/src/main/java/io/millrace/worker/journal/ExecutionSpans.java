@@ -1,14 +1,22 @@
 package io.millrace.worker.journal;
 
+import com.google.protobuf.ByteString;
+import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.proto.Assignment;
 import io.millrace.shared.proto.Dispatch;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TraceContext;
+import io.millrace.shared.telemetry.SpanAttributes;
 import io.millrace.shared.telemetry.Telemetry;
+import io.millrace.shared.topic.Topic;
+import io.opentelemetry.api.common.AttributeKey;
 import io.opentelemetry.api.trace.Span;
-import io.opentelemetry.api.trace.SpanKind;
+import io.opentelemetry.api.trace.SpanBuilder;
+import io.opentelemetry.api.trace.SpanContext;
 import io.opentelemetry.api.trace.StatusCode;
 import io.opentelemetry.api.trace.Tracer;
 import io.opentelemetry.context.Context;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,20 +29,29 @@ final class ExecutionSpans {
     private final Span process;
     private final Context context;
     private @Nullable Span phase;
+    private final boolean recorded;
+    private int promptTokens;
 
-    ExecutionSpans(Tracer tracer, Dispatch dispatch, String id, String worker) {
-        this.tracer = tracer;
-        this.process = tracer.spanBuilder("process assignments")
-                .setSpanKind(SpanKind.CONSUMER)
+    /** @param aid of the execution: its span's id follows from it */
+    ExecutionSpans(Telemetry telemetry, Assignment assignment, ByteString aid, LogRecord record, String worker) {
+        Dispatch dispatch = assignment.getDispatch();
+        this.tracer = telemetry.tracer();
+        SpanBuilder builder = SpanAttributes.processes(tracer.spanBuilder("process assignments"), Topic.ASSIGNMENTS)
+                .setAttribute("messaging.kafka.message.key", assignment.getId())
                 .setParent(Telemetry.fromProto(dispatch.getTrace()))
-                .setAttribute("messaging.system", "kafka")
-                .setAttribute("messaging.operation.name", "process")
-                .setAttribute("messaging.destination.name", "assignments")
-                .setAttribute("millrace.request.id", id)
+                .setAttribute("messaging.destination.partition.id", Integer.toString(record.partition()))
+                .setAttribute("messaging.kafka.offset", record.offset())
+                .setAttribute("millrace.request.id", assignment.getId())
                 .setAttribute("millrace.attempt", dispatch.getAttempt())
-                .setAttribute("millrace.worker", worker)
-                .startSpan();
+                .setAttribute("millrace.worker", worker);
+        if (!dispatch.getPreviousAid().isEmpty()) {
+            builder.addLink(Telemetry.sibling(
+                    dispatch.getTrace(),
+                    Telemetry.spanId(dispatch.getPreviousAid().toByteArray())));
+        }
+        this.process = telemetry.start(builder, Telemetry.spanId(aid.toByteArray()));
         this.context = Context.root().with(process);
+        this.recorded = process.isRecording();
         begin("worker queue");
     }
 
@@ -43,33 +60,36 @@ final class ExecutionSpans {
         return Telemetry.toProto(process);
     }
 
-    void request(Submit submit, int promptTokens) {
-        process.setAttribute("gen_ai.operation.name", operation(submit));
-        process.setAttribute("gen_ai.provider.name", "millrace");
-        process.setAttribute("gen_ai.request.model", submit.getModel());
-        process.setAttribute("gen_ai.usage.input_tokens", promptTokens);
-        var sampling = submit.getSampling();
-        if (sampling.hasMaxTokens()) {
-            process.setAttribute("gen_ai.request.max_tokens", sampling.getMaxTokens());
-        }
-        if (sampling.hasTemperature()) {
-            process.setAttribute("gen_ai.request.temperature", sampling.getTemperature());
-        }
-        if (sampling.hasTopP()) {
-            process.setAttribute("gen_ai.request.top_p", sampling.getTopP());
+    /** Of the client's trace; zeros when there is none. */
+    String traceId() {
+        return process.getSpanContext().getTraceId();
+    }
+
+    /** For the links of engine steps. */
+    SpanContext spanContext() {
+        return process.getSpanContext();
+    }
+
+    /** What is measured meanwhile leads to this span by its exemplars. */
+    void measured(Runnable measures) {
+        if (recorded) {
+            context.wrap(measures).run();
+        } else {
+            measures.run();
         }
     }
 
-    private static String operation(Submit submit) {
-        return switch (submit.getTask()) {
-            case EMBED -> "embeddings";
-            case SCORE -> "score";
-            case GENERATE, UNRECOGNIZED -> submit.hasChat() ? "chat" : "text_completion";
-        };
+    void request(Submit submit, int tokens) {
+        promptTokens = tokens;
+        SpanAttributes.request(process, submit);
+        process.setAttribute("gen_ai.usage.input_tokens", tokens);
     }
 
     void scheduled(int cachedTokens) {
-        begin("prefill").setAttribute("millrace.cached_tokens", cachedTokens);
+        begin("prefill")
+                .setAttribute("gen_ai.usage.input_tokens", promptTokens)
+                .setAttribute("gen_ai.usage.cache_read.input_tokens", cachedTokens);
+        process.setAttribute("gen_ai.usage.cache_read.input_tokens", cachedTokens);
     }
 
     void firstToken() {
@@ -77,10 +97,11 @@ final class ExecutionSpans {
     }
 
     void finished(int outputTokens, String finishReason) {
+        if (phase != null) {
+            phase.setAttribute("gen_ai.usage.output_tokens", outputTokens);
+        }
         process.setAttribute("gen_ai.usage.output_tokens", outputTokens);
-        process.setAttribute(
-                io.opentelemetry.api.common.AttributeKey.stringArrayKey("gen_ai.response.finish_reasons"),
-                java.util.List.of(finishReason));
+        process.setAttribute(AttributeKey.stringArrayKey("gen_ai.response.finish_reasons"), List.of(finishReason));
         end();
     }
 
@@ -88,6 +109,7 @@ final class ExecutionSpans {
         process.setAttribute("millrace.cause", cause);
         if (error) {
             process.setStatus(StatusCode.ERROR, cause);
+            process.setAttribute("error.type", cause);
         }
         end();
     }

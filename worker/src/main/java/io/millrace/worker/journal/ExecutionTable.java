@@ -54,6 +54,10 @@ final class ExecutionTable {
         executions.remove(execution.key(), execution);
     }
 
+    synchronized @Nullable Execution find(String key) {
+        return executions.get(key);
+    }
+
     synchronized List<Execution> all() {
         return new ArrayList<>(executions.values());
     }

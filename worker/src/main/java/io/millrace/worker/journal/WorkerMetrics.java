@@ -1,6 +1,7 @@
 package io.millrace.worker.journal;
 
 import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.DistributionSummary;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -8,18 +9,23 @@ import io.micrometer.core.instrument.Tags;
 import io.micrometer.core.instrument.Timer;
 import io.millrace.worker.engine.Engine;
 import io.millrace.worker.engine.EngineLoad;
+import io.millrace.worker.engine.StepListener;
+import io.millrace.worker.engine.StepReport;
 import java.time.Duration;
+import java.util.concurrent.TimeUnit;
 import java.util.function.ToDoubleFunction;
 
 /**
- * Measures of one model on one worker, under the names that users of vLLM know (docs/configuration.md has the list); those that the
+ * Measures of one model on one worker, under the names that users of vLLM know (docs/metrics.md has the list); those that the
  * gateway measures for the client too have {@code worker} in their name here. Tags: {@code model_name}, {@code worker}. Thread-safe.
  */
-final class WorkerMetrics {
+final class WorkerMetrics implements StepListener {
 
     private static final Duration[] LATENCY =
             buckets(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 60_000);
     private static final Duration[] TOKEN = buckets(1, 2, 5, 10, 15, 20, 30, 50, 75, 100, 200, 500, 1_000, 5_000);
+
+    private static final Duration[] STEP = buckets(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000);
 
     private final MeterRegistry registry;
     private final Tags tags;
@@ -28,6 +34,10 @@ final class WorkerMetrics {
     private final Timer queue;
     private final Timer prefill;
     private final Timer decode;
+    private final Timer plan;
+    private final DistributionSummary sequences;
+    private final DistributionSummary stepTokens;
+    private final Counter failedSteps;
     private final Counter promptTokens;
     private final Counter generationTokens;
 
@@ -41,7 +51,15 @@ final class WorkerMetrics {
         this.decode = timer("millrace.request.decode.time", "First token to end", LATENCY);
         this.promptTokens = counter("millrace.worker.prompt.tokens", "Prompt tokens of started attempts");
         this.generationTokens = counter("millrace.worker.generation.tokens", "Tokens generated");
+        this.plan = timer("millrace.engine.step.plan", "Planning a step", STEP);
+        this.sequences =
+                summary("millrace.engine.step.sequences", "Sequences in a step", 1, 2, 4, 8, 16, 32, 64, 128, 256);
+        this.stepTokens =
+                summary("millrace.engine.step.tokens", "Token rows of a step", 1, 4, 16, 64, 256, 1_024, 4_096, 16_384);
+        this.failedSteps = counter("millrace.engine.steps.failed", "Steps whose backend failed");
         Engine engine = model.engine();
+        gauge("millrace.kv.cache.blocks.used", "KV blocks that sequences hold", engine, WorkerMetrics::used);
+        gauge("millrace.kv.cache.blocks.total", "KV blocks there are", engine, EngineLoad::kvBlocksTotal);
         gauge("millrace.num.requests.running", "Sequences in the batch", engine, EngineLoad::running);
         gauge("millrace.num.requests.waiting", "Requests that wait in the engine", engine, EngineLoad::waiting);
         gauge("millrace.kv.cache.usage.perc", "KV blocks in use, 0 to 1", engine, WorkerMetrics::usage);
@@ -65,6 +83,35 @@ final class WorkerMetrics {
             all[i] = Duration.ofMillis(ms[i]);
         }
         return all;
+    }
+
+    private static double used(EngineLoad load) {
+        return load.kvBlocksTotal() - load.kvBlocksFree();
+    }
+
+    private DistributionSummary summary(String name, String description, double... buckets) {
+        return DistributionSummary.builder(name)
+                .description(description)
+                .tags(tags)
+                .serviceLevelObjectives(buckets)
+                .register(registry);
+    }
+
+    @Override
+    public void onStep(StepReport report) {
+        String phase = report.prefillTokens() == 0 ? "decode" : report.decodeRows() == 0 ? "prefill" : "mixed";
+        Timer.builder("millrace.engine.step.duration")
+                .description("A step's model call, by what was in it: prefill, decode or mixed")
+                .tags(tags.and("phase", phase))
+                .serviceLevelObjectives(STEP)
+                .register(registry)
+                .record(report.durationNanos(), TimeUnit.NANOSECONDS);
+        plan.record(report.planNanos(), TimeUnit.NANOSECONDS);
+        sequences.record(report.sequences());
+        stepTokens.record(report.decodeRows() + report.prefillTokens());
+        if (report.failed()) {
+            failedSteps.increment();
+        }
     }
 
     private static double usage(EngineLoad load) {

@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
@@ -45,6 +46,9 @@ public final class WorkerNode implements AutoCloseable {
     private final String id;
     private final ExecutionTable table = new ExecutionTable();
     private final JournalWriter writer;
+
+    /** Take our listeners off the engines. */
+    private final List<Runnable> observers = new CopyOnWriteArrayList<>();
 
     private @Nullable WorkerIdentity identity;
     private @Nullable LivenessListener liveness;
@@ -103,7 +107,10 @@ public final class WorkerNode implements AutoCloseable {
         Map<HostedModel, WorkerMetrics> metrics = new HashMap<>();
         for (HostedModel model : models) {
             hints.put(model, new PrefixHints());
-            metrics.put(model, new WorkerMetrics(registry, id, model));
+            var measures = new WorkerMetrics(registry, id, model);
+            metrics.put(model, measures);
+            observers.add(model.engine().observe(measures));
+            observers.add(model.engine().observe(new StepSpans(telemetry, table, clock, id, model.name())));
         }
         var handling = new AssignmentHandler(
                 self, models, table, writer, new BodyReader(log, id, clock), clock, telemetry, metrics, hints);
@@ -247,6 +254,7 @@ public final class WorkerNode implements AutoCloseable {
             return;
         }
         closed = true;
+        observers.forEach(Runnable::run);
         if (timer != null) {
             timer.shutdownNow();
         }

@@ -43,6 +43,9 @@ final class KafkaLogReader implements LogReader {
 
     private record Place(Topic topic, int partition) {}
 
+    /** Written by the reader's thread. */
+    private volatile long lag;
+
     private final KafkaSettings settings;
     private final String name;
     private final Listener listener;
@@ -336,6 +339,11 @@ final class KafkaLogReader implements LogReader {
         });
     }
 
+    @Override
+    public long lag() {
+        return lag;
+    }
+
     private void reportCaughtUp(
             org.apache.kafka.clients.consumer.Consumer<String, byte[]> reading,
             ConsumerRecords<String, byte[]> records,
@@ -344,6 +352,11 @@ final class KafkaLogReader implements LogReader {
             return;
         }
         List<TopicPartition> candidates = new ArrayList<>(places.keySet());
+        long sum = 0;
+        for (TopicPartition key : candidates) {
+            sum += Math.max(0, reading.currentLag(key).orElse(0));
+        }
+        lag = sum;
         for (TopicPartition key : candidates) {
             if (!all && !behind.contains(key) && records.records(key).isEmpty()) {
                 continue;
