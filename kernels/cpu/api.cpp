@@ -121,6 +121,13 @@ MR_EXPORT int32_t mr_run(mr_model* model, const mr_step* step, char* error, int6
   });
 }
 
+MR_EXPORT int32_t mr_profile(mr_model* model, mr_stage_time* times, int32_t room, int32_t* count) {
+  return guarded(nullptr, 0, [&] {
+    require(model, "model");
+    model->model.profile({times, room, count});
+  });
+}
+
 MR_EXPORT int32_t mr_copy_blocks(mr_model* model, int32_t group, const int32_t* from, const int32_t* to, int32_t count, char* error,
                                  int64_t error_size) {
   return guarded(error, error_size, [&] {

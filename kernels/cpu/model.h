@@ -36,6 +36,15 @@ class RopeTable {
 // Most values of a key or a value of one head.
 inline constexpr int kMaxKeyDim = 1024;
 
+// Where the times of a step's stages go; nowhere when `times` is null.
+struct Profile {
+  mr_stage_time* times = nullptr;
+  int32_t room = 0;
+  int32_t* count = nullptr;
+
+  void add(const Stage& stage, int rows, int64_t begin_ns, int64_t nanos) const;
+};
+
 class Model {
  public:
   Model(const mr_options& options, const int32_t* program, int64_t words);
@@ -48,6 +57,7 @@ class Model {
   void restore(int tensor, const uint8_t* data, int64_t bytes);
   void rope(int table, const float* frequencies, int half, float factor);
   void run(const mr_step& step);
+  void profile(const Profile& profile) { profile_ = profile; }
   void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
   void read(int tensor, float* out, int64_t floats) const;
 
@@ -164,6 +174,7 @@ class Model {
   int64_t cache_bytes_ = 0;
   int64_t ops_ = 0;
   std::string numerics_;
+  Profile profile_;
 };
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 // One step of a model.
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "error.h"
@@ -13,7 +14,21 @@ namespace {
 // Tasks that each thread gets of a stage, so that they end together.
 constexpr int kTasksOfThread = 4;
 
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace
+
+void Profile::add(const Stage& stage, int rows, int64_t begin_ns, int64_t nanos) const {
+  if (*count >= room) return;
+  mr_stage_time& time = times[(*count)++];
+  time.begin_ns = begin_ns;
+  time.nanos = nanos;
+  time.rows = rows;
+  time.ops = static_cast<int32_t>(stage.ops.size());
+  for (size_t i = 0; i < stage.ops.size() && i < MR_STAGE_OPS; i++) time.op[i] = stage.ops[i];
+}
 
 Rows Model::rows_of(int tensor) const {
   if (tensor == plan_.logits) return {logits_, program_.tensors[static_cast<size_t>(tensor)].width()};
@@ -28,10 +43,12 @@ void Model::run(const mr_step& step) {
   make_room(step);
   attention_plans_.clear();
   ops_ = 0;
+  if (profile_.times) *profile_.count = 0;
   for (const Stage& stage : plan_.stages) {
     int rows = stage.logit_rows ? step.logit_rows : step.rows;
     if (rows == 0) continue;
     ops_ += static_cast<int64_t>(stage.ops.size());
+    const int64_t began = profile_.times ? now_ns() : 0;
     const Op* op = stage.ops.empty() ? nullptr : &program_.ops[static_cast<size_t>(stage.ops.front())];
     switch (stage.kind) {
       case Stage::Kind::kRows: run_rows(stage, step, rows); break;
@@ -40,6 +57,7 @@ void Model::run(const mr_step& step) {
       case Stage::Kind::kLatent: run_latent(*op, step); break;
       case Stage::Kind::kAttention: run_attention(*op, rows_of(op->a), rows_of(op->out()), step); break;
     }
+    if (profile_.times) profile_.add(stage, rows, began, now_ns() - began);
   }
 }
 

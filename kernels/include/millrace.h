@@ -181,6 +181,21 @@ int32_t mr_rope(mr_model* model, int32_t table, const float* frequencies, int32_
 /* Runs one step. After a failure the cache is unknown. */
 int32_t mr_run(mr_model* model, const mr_step* step, char* error, int64_t error_size);
 
+/* What ran between two meetings of the threads, for a profiler: `ops` ops of the program, their indexes in `op`. */
+enum { MR_STAGE_OPS = 16 };
+typedef struct mr_stage_time {
+  int64_t begin_ns;
+  int64_t nanos;
+  int32_t rows;
+  /* Ops beyond MR_STAGE_OPS are counted here, and not named. */
+  int32_t ops;
+  int32_t op[MR_STAGE_OPS];
+} mr_stage_time;
+
+/* From now on each step leaves the times of its stages here, at most `room`, and their number in `count`; null ends that. Times are
+ * nanoseconds of the clock CLOCK_MONOTONIC, which System.nanoTime reads too. */
+int32_t mr_profile(mr_model* model, mr_stage_time* times, int32_t room, int32_t* count);
+
 /* Copies whole blocks in all layers of a group, all reads before all writes. */
 int32_t mr_copy_blocks(mr_model* model, int32_t group, const int32_t* from, const int32_t* to, int32_t count, char* error,
                        int64_t error_size);

@@ -95,6 +95,9 @@ class TelemetryTest {
                 .isInstanceOf(MillraceException.class)
                 .hasMessageContaining("localhost:4317");
         assertThatThrownBy(() -> new TelemetrySettings("", 1, 0, 50, Map.of())).isInstanceOf(MillraceException.class);
+        assertThatThrownBy(() -> new TelemetrySettings("", 1, 1_000, -1, Map.of()))
+                .isInstanceOf(MillraceException.class)
+                .hasMessageContaining("-1");
     }
 
     @Test

@@ -30,6 +30,7 @@ import org.springframework.util.unit.DataSize;
  * @param beatInterval between heartbeats
  * @param lease without any confirmed append for so long, the worker stops all its attempts
  * @param drainGrace how long running requests may still finish in a drain before they are handed over
+ * @param debugEndpoints whether {@code POST /debug/profile} is answered
  */
 @ConfigurationProperties("millrace.worker")
 public record WorkerProperties(
@@ -51,7 +52,8 @@ public record WorkerProperties(
         @DefaultValue("0") int livenessPort,
         @DefaultValue("200ms") Duration beatInterval,
         @DefaultValue("15s") Duration lease,
-        @DefaultValue("5s") Duration drainGrace) {
+        @DefaultValue("5s") Duration drainGrace,
+        @DefaultValue("false") boolean debugEndpoints) {
 
     /** Threads of one model of one worker: the processors are divided among all that compute in this process, at least one each. */
     public int threadsEach() {

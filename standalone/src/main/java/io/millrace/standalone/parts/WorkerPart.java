@@ -7,6 +7,7 @@ import io.millrace.standalone.config.WorkerProperties;
 import io.millrace.worker.journal.HostedModel;
 import io.millrace.worker.journal.WorkerConfig;
 import io.millrace.worker.journal.WorkerNode;
+import java.util.List;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -71,6 +72,12 @@ final class WorkerPart extends StartingPart {
         node = worker;
         worker.start();
         return models.models().stream().map(HostedModel::name).collect(Collectors.joining(", "));
+    }
+
+    /** Those that it serves; none before they are loaded. */
+    List<? extends HostedModel> models() {
+        ModelOpener.Opened models = opened;
+        return models == null ? List.of() : models.models();
     }
 
     @Override

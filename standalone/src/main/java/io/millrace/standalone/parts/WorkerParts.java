@@ -6,11 +6,14 @@ import io.millrace.standalone.config.TelemetryProperties;
 import io.millrace.standalone.config.WorkerProperties;
 import io.millrace.worker.gpu.GpuMetrics;
 import io.millrace.worker.gpu.Nvml;
+import io.millrace.worker.journal.HostedModel;
 import java.util.EnumSet;
 import java.util.stream.IntStream;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
+import org.springframework.web.reactive.function.server.RouterFunction;
+import org.springframework.web.reactive.function.server.ServerResponse;
 
 /** The workers of this process: {@code millrace.worker.count} of them. */
 @Configuration(proxyBeanMethods = false)
@@ -26,6 +29,16 @@ class WorkerParts {
     @Bean(destroyMethod = "close")
     GpuMetrics gpuMetrics(MeterRegistry registry) {
         return GpuMetrics.register(registry, Nvml.LIBRARY);
+    }
+
+    @Bean
+    RouterFunction<ServerResponse> debugRoutes(WorkerProperties properties, PartGroup workers) {
+        return new DebugEndpoints(
+                        properties.debugEndpoints(),
+                        () -> workers.parts().stream()
+                                .<HostedModel>flatMap(part -> ((WorkerPart) part).models().stream())
+                                .toList())
+                .routes();
     }
 
     @Bean

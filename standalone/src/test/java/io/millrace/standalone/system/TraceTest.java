@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -62,6 +63,8 @@ class TraceTest {
                         "mock:alpha",
                         "millrace.telemetry.otlp-endpoint",
                         receiver.endpoint(),
+                        "millrace.worker.debug-endpoints",
+                        true,
                         "millrace.telemetry.step-every",
                         1,
                         "millrace.telemetry.export-interval",
@@ -215,6 +218,31 @@ class TraceTest {
                 .as("Prometheus takes exemplars of buckets and counters only")
                 .filteredOn(line -> line.contains("# {"))
                 .allMatch(line -> line.matches("\\w+_(bucket|total)\\{.*"));
+    }
+
+    @Test
+    void aProfileOfTheEngineIsATimelineThatChromeReads() throws Exception {
+        var recording = CompletableFuture.supplyAsync(() -> post("/debug/profile?steps=4&seconds=20"));
+        while (!recording.isDone()) {
+            system.post(
+                    "/v1/completions",
+                    "{\"model\":\"alpha\",\"max_tokens\":4,\"ignore_eos\":true,\"prompt\":\"profiled\"}");
+        }
+        assertThat(recording.get().statusCode()).isEqualTo(200);
+        assertThat(recording.get().body())
+                .startsWith("{\"displayTimeUnit\"")
+                .contains("\"prefill step\"", "\"plan\"", "\"steps\":4");
+
+        assertThat(post("/debug/profile?steps=0").body()).contains("MR-PROF-004", "1 to 1000");
+        assertThat(post("/debug/profile?model=beta").statusCode()).isEqualTo(404);
+    }
+
+    private static HttpResponse<String> post(String path) {
+        try {
+            return system.post(path, "");
+        } catch (Exception e) {
+            throw new AssertionError(e);
+        }
     }
 
     @Test

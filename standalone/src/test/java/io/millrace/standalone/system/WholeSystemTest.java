@@ -144,6 +144,13 @@ class WholeSystemTest {
     }
 
     @Test
+    void aProfileIsRefusedWhereDebugEndpointsAreOff() throws Exception {
+        var answer = system.post("/debug/profile", "");
+        assertThat(answer.statusCode()).isEqualTo(403);
+        assertThat(answer.body()).contains("MR-PROF-001");
+    }
+
+    @Test
     void readinessIsUpWhenEveryPartIsReady() throws Exception {
         assertThat(system.get("/actuator/health/readiness").body())
                 .contains("\"router\":\"ready\"")

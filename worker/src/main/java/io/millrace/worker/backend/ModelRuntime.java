@@ -1,5 +1,7 @@
 package io.millrace.worker.backend;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * A model loaded into a backend, with its KV cache. Confined to the engine's thread, except {@link #close}, which the engine
  * calls last.
@@ -18,6 +20,14 @@ public interface ModelRuntime extends AutoCloseable {
 
     /** ISA, build and dtype: outputs are equal bit for bit within one id. */
     String numericsId();
+
+    /** The probe hears of the ops of every step from now on; null ends that. Engine's thread. */
+    default void probe(@Nullable OpProbe probe) {}
+
+    /** What the ops cost that {@link #probe} tells of; null when this backend tells of none. */
+    default @Nullable OpCosts costs() {
+        return null;
+    }
 
     /** Number of calls of {@link #run} so far. */
     long steps();

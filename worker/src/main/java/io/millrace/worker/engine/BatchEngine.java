@@ -33,6 +33,8 @@ public final class BatchEngine implements Engine {
 
         record Inspect(CompletableFuture<Void> done) implements Command {}
 
+        record Profile(int steps, CompletableFuture<List<ProfiledStep>> done) implements Command {}
+
         record Wake() implements Command {}
     }
 
@@ -143,6 +145,16 @@ public final class BatchEngine implements Engine {
         return done;
     }
 
+    @Override
+    public CompletableFuture<List<ProfiledStep>> profile(int count) {
+        CompletableFuture<List<ProfiledStep>> done = new CompletableFuture<>();
+        commands.add(new Command.Profile(count, done));
+        if (closed) {
+            done.complete(List.of());
+        }
+        return done;
+    }
+
     /** Checks, between two steps, that no block is leaked and every count agrees; completes exceptionally when not. */
     public CompletableFuture<Void> checkIntegrity() {
         CompletableFuture<Void> done = new CompletableFuture<>();
@@ -221,6 +233,7 @@ public final class BatchEngine implements Engine {
             case Command.Cancel(String key) -> loop.cancel(key);
             case Command.WhenIdle(CompletableFuture<Void> done) -> whenIdle.add(done);
             case Command.Inspect(CompletableFuture<Void> done) -> inspect(done);
+            case Command.Profile(int count, CompletableFuture<List<ProfiledStep>> done) -> loop.profile(count, done);
             case Command.Wake() -> {}
         }
     }
@@ -261,6 +274,7 @@ public final class BatchEngine implements Engine {
                 case Command.WhenIdle(CompletableFuture<Void> done) -> done.complete(null);
                 case Command.Inspect(CompletableFuture<Void> done) ->
                     done.completeExceptionally(new IllegalStateException("The engine is closed."));
+                case Command.Profile(int count, CompletableFuture<List<ProfiledStep>> done) -> done.complete(List.of());
                 case Command.Cancel(String key) -> {}
                 case Command.Wake() -> {}
             }

@@ -1,5 +1,7 @@
 package io.millrace.worker.engine;
 
+import io.millrace.shared.error.MillraceException;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 
 /** Continuous batching over one model. Thread-safe. */
@@ -17,6 +19,16 @@ public interface Engine extends AutoCloseable {
     void cancel(String key);
 
     EngineLoad load();
+
+    /**
+     * Records the next steps; completes when so many have run, or exceptionally: MR-PROF-002 when a recording
+     * runs already, MR-PROF-005 when this engine makes none. With
+     * 0 it ends that one, with what it has.
+     */
+    default CompletableFuture<List<ProfiledStep>> profile(int steps) {
+        return CompletableFuture.failedFuture(
+                new MillraceException("MR-PROF-005", "This engine records no profile. Ask for a model that generates."));
+    }
 
     /** The listener hears of every step from now on; running the result ends that. */
     default Runnable observe(StepListener listener) {

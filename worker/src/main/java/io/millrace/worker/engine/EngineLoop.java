@@ -11,6 +11,7 @@ import io.millrace.worker.text.Tokenizer;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
@@ -31,6 +32,7 @@ final class EngineLoop {
     private final Sampler scorer;
     private final Executions executions;
     private final Rates rates = new Rates();
+    private @Nullable StepProfiler profiler;
     private long steps;
     private long generatedTokens;
     private int failuresInARow;
@@ -99,23 +101,74 @@ final class EngineLoop {
             return;
         }
         long planned = clock.nanos();
+        var planning = new ScheduleEvent();
+        planning.begin();
         Step step = scheduler.schedule();
+        planned(planning, step);
         if (step.isEmpty()) {
             throw new IllegalStateException("Nothing can run, though " + scheduler.firstWaiting() + " waits.");
         }
         announce(step);
         StepInputs inputs = step.inputs(scheduler.cache().blockTokens());
         long started = clock.nanos();
+        var running = new StepEvent();
+        running.begin();
         StepOutputs result = call(step, inputs);
+        running.end();
         long nanos = clock.nanos() - started;
         steps++;
+        ran(running, step, result == null);
         report(step, planned, started, nanos, result == null);
         if (result != null) {
             failuresInARow = 0;
             rates.learn(step.decodeRows(), step.rows() - step.decodeRows(), nanos);
             book(step, result);
         }
+        if (profiler != null && profiler.add(step, steps, inputs, planned, started, started + nanos, clock.nanos())) {
+            profiler = null;
+        }
         load = snapshot();
+    }
+
+    /** Records the next steps; 0: ends the recording that runs, with what it has. MR-PROF-002 when one runs already. */
+    void profile(int count, CompletableFuture<List<ProfiledStep>> done) {
+        if (count == 0) {
+            if (profiler != null) {
+                profiler.end();
+                profiler = null;
+            }
+            done.complete(List.of());
+        } else if (profiler != null) {
+            done.completeExceptionally(new MillraceException(
+                    "MR-PROF-002", "A profile of " + config.model() + " is being recorded. Wait until it is done."));
+        } else {
+            profiler = new StepProfiler(runtime, count, done);
+        }
+    }
+
+    private void planned(ScheduleEvent event, Step step) {
+        event.end();
+        if (event.shouldCommit()) {
+            event.model = config.model();
+            event.rows = step.rows();
+            event.running = scheduler.running();
+            event.waiting = scheduler.waiting();
+            event.preempted = step.preempted();
+            event.commit();
+        }
+    }
+
+    private void ran(StepEvent event, Step step, boolean failed) {
+        if (event.shouldCommit()) {
+            event.model = config.model();
+            event.step = steps;
+            event.sequences = step.parts().size();
+            event.decodeTokens = step.decodeRows();
+            event.prefillTokens = step.rows() - step.decodeRows();
+            event.kvBlocksUsed = scheduler.cache().totalBlocks() - scheduler.cache().availableBlocks();
+            event.failed = failed;
+            event.commit();
+        }
     }
 
     private void announce(Step step) {
@@ -241,6 +294,10 @@ final class EngineLoop {
     }
 
     void close() {
+        if (profiler != null) {
+            profiler.end();
+            profiler = null;
+        }
         runtime.close();
     }
 

@@ -3,6 +3,8 @@ package io.millrace.worker.engine;
 import io.millrace.shared.log.Clock;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.OpCosts;
+import io.millrace.worker.backend.OpProbe;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.text.Tokenizer;
@@ -11,6 +13,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /** An engine over any runtime, its steps recorded; closing it checks that no block is leaked. */
 class TestEngine implements AutoCloseable {
@@ -91,6 +94,16 @@ class TestEngine implements AutoCloseable {
             @Override
             public String numericsId() {
                 return runtime.numericsId();
+            }
+
+            @Override
+            public void probe(@Nullable OpProbe probe) {
+                runtime.probe(probe);
+            }
+
+            @Override
+            public @Nullable OpCosts costs() {
+                return runtime.costs();
             }
 
             @Override

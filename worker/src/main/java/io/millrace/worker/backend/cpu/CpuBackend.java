@@ -10,6 +10,7 @@ import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.OpCosts;
 import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.model.config.RopeFrequencies;
 import io.millrace.worker.model.decoder.Decoder;
@@ -100,7 +101,12 @@ public final class CpuBackend {
                 }
             }
             weights.bind(kernels, model, progress);
-            return new CpuRuntime(kernels, model, layout, decoder.vocabularySize());
+            return new CpuRuntime(
+                    kernels,
+                    model,
+                    layout,
+                    decoder.vocabularySize(),
+                    new OpCosts(decoder.program(), weights::bytesOf));
         } catch (RuntimeException | Error e) {
             kernels.free(model);
             throw e;

@@ -2,16 +2,20 @@ package io.millrace.worker.backend.cpu;
 
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.OpCosts;
+import io.millrace.worker.backend.OpProbe;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.Sampler;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
 
 /** A model in the native kernels: each step is one downcall, then the rows are sampled. The bits of a row depend on its sequence alone. */
 final class CpuRuntime implements ModelRuntime {
 
+    private final OpCosts costs;
     private final NativeKernels kernels;
     private final long model;
     private final KvLayout layout;
@@ -24,10 +28,12 @@ final class CpuRuntime implements ModelRuntime {
     private float[] logits = {};
     private int[] lastSampled = {};
     private volatile long steps;
+    private @Nullable StageTimes times;
     private boolean closed;
 
     @SuppressWarnings("MustBeClosedChecker") // close() closes the arena
-    CpuRuntime(NativeKernels kernels, long model, KvLayout layout, int vocabulary) {
+    CpuRuntime(NativeKernels kernels, long model, KvLayout layout, int vocabulary, OpCosts costs) {
+        this.costs = costs;
         this.kernels = kernels;
         this.model = model;
         this.layout = layout;
@@ -65,6 +71,22 @@ final class CpuRuntime implements ModelRuntime {
     }
 
     @Override
+    public void probe(@Nullable OpProbe probe) {
+        if (times != null) {
+            times.close();
+            times = null;
+        }
+        if (probe != null) {
+            times = new StageTimes(kernels, model, probe);
+        }
+    }
+
+    @Override
+    public OpCosts costs() {
+        return costs;
+    }
+
+    @Override
     public long steps() {
         return steps;
     }
@@ -74,6 +96,9 @@ final class CpuRuntime implements ModelRuntime {
         requireOpen();
         steps++;
         kernels.run(model, buffer.write(in, ids(in.tokens())), error);
+        if (times != null) {
+            times.tell();
+        }
         int rows = in.logitRows().length;
         if (logits.length < rows * vocabulary) {
             logits = new float[rows * vocabulary];
@@ -122,6 +147,7 @@ final class CpuRuntime implements ModelRuntime {
     public void close() {
         if (!closed) {
             closed = true;
+            probe(null);
             kernels.free(model);
             buffer.close();
             arena.close();

@@ -14,7 +14,9 @@ import io.millrace.worker.program.TensorInfo;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 
@@ -29,6 +31,7 @@ final class CpuWeights {
     private static final int ALIGNMENT = 64;
 
     private final List<Bound> weights = new ArrayList<>();
+    private final Map<Integer, Long> packed = new HashMap<>();
     private final WeightSource source;
     private final CpuSettings settings;
 
@@ -39,8 +42,9 @@ final class CpuWeights {
         for (int handle = 0; handle < program.tensors().size(); handle++) {
             TensorInfo info = program.tensor(handle);
             if (info.role() == TensorInfo.Role.WEIGHT) {
-                weights.add(
-                        new Bound(handle, Objects.requireNonNull(decoder.slots().get(info.name()), info.name())));
+                WeightSlot slot = Objects.requireNonNull(decoder.slots().get(info.name()), info.name());
+                weights.add(new Bound(handle, slot));
+                packed.put(handle, bytes(slot));
             }
         }
     }
@@ -48,6 +52,11 @@ final class CpuWeights {
     /** Bytes of the packed form, about. */
     long bytes() {
         return weights.stream().mapToLong(weight -> bytes(weight.slot())).sum();
+    }
+
+    /** Bytes of the packed form of that weight, about; 0 when it is none. Does not need the source. */
+    long bytesOf(int handle) {
+        return packed.getOrDefault(handle, 0L);
     }
 
     private long bytes(WeightSlot slot) {

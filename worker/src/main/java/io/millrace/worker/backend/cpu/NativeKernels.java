@@ -49,6 +49,7 @@ final class NativeKernels {
     private final MethodHandle copyBlocks;
     private final MethodHandle weightBytes;
     private final MethodHandle cacheBytes;
+    private final MethodHandle profile;
     private final MethodHandle numerics;
     private final MethodHandle free;
 
@@ -71,6 +72,7 @@ final class NativeKernels {
                 "mr_copy_blocks", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
         this.weightBytes = f.of("mr_weight_bytes", JAVA_LONG, JAVA_LONG);
         this.cacheBytes = f.of("mr_cache_bytes", JAVA_LONG, JAVA_LONG);
+        this.profile = f.of("mr_profile", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG);
         this.numerics = f.of("mr_numerics", ADDRESS, JAVA_LONG);
         this.free = f.of("mr_free", null, JAVA_LONG);
     }
@@ -189,6 +191,11 @@ final class NativeKernels {
             checked(arena, error -> (int) copyBlocks.invokeExact(
                     model, group, source.address(), target.address(), from.length, error.address(), error.byteSize()));
         }
+    }
+
+    /** Steps leave the times of their stages in {@code times}, and their number in {@code count}; null segments end that. */
+    void profile(long model, MemorySegment times, int room, MemorySegment count) {
+        call(() -> (int) profile.invokeExact(model, times.address(), room, count.address()));
     }
 
     String numerics(long model) {

@@ -10,6 +10,7 @@ import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.OpCosts;
 import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.model.config.RopeFrequencies;
 import io.millrace.worker.model.decoder.Decoder;
@@ -122,7 +123,8 @@ public final class TorchBackend {
                             .map(frequencies -> new RopeTable(frequencies, maxLength))
                             .toList(),
                     vocabulary,
-                    Numerics.id(manager)));
+                    Numerics.id(manager),
+                    OpCosts.floats(program)));
         } catch (RuntimeException | Error e) {
             team.close();
             manager.close();

@@ -5,6 +5,8 @@ import ai.djl.pytorch.engine.PtNDManager;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.OpCosts;
+import io.millrace.worker.backend.OpProbe;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.program.Op;
@@ -39,7 +41,8 @@ final class TorchRuntime implements ModelRuntime {
             int tensors,
             List<RopeTable> ropes,
             int vocabulary,
-            String numericsId) {}
+            String numericsId,
+            OpCosts costs) {}
 
     private final Parts parts;
     private final Interpreter interpreter;
@@ -47,6 +50,7 @@ final class TorchRuntime implements ModelRuntime {
     private int[] lastSampled = {};
     private @Nullable Thread thread;
     private volatile long steps;
+    private volatile @Nullable OpProbe probe;
     private boolean closed;
 
     TorchRuntime(Parts parts) {
@@ -212,22 +216,41 @@ final class TorchRuntime implements ModelRuntime {
         int[] stages = parts.schedule().stages();
         boolean share = groups.size() == 1;
         if (share || !spans) {
-            parts.team().parallel(groups.size(), (i, t) -> stage(groups.get(i), 0, stages[stages.length - 1], share));
+            parts.team().parallel(groups.size(), (i, t) -> stage(groups.get(i), 0, stages[stages.length - 1], share, t));
             return;
         }
         for (int s = 0; s + 1 < stages.length; s++) {
             int from = stages[s];
             int to = stages[s + 1];
-            parts.team().parallel(groups.size(), (i, t) -> stage(groups.get(i), from, to, false));
+            parts.team().parallel(groups.size(), (i, t) -> stage(groups.get(i), from, to, false, t));
         }
     }
 
-    private void stage(RowGroup group, int from, int to, boolean share) {
+    private void stage(RowGroup group, int from, int to, boolean share, int lane) {
         Schedule schedule = parts.schedule();
+        OpProbe hearing = probe;
         for (int i = from; i < to; i++) {
+            long began = hearing == null ? 0 : System.nanoTime();
             interpreter.run(schedule.ops().get(i), group, share);
+            ran(hearing, i, lane, group.rows(), began);
             schedule.dead().get(i).forEach(group::free);
         }
+    }
+
+    private static void ran(@Nullable OpProbe hearing, int op, int lane, int rows, long began) {
+        if (hearing != null) {
+            hearing.ran(new int[] {op}, lane, rows, began, System.nanoTime() - began);
+        }
+    }
+
+    @Override
+    public void probe(@Nullable OpProbe hearing) {
+        probe = hearing;
+    }
+
+    @Override
+    public OpCosts costs() {
+        return parts.costs();
     }
 
     /** The end of the program, over the logit rows of all groups. */
@@ -243,15 +266,20 @@ final class TorchRuntime implements ModelRuntime {
         Schedule schedule = parts.schedule();
         RowGroup last = new RowGroup(step, 0, rows, new int[rows], parts.tensors());
         float[][] logits = {};
+        OpProbe hearing = probe;
         for (int i = schedule.end(); i < schedule.ops().size(); i++) {
+            long began = hearing == null ? 0 : System.nanoTime();
             switch (schedule.ops().get(i)) {
                 case Op.GatherRows op -> last.put(op.out(), gather(op, groups, last, in.logitRows()));
                 case Op.Logits op -> logits = interpreter.logits(op, last.get(op.x()), rows);
                 case Op.Sample op -> {
-                    return sample(logits, in.sampling());
+                    StepOutputs sampled = sample(logits, in.sampling());
+                    ran(hearing, i, 0, rows, began);
+                    return sampled;
                 }
                 case Op op -> interpreter.run(op, last, true);
             }
+            ran(hearing, i, 0, rows, began);
         }
         throw new IllegalStateException("the program does not sample");
     }
