@@ -9,6 +9,8 @@ import java.awt.geom.Path2D;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import javax.imageio.ImageIO;
@@ -30,11 +32,17 @@ public final class PanelPictures {
             new Color(0xff, 0xa6, 0x57),
             new Color(0xd2, 0xa8, 0xff),
             new Color(0xff, 0x7b, 0x72),
-            new Color(0x79, 0xc0, 0xff),
+            new Color(0xf7, 0x78, 0xba),
             new Color(0xf2, 0xcc, 0x60));
 
     /** Samples of one series: seconds since the epoch, values. */
-    public record Line(String name, double[] times, double[] values) {}
+    public record Line(String name, double[] times, double[] values) {
+
+        /** Its largest finite value; negative when it has none. */
+        double most() {
+            return Arrays.stream(values).filter(Double::isFinite).max().orElse(-1);
+        }
+    }
 
     public record Panel(String title, String unit, List<Line> lines) {}
 
@@ -58,7 +66,15 @@ public final class PanelPictures {
         ImageIO.write(image, "png", file.toFile());
     }
 
-    private static void panel(Graphics2D g, Panel panel) {
+    /** The largest series first, so that the legend names what can be seen; those without a value are left out. */
+    private static void panel(Graphics2D g, Panel whole) {
+        Panel panel = new Panel(
+                whole.title(),
+                whole.unit(),
+                whole.lines().stream()
+                        .filter(line -> line.most() >= 0)
+                        .sorted(Comparator.comparingDouble(Line::most).reversed())
+                        .toList());
         g.setColor(FAINT);
         g.drawRect(2, 2, WIDTH - 5, HEIGHT - 5);
         g.setFont(new Font(Font.SANS_SERIF, Font.BOLD, 12));

@@ -59,7 +59,7 @@ final class WorkerMetrics implements StepListener {
         this.failedSteps = counter("millrace.engine.steps.failed", "Steps whose backend failed");
         Engine engine = model.engine();
         gauge("millrace.kv.cache.blocks.used", "KV blocks that sequences hold", engine, WorkerMetrics::used);
-        gauge("millrace.kv.cache.blocks.total", "KV blocks there are", engine, EngineLoad::kvBlocksTotal);
+        gauge("millrace.kv.cache.blocks.capacity", "KV blocks there are", engine, EngineLoad::kvBlocksTotal);
         gauge("millrace.num.requests.running", "Sequences in the batch", engine, EngineLoad::running);
         gauge("millrace.num.requests.waiting", "Requests that wait in the engine", engine, EngineLoad::waiting);
         gauge("millrace.kv.cache.usage.perc", "KV blocks in use, 0 to 1", engine, WorkerMetrics::usage);

@@ -101,12 +101,13 @@ public final class CpuBackend {
                 }
             }
             weights.bind(kernels, model, progress);
+            Map<Integer, Long> sizes = weights.sizes();
             return new CpuRuntime(
                     kernels,
                     model,
                     layout,
                     decoder.vocabularySize(),
-                    new OpCosts(decoder.program(), weights::bytesOf));
+                    new OpCosts(decoder.program(), handle -> sizes.getOrDefault(handle, 0L)));
         } catch (RuntimeException | Error e) {
             kernels.free(model);
             throw e;

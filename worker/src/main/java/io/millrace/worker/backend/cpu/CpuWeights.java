@@ -54,9 +54,9 @@ final class CpuWeights {
         return weights.stream().mapToLong(weight -> bytes(weight.slot())).sum();
     }
 
-    /** Bytes of the packed form of that weight, about; 0 when it is none. Does not need the source. */
-    long bytesOf(int handle) {
-        return packed.getOrDefault(handle, 0L);
+    /** Bytes of the packed form of each weight, about, by its handle. */
+    Map<Integer, Long> sizes() {
+        return Map.copyOf(packed);
     }
 
     private long bytes(WeightSlot slot) {
