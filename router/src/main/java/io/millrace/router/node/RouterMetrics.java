@@ -133,6 +133,9 @@ final class RouterMetrics {
     }
 
     private Counter counter(String name, Tags tags) {
-        return Counter.builder(name).description(DESCRIPTIONS.get(name)).tags(tags).register(registry);
+        return Counter.builder(name)
+                .description(DESCRIPTIONS.get(name))
+                .tags(tags)
+                .register(registry);
     }
 }

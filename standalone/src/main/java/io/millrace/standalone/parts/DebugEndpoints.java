@@ -35,8 +35,10 @@ final class DebugEndpoints {
 
     RouterFunction<ServerResponse> routes() {
         return RouterFunctions.route()
-                .POST("/debug/profile", request -> Mono.defer(() -> profile(request))
-                        .onErrorResume(MillraceException.class, DebugEndpoints::refused))
+                .POST(
+                        "/debug/profile",
+                        request -> Mono.defer(() -> profile(request))
+                                .onErrorResume(MillraceException.class, DebugEndpoints::refused))
                 .build();
     }
 
@@ -86,7 +88,9 @@ final class DebugEndpoints {
                                 : "No worker of this process serves '" + name + "', but "
                                         + String.join(
                                                 ", ",
-                                                all.stream().map(HostedModel::name).toList())
+                                                all.stream()
+                                                        .map(HostedModel::name)
+                                                        .toList())
                                         + "."));
     }
 
@@ -105,14 +109,13 @@ final class DebugEndpoints {
     }
 
     private static Mono<ServerResponse> refused(MillraceException error) {
-        int status =
-                switch (error.code()) {
-                    case "MR-PROF-001" -> 403;
-                    case "MR-PROF-002" -> 409;
-                    case "MR-PROF-003" -> 404;
-                    case "MR-PROF-005" -> 501;
-                    default -> 400;
-                };
+        int status = switch (error.code()) {
+            case "MR-PROF-001" -> 403;
+            case "MR-PROF-002" -> 409;
+            case "MR-PROF-003" -> 404;
+            case "MR-PROF-005" -> 501;
+            default -> 400;
+        };
         var body = new JsonMapper().createObjectNode();
         body.putObject("error").put("code", error.code()).put("message", error.toString());
         return ServerResponse.status(status)

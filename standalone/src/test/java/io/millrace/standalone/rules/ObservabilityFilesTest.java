@@ -55,7 +55,10 @@ class ObservabilityFilesTest {
                 assertThat(panel.path("datasource").path("uid").asString())
                         .as(title)
                         .isEqualTo("prometheus");
-                assertThat(panel.path("fieldConfig").path("defaults").path("unit").asString())
+                assertThat(panel.path("fieldConfig")
+                                .path("defaults")
+                                .path("unit")
+                                .asString())
                         .as(title)
                         .isNotBlank();
                 JsonNode at = panel.path("gridPos");
@@ -86,17 +89,19 @@ class ObservabilityFilesTest {
         Set<String> documented = documented();
         for (JsonNode dashboard : Dashboards.all()) {
             Set<String> variables = new HashSet<>(Set.of("__rate_interval"));
-            dashboard.path("templating")
+            dashboard
+                    .path("templating")
                     .path("list")
                     .forEach(each -> variables.add(each.path("name").asString()));
             for (Dashboards.Query query : Dashboards.queries(dashboard)) {
-                assertThat(Dashboards.metrics(query.expression())).as("%s", query).isNotEmpty();
+                assertThat(Dashboards.metrics(query.expression()))
+                        .as("%s", query)
+                        .isNotEmpty();
                 assertThat(documented).as("%s", query).containsAll(Dashboards.metrics(query.expression()));
                 Pattern.compile("\\$(\\w+)")
                         .matcher(query.expression())
                         .results()
-                        .forEach(match ->
-                                assertThat(variables).as("%s", query).contains(match.group(1)));
+                        .forEach(match -> assertThat(variables).as("%s", query).contains(match.group(1)));
             }
         }
     }
@@ -111,8 +116,7 @@ class ObservabilityFilesTest {
         found(HEADING, ROOT.resolve("docs/runbooks.md"))
                 .forEach(heading -> anchors.add(heading.toLowerCase(Locale.ROOT).replace(' ', '-')));
         assertThat(found(RUNBOOK, rules)).isEqualTo(anchors);
-        assertThat(text.lines().filter(line -> line.contains("runbook_url")))
-                .hasSameSizeAs(found(ALERT, rules));
+        assertThat(text.lines().filter(line -> line.contains("runbook_url"))).hasSameSizeAs(found(ALERT, rules));
         String runbooks = Files.readString(ROOT.resolve("docs/runbooks.md"), StandardCharsets.UTF_8);
         assertThat(found(ALERT, rules)).allMatch(alert -> runbooks.contains("`" + alert + "`"));
     }

@@ -81,7 +81,8 @@ class RealToolsTest {
                     honor_labels: true
                     static_configs: [{targets: ["%s"]}]
                 """.formatted(
-                        Dashboards.ROOT.resolve("observability/prometheus/rules.yml"), system.url().substring(7)));
+                        Dashboards.ROOT.resolve("observability/prometheus/rules.yml"),
+                        system.url().substring(7)));
         RealTools.script(ports, "start-prometheus.sh", dir.toString(), config.toString());
         beganS = System.currentTimeMillis() / 1_000;
         traffic();
@@ -101,8 +102,8 @@ class RealToolsTest {
                 }));
             }
             for (int round = 0; round < 2; round++) {
-                SystemUnderTest second = system.another(
-                        Role.WORKER, Map.of("millrace.worker.drain-grace", "50ms", "server.port", 0));
+                SystemUnderTest second =
+                        system.another(Role.WORKER, Map.of("millrace.worker.drain-grace", "50ms", "server.port", 0));
                 TimeUnit.SECONDS.sleep(4);
                 for (int i = 0; i < 40; i++) {
                     all.add(threads.submit(() -> chat("key-b", "a burst", 40, "", false)));
@@ -151,8 +152,8 @@ class RealToolsTest {
 
     private static JsonNode api(String port, String path) {
         try {
-            return JSON.readTree(
-                    SystemUnderTest.fetch("http://127.0.0.1:" + ports.get(port) + path).body());
+            return JSON.readTree(SystemUnderTest.fetch("http://127.0.0.1:" + ports.get(port) + path)
+                    .body());
         } catch (Exception e) {
             throw new AssertionError(e);
         }
@@ -164,7 +165,9 @@ class RealToolsTest {
 
     private static JsonNode query(String expression) {
         JsonNode answer = api("PROM_PORT", "/api/v1/query?query=" + encoded(expression));
-        assertThat(answer.path("status").asString()).as("%s: %s", expression, answer).isEqualTo("success");
+        assertThat(answer.path("status").asString())
+                .as("%s: %s", expression, answer)
+                .isEqualTo("success");
         return answer.path("data").path("result");
     }
 
@@ -186,7 +189,8 @@ class RealToolsTest {
             }
             String name = query.legend();
             for (var label : series.path("metric").properties()) {
-                name = name.replace("{{" + label.getKey() + "}}", label.getValue().asString());
+                name = name.replace(
+                        "{{" + label.getKey() + "}}", label.getValue().asString());
             }
             lines.add(new Line(name, times, points));
         }
@@ -300,10 +304,12 @@ class RealToolsTest {
         Set<String> ids = new HashSet<>(Set.of("00f067aa0ba902b7"));
         spans.call().forEach(span -> ids.add(span.path("spanID").asString()));
         for (JsonNode span : spans.call()) {
-            assertThat(span.path("references")).as("%s", span.path("operationName")).isNotEmpty();
+            assertThat(span.path("references"))
+                    .as("%s", span.path("operationName"))
+                    .isNotEmpty();
             span.path("references")
-                    .forEach(reference -> assertThat(ids)
-                            .contains(reference.path("spanID").asString()));
+                    .forEach(reference ->
+                            assertThat(ids).contains(reference.path("spanID").asString()));
         }
     }
 
@@ -319,7 +325,12 @@ class RealToolsTest {
             for (JsonNode span : trace.path("spans")) {
                 if (span.path("operationName").asString().equals("engine step")) {
                     for (JsonNode reference : span.path("references")) {
-                        linked += reference.path("traceID").asString().equals(trace.path("traceID").asString()) ? 0 : 1;
+                        linked += reference
+                                        .path("traceID")
+                                        .asString()
+                                        .equals(trace.path("traceID").asString())
+                                ? 0
+                                : 1;
                     }
                 }
             }

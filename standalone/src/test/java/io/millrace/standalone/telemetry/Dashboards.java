@@ -26,9 +26,7 @@ public final class Dashboards {
 
         /** As Grafana would send it, with all values of each variable. */
         public String filled(String rateInterval) {
-            return expression
-                    .replace("$__rate_interval", rateInterval)
-                    .replaceAll("\\$(worker|model|tenant)\\b", ".*");
+            return expression.replace("$__rate_interval", rateInterval).replaceAll("\\$(worker|model|tenant)\\b", ".*");
         }
     }
 
@@ -37,9 +35,7 @@ public final class Dashboards {
     public static List<JsonNode> all() {
         try (Stream<Path> files = Files.list(ROOT.resolve("observability/grafana/dashboards"))) {
             var json = new JsonMapper();
-            return files.sorted()
-                    .map(file -> json.readTree(file.toFile()))
-                    .toList();
+            return files.sorted().map(file -> json.readTree(file.toFile())).toList();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -62,7 +58,8 @@ public final class Dashboards {
     /** Names of our metrics in an expression, without what a histogram's series add. */
     public static SortedSet<String> metrics(String expression) {
         SortedSet<String> found = new TreeSet<>();
-        Matcher matcher = METRIC.matcher(expression.replaceAll("by \\([^)]*\\)", "").replaceAll("\\{[^}]*}", ""));
+        Matcher matcher =
+                METRIC.matcher(expression.replaceAll("by \\([^)]*\\)", "").replaceAll("\\{[^}]*}", ""));
         while (matcher.find()) {
             found.add(HISTOGRAM_PART.matcher(matcher.group()).replaceFirst(""));
         }

@@ -26,8 +26,8 @@ public interface Engine extends AutoCloseable {
      * 0 it ends that one, with what it has.
      */
     default CompletableFuture<List<ProfiledStep>> profile(int steps) {
-        return CompletableFuture.failedFuture(
-                new MillraceException("MR-PROF-005", "This engine records no profile. Ask for a model that generates."));
+        return CompletableFuture.failedFuture(new MillraceException(
+                "MR-PROF-005", "This engine records no profile. Ask for a model that generates."));
     }
 
     /** The listener hears of every step from now on; running the result ends that. */

@@ -165,7 +165,8 @@ final class EngineLoop {
             event.sequences = step.parts().size();
             event.decodeTokens = step.decodeRows();
             event.prefillTokens = step.rows() - step.decodeRows();
-            event.kvBlocksUsed = scheduler.cache().totalBlocks() - scheduler.cache().availableBlocks();
+            event.kvBlocksUsed =
+                    scheduler.cache().totalBlocks() - scheduler.cache().availableBlocks();
             event.failed = failed;
             event.commit();
         }

@@ -60,14 +60,26 @@ public final class ChromeTrace {
 
     private static void phases(ArrayNode events, ProfiledStep step, long origin) {
         String kind = step.prefillTokens() == 0 ? "decode" : step.decodeRows() == 0 ? "prefill" : "mixed";
-        event(events, kind + " step", "step", PHASES, step.plannedNanos() - origin, step.bookedNanos() - step.plannedNanos())
+        event(
+                        events,
+                        kind + " step",
+                        "step",
+                        PHASES,
+                        step.plannedNanos() - origin,
+                        step.bookedNanos() - step.plannedNanos())
                 .put("step", step.step())
                 .put("sequences", step.sequences())
                 .put("decode_tokens", step.decodeRows())
                 .put("prefill_tokens", step.prefillTokens());
         event(events, "plan", "phase", PHASES, step.plannedNanos() - origin, step.calledNanos() - step.plannedNanos());
         event(events, "model", "phase", PHASES, step.calledNanos() - origin, step.returnedNanos() - step.calledNanos());
-        event(events, "book", "phase", PHASES, step.returnedNanos() - origin, step.bookedNanos() - step.returnedNanos());
+        event(
+                events,
+                "book",
+                "phase",
+                PHASES,
+                step.returnedNanos() - origin,
+                step.bookedNanos() - step.returnedNanos());
     }
 
     private void op(ArrayNode events, ProfiledStep.Ran op, long origin) {

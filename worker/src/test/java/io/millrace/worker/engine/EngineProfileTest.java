@@ -36,9 +36,10 @@ class EngineProfileTest {
             assertThat(steps).extracting(ProfiledStep::step).containsExactly(1L, 2L, 3L);
             assertThat(steps).extracting(ProfiledStep::prefillTokens).containsExactly(3, 0, 0);
             assertThat(steps).extracting(ProfiledStep::decodeRows).containsExactly(0, 1, 1);
-            assertThat(steps).allSatisfy(step -> assertThat(List.of(
-                            step.plannedNanos(), step.calledNanos(), step.returnedNanos(), step.bookedNanos()))
-                    .isSorted());
+            assertThat(steps)
+                    .allSatisfy(step -> assertThat(List.of(
+                                    step.plannedNanos(), step.calledNanos(), step.returnedNanos(), step.bookedNanos()))
+                            .isSorted());
         }
     }
 

@@ -16,7 +16,8 @@ class ChromeTraceTest {
     private static final Roofline MACHINE = new Roofline(10e9, 100e9);
 
     private static JsonNode write() {
-        var product = new ProfiledStep.Ran("linear", 0, 4, 2_000_000, 1_000_000, new OpCosts.Work(1_000_000, 5_000_000));
+        var product =
+                new ProfiledStep.Ran("linear", 0, 4, 2_000_000, 1_000_000, new OpCosts.Work(1_000_000, 5_000_000));
         var norm = new ProfiledStep.Ran("rms_norm", 1, 4, 3_000_000, 2_000, new OpCosts.Work(200_000, 100));
         var step = new ProfiledStep(7, 2, 2, 0, 1_000_000, 1_500_000, 3_500_000, 3_600_000, List.of(product, norm));
         return new JsonMapper().readTree(new ChromeTrace(MACHINE).write("alpha", List.of(step)));
@@ -46,9 +47,13 @@ class ChromeTraceTest {
         JsonNode product = event("linear").path("args");
         assertThat(product.path("gb_per_s").asDouble()).isCloseTo(5, within(1e-9));
         assertThat(product.path("gflops_per_s").asDouble()).isCloseTo(1, within(1e-9));
-        assertThat(product.path("roofline_share").asDouble()).as("bound by memory").isCloseTo(0.5, within(1e-9));
+        assertThat(product.path("roofline_share").asDouble())
+                .as("bound by memory")
+                .isCloseTo(0.5, within(1e-9));
         JsonNode norm = event("rms_norm").path("args");
-        assertThat(norm.path("roofline_share").asDouble()).as("bound by arithmetic").isCloseTo(1, within(1e-9));
+        assertThat(norm.path("roofline_share").asDouble())
+                .as("bound by arithmetic")
+                .isCloseTo(1, within(1e-9));
     }
 
     @Test

@@ -216,7 +216,8 @@ final class TorchRuntime implements ModelRuntime {
         int[] stages = parts.schedule().stages();
         boolean share = groups.size() == 1;
         if (share || !spans) {
-            parts.team().parallel(groups.size(), (i, t) -> stage(groups.get(i), 0, stages[stages.length - 1], share, t));
+            parts.team()
+                    .parallel(groups.size(), (i, t) -> stage(groups.get(i), 0, stages[stages.length - 1], share, t));
             return;
         }
         for (int s = 0; s + 1 < stages.length; s++) {

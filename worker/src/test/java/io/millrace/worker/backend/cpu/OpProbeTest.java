@@ -70,7 +70,11 @@ class OpProbeTest {
             runtime.probe(null);
             step(runtime);
 
-            assertThat(ran.stream().mapToInt(each -> each.ops()[0]).sorted().distinct().toArray())
+            assertThat(ran.stream()
+                            .mapToInt(each -> each.ops()[0])
+                            .sorted()
+                            .distinct()
+                            .toArray())
                     .hasSize(program().ops().size());
             assertThat(ran).allSatisfy(each -> {
                 assertThat(each.startNanos()).isBetween(before, after);
