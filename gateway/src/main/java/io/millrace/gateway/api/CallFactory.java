@@ -107,6 +107,7 @@ final class CallFactory {
                     .setTrace(trace)
                     .setCacheSalt(salt(tenant, draft.submit().getCacheSalt()));
             submit.getShapeBuilder().setPrompts(draft.prompts().size());
+            formats(submit, model);
             if (!draft.seeded()) {
                 submit.setSeed(random.nextLong());
             }
@@ -114,6 +115,16 @@ final class CallFactory {
             parts.add(new Call.Part(i == 0 ? first : Call.sibling(first, i), submit.build()));
         }
         return new Call(parts);
+    }
+
+    /** How the model writes what is not content: stands in the request, so that all who read the output read it alike. */
+    private static void formats(Submit.Builder submit, ModelState model) {
+        if (submit.hasChat()) {
+            submit.getChatBuilder().setReasoningFormat(model.reasoningFormat());
+            if (submit.getChat().hasToolUse()) {
+                submit.getChatBuilder().getToolUseBuilder().setFormat(model.toolFormat());
+            }
+        }
     }
 
     private static String salt(String tenant, String wanted) {

@@ -8,8 +8,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
-import tools.jackson.databind.JsonNode;
 
 /** Bodies of {@code /v1/chat/completions}. */
 final class ChatRequests {
@@ -18,6 +16,7 @@ final class ChatRequests {
 
     private final Json json;
     private final GrammarFields grammars;
+    private final ToolFields tools = new ToolFields(ToolFields.Form.CHAT);
 
     ChatRequests(Json json) {
         this.json = json;
@@ -28,6 +27,7 @@ final class ChatRequests {
         Fields body = parsed.fields();
         String model = Common.model(body);
         List<Draft.Text> texts = Messages.read(body, "messages");
+        ToolMessages.check(body, "messages");
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_completion_tokens", "max_tokens"));
         logprobs(body, sampling);
         SamplingFields.promptLogprobs(body, sampling);
@@ -36,7 +36,8 @@ final class ChatRequests {
         refuse(body);
         grammars.read(parsed, sampling);
         Map<String, String> slices = json.slices(parsed.text(), VERBATIM);
-        ChatInput chat = chat(body, slices);
+        ChatInput.Builder chat = chat(body, slices);
+        tools.read(body, slices.getOrDefault("tools", ""), sampling, chat);
         Submit.Builder submit = Submit.newBuilder()
                 .setSampling(sampling)
                 .setN(n(body))
@@ -89,7 +90,7 @@ final class ChatRequests {
         }
     }
 
-    private static ChatInput chat(Fields body, Map<String, String> slices) {
+    private static ChatInput.Builder chat(Fields body, Map<String, String> slices) {
         boolean continued = body.bool("continue_final_message", false);
         boolean prompted = body.bool("add_generation_prompt", !continued);
         if (continued && prompted) {
@@ -99,43 +100,9 @@ final class ChatRequests {
         }
         return ChatInput.newBuilder()
                 .setMessagesJson(slices.getOrDefault("messages", "[]"))
-                .setToolsJson(tools(body) ? slices.getOrDefault("tools", "") : "")
                 .setTemplateKwargsJson(TemplateFields.ofChat(body, slices))
                 .setAddGenerationPrompt(prompted)
                 .setContinueFinalMessage(continued)
-                .build();
-    }
-
-    /** Whether the template is to see the tools. */
-    private static boolean tools(Fields body) {
-        JsonNode tools = body.get("tools");
-        if (tools != null) {
-            if (!tools.isArray()) {
-                throw body.wrong("tools", "a list", tools);
-            }
-            for (int i = 0; i < tools.size(); i++) {
-                tool(body, "tools[" + i + "]", tools.get(i));
-            }
-        }
-        JsonNode choice = body.get("tool_choice");
-        if (choice != null && !(choice.isString() && Set.of("auto", "none").contains(choice.stringValue()))) {
-            throw body.unsupported(
-                    "tool_choice", "'tool_choice' may be \"auto\" or \"none\"; this server cannot force a tool yet.");
-        }
-        return tools != null && !tools.isEmpty() && (choice == null || !"none".equals(choice.stringValue()));
-    }
-
-    private static void tool(Fields body, String place, JsonNode tool) {
-        if (!tool.isObject()) {
-            throw body.wrong(place, "an object", tool);
-        }
-        Fields fields = new Fields(tool, body.path(place));
-        @Nullable JsonNode function = fields.get("function");
-        if (!"function".equals(fields.string("type")) || function == null || !function.isObject()) {
-            throw body.invalid(place, "'" + place + "' must be of type 'function' with an object 'function'.");
-        }
-        if (new Fields(function, fields.path("function")).string("name") == null) {
-            throw new Fields(function, fields.path("function")).missing("name");
-        }
+                .setHideReasoning(!body.bool("include_reasoning", true));
     }
 }

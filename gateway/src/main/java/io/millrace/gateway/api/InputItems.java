@@ -57,11 +57,32 @@ final class InputItems {
         return messages;
     }
 
+    /**
+     * An item: a message, or one of its calls.
+     *
+     * @param call index among the message's calls; -1: what it says
+     */
+    private record Item(JsonNode message, int call) {}
+
+    private static List<Item> items(Call call, Json json) {
+        List<Item> items = new ArrayList<>();
+        for (JsonNode message : messages(call, json)) {
+            int calls = message.path("tool_calls").size();
+            if (calls == 0 || !message.path("content").asString("").isEmpty()) {
+                items.add(new Item(message, -1));
+            }
+            for (int i = 0; i < calls; i++) {
+                items.add(new Item(message, i));
+            }
+        }
+        return items;
+    }
+
     /** The page as JSON; throws 400 for an {@code after} that is none of its items. */
     static String page(Call call, Json json, Page page) {
-        List<JsonNode> messages = messages(call, json);
+        List<Item> items = items(call, json);
         List<Integer> order = new ArrayList<>();
-        for (int i = 0; i < messages.size(); i++) {
+        for (int i = 0; i < items.size(); i++) {
             order.add(i);
         }
         if (!page.ascending()) {
@@ -72,7 +93,7 @@ final class InputItems {
         JsonText out =
                 new JsonText().object().field("object", "list").name("data").array();
         for (int i : order.subList(from, to)) {
-            item(out, id(call, i), messages.get(i));
+            item(out.object().field("id", id(call, i)), items.get(i));
         }
         out.endArray().field("first_id", from < to ? id(call, order.get(from)) : null);
         out.field("last_id", from < to ? id(call, order.get(to - 1)) : null);
@@ -95,11 +116,28 @@ final class InputItems {
         return "msg_" + call.id().text() + "i%04d".formatted(index);
     }
 
-    private static void item(JsonText out, String id, JsonNode message) {
+    private static void item(JsonText out, Item item) {
+        JsonNode message = item.message();
         String role = message.path("role").asString("");
-        out.object()
-                .field("id", id)
-                .field("type", "message")
+        if (item.call() >= 0) {
+            JsonNode call = message.path("tool_calls").path(item.call());
+            out.field("type", "function_call")
+                    .field("status", "completed")
+                    .field("call_id", call.path("id").asString(""))
+                    .field("name", call.path("function").path("name").asString(""))
+                    .field("arguments", call.path("function").path("arguments").asString(""))
+                    .endObject();
+            return;
+        }
+        if (role.equals("tool")) {
+            out.field("type", "function_call_output")
+                    .field("status", "completed")
+                    .field("call_id", message.path("tool_call_id").asString(""))
+                    .field("output", message.path("content").asString(""))
+                    .endObject();
+            return;
+        }
+        out.field("type", "message")
                 .field("status", "completed")
                 .field("role", role)
                 .name("content")

@@ -57,19 +57,20 @@ final class Messages {
             }
             return new Draft.Text(role, calls == null ? "" : calls.toString());
         }
-        return new Draft.Text(role, text(message, content));
+        return new Draft.Text(role, text(message, "content", content));
     }
 
-    private static String text(Fields message, JsonNode content) {
+    /** The text of a field that is a string or a list of parts. */
+    static String text(Fields message, String name, JsonNode content) {
         if (content.isString()) {
             return content.stringValue();
         }
         if (!content.isArray()) {
-            throw message.wrong("content", "a string or a list of parts", content);
+            throw message.wrong(name, "a string or a list of parts", content);
         }
         StringBuilder text = new StringBuilder();
         for (int i = 0; i < content.size(); i++) {
-            text.append(part(message, "content[" + i + "]", content.get(i)));
+            text.append(part(message, name + "[" + i + "]", content.get(i)));
         }
         return text.toString();
     }

@@ -56,6 +56,8 @@ final class Models {
                 .field("dtype", model.dtype())
                 .field("parameters", model.parameters())
                 .field("workers", model.workers())
+                .field("tool_format", model.toolFormat().isEmpty() ? null : model.toolFormat())
+                .field("reasoning_format", model.reasoningFormat().isEmpty() ? null : model.reasoningFormat())
                 .name("tasks")
                 .array();
         model.tasks().stream().map(Models::name).sorted().forEach(json::value);

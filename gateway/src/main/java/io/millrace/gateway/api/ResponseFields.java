@@ -126,6 +126,9 @@ final class ResponseFields {
         JsonText json = new JsonText().object().field("instructions", body.string("instructions"));
         json.name("metadata").raw(Common.metadata(body));
         json.field("previous_response_id", previous);
+        json.field("parallel_tool_calls", body.bool("parallel_tool_calls", true));
+        repeat(json, "tool_choice", body.get("tool_choice"), "\"auto\"");
+        repeat(json, "tools", body.get("tools"), "[]");
         reasoning(body, json);
         json.name("text").raw("{\"format\":" + format + ",\"verbosity\":\"medium\"}");
         json.field("truncation", dropsOldest(body) ? "auto" : "disabled");
@@ -144,6 +147,10 @@ final class ResponseFields {
         oneOf(body, "prompt_cache_retention", Set.of("in-memory", "in_memory", "24h"));
         json.field("safety_identifier", bounded(body, "safety_identifier"));
         return json.field("user", body.string("user")).endObject().toString();
+    }
+
+    private static void repeat(JsonText json, String name, @Nullable JsonNode own, String otherwise) {
+        json.name(name).raw(own == null ? otherwise : own.toString());
     }
 
     private static void reasoning(Fields body, JsonText json) {

@@ -1,11 +1,9 @@
 package io.millrace.gateway.api;
 
-import io.millrace.gateway.stream.JsonText;
 import io.millrace.shared.proto.ChatInput;
 import io.millrace.shared.proto.ResponseShape;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalLong;
 import java.util.Set;
@@ -17,6 +15,7 @@ final class ResponseRequests {
 
     private final Json json;
     private final GrammarFields grammars;
+    private final ToolFields tools = new ToolFields(ToolFields.Form.RESPONSES);
     private final int charactersMax;
 
     /** @param charactersMax most of a conversation, all turns together */
@@ -36,9 +35,8 @@ final class ResponseRequests {
         Fields body = parsed.fields();
         String model = Common.model(body);
         ResponseFields.refuse(body);
-        refuseTools(body);
-        List<Draft.Text> texts = new ArrayList<>();
-        String messages = messages(body, before, texts);
+        ResponseInput input = input(body, before);
+        String messages = bounded(body, before, input.messages());
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_output_tokens"));
         ResponseFields.logprobs(body, sampling);
         grammars.readForResponse(parsed, sampling);
@@ -61,14 +59,16 @@ final class ResponseRequests {
         seed.ifPresent(submit::setSeed);
         String kwargs =
                 json.slices(parsed.text(), Set.of("chat_template_kwargs")).getOrDefault("chat_template_kwargs", "");
-        ChatInput chat = ChatInput.newBuilder()
+        ChatInput.Builder chat = ChatInput.newBuilder()
                 .setMessagesJson(messages)
                 .setTemplateKwargsJson(ResponseFields.templateKwargs(body, kwargs))
                 .setAddGenerationPrompt(true)
                 .setDropOldest(ResponseFields.dropsOldest(body))
-                .build();
+                .setHideReasoning(!body.bool("include_reasoning", true));
+        tools.read(body, "", sampling, chat);
         ResponseFields.refuseUnknown(body);
-        var prompt = new Draft.Prompt(Submit.newBuilder().setChat(chat).build(), texts, messages.length() / 4 + 1);
+        var prompt =
+                new Draft.Prompt(Submit.newBuilder().setChat(chat).build(), input.texts(), messages.length() / 4 + 1);
         return new Draft(model, submit.build(), List.of(prompt), seed.isPresent());
     }
 
@@ -84,49 +84,36 @@ final class ResponseRequests {
         }
     }
 
-    private static void refuseTools(Fields body) {
-        JsonNode tools = body.get("tools");
-        if (tools != null && !(tools.isArray() && tools.isEmpty())) {
-            throw body.unsupported(
-                    "tools", "'tools' are not supported on this endpoint yet; use /v1/chat/completions.");
-        }
-        body.get("tool_choice");
-        body.bool("parallel_tool_calls", true);
-    }
-
     /** Instructions, earlier turns, what came out of the last one, and the new input, as chat messages. */
-    private String messages(Fields body, Conversation before, List<Draft.Text> texts) {
-        JsonText json = new JsonText().array();
+    private static ResponseInput input(Fields body, Conversation before) {
+        ResponseInput all = new ResponseInput();
         String instructions = body.string("instructions");
         if (instructions != null && !instructions.isEmpty()) {
-            add(json, texts, "system", instructions);
+            all.add("system", instructions);
         }
         for (JsonNode message : before.messages()) {
-            json.raw(message.toString());
-            texts.add(Messages.message(new Fields(message, EarlierResponses.FIELD)));
+            all.chat(message, new Fields(message, EarlierResponses.FIELD));
         }
         for (int i = 0; i < before.output().size(); i++) {
-            item(
+            all.item(
                     body,
                     EarlierResponses.FIELD + ".output[" + i + "]",
-                    before.output().get(i),
-                    json,
-                    texts);
+                    before.output().get(i));
         }
         JsonNode input = body.get("input");
         if (input == null) {
             throw body.missing("input");
         }
         if (input.isString()) {
-            add(json, texts, "user", input.stringValue());
+            all.user(body, input.stringValue());
         } else if (input.isArray() && !input.isEmpty()) {
             for (int i = 0; i < input.size(); i++) {
-                item(body, "input[" + i + "]", input.get(i), json, texts);
+                all.item(body, "input[" + i + "]", input.get(i));
             }
         } else {
             throw body.wrong("input", "a string or a list of at least one item", input);
         }
-        return bounded(body, before, json.endArray().toString());
+        return all;
     }
 
     private String bounded(Fields body, Conversation before, String messages) {
@@ -143,26 +130,6 @@ final class ResponseRequests {
                             .formatted(messages.length(), charactersMax));
         }
         return messages;
-    }
-
-    private static void item(Fields body, String place, JsonNode item, JsonText json, List<Draft.Text> texts) {
-        if (!item.isObject()) {
-            throw body.wrong(place, "an object", item);
-        }
-        Fields fields = new Fields(item, body.path(place));
-        String type = fields.string("type");
-        if (type == null || type.equals("message")) {
-            Draft.Text text = Messages.message(fields);
-            add(json, texts, text.role(), text.text());
-        } else if (!type.equals("reasoning")) {
-            throw fields.unsupported(
-                    "type", "'" + place + "' is of type '" + type + "'; only messages are supported yet.");
-        }
-    }
-
-    private static void add(JsonText json, List<Draft.Text> texts, String role, String text) {
-        json.object().field("role", role).field("content", text).endObject();
-        texts.add(new Draft.Text(role, text));
     }
 
     /** {@code text.format} in the client's own characters. */

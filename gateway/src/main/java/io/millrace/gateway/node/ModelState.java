@@ -14,6 +14,8 @@ import java.util.Set;
  * @param drainRate tokens per second that the workers finish; 0: not known yet
  * @param workers live workers that serve it
  * @param maxModelLen longest prompt and output together, in tokens; 0: not known
+ * @param toolFormat how it writes calls of functions; empty: not known
+ * @param reasoningFormat how it writes its reasoning; empty: not known
  */
 public record ModelState(
         String name,
@@ -27,7 +29,9 @@ public record ModelState(
         String numericsId,
         String dtype,
         long parameters,
-        List<Task> tasks) {
+        List<Task> tasks,
+        String toolFormat,
+        String reasoningFormat) {
 
     static ModelState of(ModelCredit credit) {
         return new ModelState(
@@ -42,7 +46,9 @@ public record ModelState(
                 credit.getNumericsId(),
                 credit.getDtype(),
                 credit.getParameters(),
-                List.copyOf(credit.getTasksList()));
+                List.copyOf(credit.getTasksList()),
+                credit.getToolFormat(),
+                credit.getReasoningFormat());
     }
 
     ModelState plus(ModelState other) {
@@ -60,7 +66,9 @@ public record ModelState(
                 numericsId.isEmpty() ? other.numericsId : numericsId,
                 dtype.isEmpty() ? other.dtype : dtype,
                 Math.max(parameters, other.parameters),
-                tasks.isEmpty() ? other.tasks : tasks);
+                tasks.isEmpty() ? other.tasks : tasks,
+                toolFormat.isEmpty() ? other.toolFormat : toolFormat,
+                reasoningFormat.isEmpty() ? other.reasoningFormat : reasoningFormat);
     }
 
     /** Milliseconds until the queue has drained, 1 to 60 s. */

@@ -39,9 +39,13 @@ final class ChoiceOutputs {
         return choices.size();
     }
 
-    /** How each choice ends: {@code finish_reason} and {@code stop_reason}. */
-    JsonText reasons(JsonText json, int index) {
-        json.field("finish_reason", progress.finishReason(index));
+    /**
+     * How each choice ends: {@code finish_reason} and {@code stop_reason}.
+     *
+     * @param calls of functions in its output
+     */
+    JsonText reasons(JsonText json, int index, int calls) {
+        json.field("finish_reason", ParsedOutput.finishReason(progress.finishReason(index), calls));
         return progress.stopReason(json, choices.get(index).stopReason());
     }
 

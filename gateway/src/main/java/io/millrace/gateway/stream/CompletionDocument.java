@@ -55,7 +55,7 @@ final class CompletionDocument implements Renderer {
         } else {
             json.name("logprobs").raw(logprobs(echoed, prompt, own));
         }
-        promptLogprobs.write(choices.reasons(json, which), part).endObject();
+        promptLogprobs.write(choices.reasons(json, which, 0), part).endObject();
     }
 
     /** All choices, or of each prompt the best ones, best first, the first of equals first. */

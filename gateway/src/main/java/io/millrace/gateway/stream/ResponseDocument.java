@@ -1,8 +1,6 @@
 package io.millrace.gateway.stream;
 
 import io.millrace.shared.proto.JournalRecord;
-import io.millrace.shared.proto.TokenLogprob;
-import java.util.ArrayList;
 import java.util.List;
 
 /** The {@code response} object in one piece: one event, at the end, or whenever it is asked for. */
@@ -10,8 +8,7 @@ final class ResponseDocument implements Renderer {
 
     private final Progress progress;
     private final ResponseObject response;
-    private final StringBuilder text = new StringBuilder();
-    private final List<TokenLogprob> logprobs = new ArrayList<>();
+    private final ResponseItems items;
     private final boolean retrieved;
     private boolean claimed;
 
@@ -20,6 +17,7 @@ final class ResponseDocument implements Renderer {
         this.retrieved = retrieved;
         this.progress = new Progress(call);
         this.response = new ResponseObject(call, progress);
+        this.items = new ResponseItems(call, new ResponseItems.Watcher() {});
     }
 
     @Override
@@ -28,22 +26,19 @@ final class ResponseDocument implements Renderer {
         JournalRecord record = accepted.record();
         claimed |= record.hasClaim();
         if (record.hasTokens()) {
-            text.append(record.getTokens().getText());
-            logprobs.addAll(record.getTokens().getLogprobsList());
+            items.accept(record.getTokens().getText(), record.getTokens().getLogprobsList());
         } else if (record.hasEnd()) {
-            text.append(record.getEnd().getText());
+            items.accept(record.getEnd().getText(), List.of());
             String incomplete = ResponseObject.incomplete(record.getEnd().getFinishReason());
             String status = incomplete == null ? "completed" : "incomplete";
-            String item = response.item(status, ResponseObject.part(text.toString(), logprobs));
-            out.event(accepted.offset(), null, response.json(status, item, null, incomplete));
+            items.finish(status);
+            out.event(accepted.offset(), null, response.json(status, items.json(), null, incomplete));
         }
     }
 
     @Override
     public void now(Frames<?> out) {
-        String item =
-                text.isEmpty() ? null : response.item("in_progress", ResponseObject.part(text.toString(), logprobs));
-        out.event(Frames.NOWHERE, null, response.json(claimed ? "in_progress" : "queued", item, null, null));
+        out.event(Frames.NOWHERE, null, response.json(claimed ? "in_progress" : "queued", items.json(), null, null));
     }
 
     @Override
@@ -52,8 +47,8 @@ final class ResponseDocument implements Renderer {
             out.event(offset, null, error.json());
             return;
         }
-        String item =
-                text.isEmpty() ? null : response.item("incomplete", ResponseObject.part(text.toString(), logprobs));
+        items.cut("incomplete");
+        String item = items.json();
         String json = switch (error.status()) {
             case 499 -> response.json("cancelled", item, null, null);
             case 504 -> response.json("incomplete", item, null, error.code());

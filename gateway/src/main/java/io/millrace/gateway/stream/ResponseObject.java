@@ -16,17 +16,12 @@ final class ResponseObject {
         this.progress = progress;
     }
 
-    /** Id of the answer's only item: derived, so that every gateway names it alike. */
-    String itemId() {
-        return "msg_" + call.id().text() + "0000";
-    }
-
     /**
      * @param status {@code queued}, {@code in_progress}, {@code completed}, {@code incomplete}, {@code cancelled} or {@code failed}
-     * @param item the output item as JSON; null before it exists
+     * @param items of the output as JSON, one after the other; null before there are any
      * @param incomplete why it is incomplete
      */
-    String json(String status, @Nullable String item, @Nullable ApiError error, @Nullable String incomplete) {
+    String json(String status, @Nullable String items, @Nullable ApiError error, @Nullable String incomplete) {
         Sampling sampling = call.first().getSampling();
         JsonText json = new JsonText()
                 .object()
@@ -57,15 +52,14 @@ final class ResponseObject {
             json.value((String) null);
         }
         json.field("model", call.first().getModel()).name("output").array();
-        if (item != null) {
-            json.raw(item);
+        if (items != null) {
+            json.raw(items);
         }
-        json.endArray().field("parallel_tool_calls", true);
+        json.endArray();
         json.name("temperature").raw(number(sampling.hasTemperature() ? sampling.getTemperature() : 1.0));
         json.name("top_p").raw(number(sampling.hasTopP() ? sampling.getTopP() : 1.0));
         extra(json);
-        json.field("store", call.first().getStore()).field("tool_choice", "auto");
-        json.name("tools").array().endArray().name("usage");
+        json.field("store", call.first().getStore()).name("usage");
         json.raw("in_progress".equals(status) || "queued".equals(status) ? "null" : usage());
         return json.endObject().toString();
     }
@@ -93,27 +87,6 @@ final class ResponseObject {
         return json.field("total_tokens", (long) progress.promptTokens() + progress.outputTokens())
                 .endObject()
                 .toString();
-    }
-
-    String item(String status, String content) {
-        JsonText json = new JsonText()
-                .object()
-                .field("id", itemId())
-                .field("type", "message")
-                .field("status", status)
-                .field("role", "assistant")
-                .name("content")
-                .array();
-        if (!content.isEmpty()) {
-            json.raw(content);
-        }
-        return json.endArray().endObject().toString();
-    }
-
-    static String part(String text, List<TokenLogprob> logprobs) {
-        JsonText json = new JsonText().object().field("type", "output_text").field("text", text);
-        json.name("annotations").array().endArray();
-        return logprobs(json, logprobs).endObject().toString();
     }
 
     /** Field {@code logprobs} of a text; empty when none were asked for. */

@@ -33,6 +33,23 @@ class BadInputTest {
     private record Bad(
             String path, String body, int status, @Nullable String param) {}
 
+    private static final String CALL =
+            "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}";
+    private static final String RESULT = "{\"role\":\"tool\",\"content\":\"a\",\"tool_call_id\":\"c\"}";
+
+    private static Bad tools(String function, String param) {
+        return chat("\"tools\":[{\"type\":\"function\",\"function\":" + function + "}]", param);
+    }
+
+    private static Bad chosen(String choice, String param) {
+        return chat(
+                "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":" + choice, param);
+    }
+
+    private static Bad turns(String later, String param) {
+        return messages("[{\"role\":\"user\",\"content\":\"x\"}," + later + "]", param);
+    }
+
     private static Bad chat(String field, String param) {
         return new Bad(CHAT, "{\"model\":\"echo\"," + MESSAGES + "," + field + "}", 400, param);
     }
@@ -156,9 +173,50 @@ class BadInputTest {
                         400,
                         "response_format"),
                 chat("\"tools\":{}", "tools"),
-                chat("\"tools\":[{\"type\":\"function\"}]", "tools[0]"),
+                chat("\"tools\":[7]", "tools[0]"),
+                chat("\"tools\":[{\"function\":{\"name\":\"f\"}}]", "tools[0].type"),
+                chat("\"tools\":[{\"type\":\"retrieval\"}]", "tools[0].type"),
+                chat("\"tools\":[{\"type\":\"function\"}]", "tools[0].function"),
                 chat("\"tools\":[{\"type\":\"function\",\"function\":{}}]", "tools[0].function.name"),
+                tools("{\"name\":\"a b\"}", "tools[0].function.name"),
+                tools("{\"name\":\"" + "x".repeat(65) + "\"}", "tools[0].function.name"),
+                tools("{\"name\":\"f\",\"strict\":1}", "tools[0].function.strict"),
+                tools("{\"name\":\"f\",\"parameters\":[]}", "tools[0].function.parameters"),
+                tools("{\"name\":\"f\",\"parameters\":{\"type\":\"array\"}}", "tools[0].function.parameters"),
+                chat(
+                        "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]",
+                        "tools[1].function.name"),
+                chat(
+                        "\"tools\":[" + "{\"type\":\"function\",\"function\":{\"name\":\"f\"}},".repeat(999)
+                                + "{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]",
+                        "tools"),
                 chat("\"tool_choice\":\"required\"", "tool_choice"),
+                chat("\"tool_choice\":\"any\"", "tool_choice"),
+                chosen("7", "tool_choice"),
+                chosen("{\"type\":\"function\"}", "tool_choice.function"),
+                chosen("{\"type\":\"function\",\"function\":{\"name\":\"g\"}}", "tool_choice.function.name"),
+                chosen("{\"type\":\"allowed_tools\"}", "tool_choice.allowed_tools"),
+                chosen(
+                        "{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\",\"tools\":[]}}",
+                        "tool_choice.allowed_tools.tools"),
+                chosen("\"required\",\"guided_json\":{}", "tool_choice"),
+                chosen(
+                        "\"required\",\"response_format\":{\"type\":\"json_object\"},\"guided_regex\":\"a\"",
+                        "guided_regex"),
+                chosen("\"auto\",\"parallel_tool_calls\":\"no\"", "parallel_tool_calls"),
+                chat("\"functions\":[]", "functions"),
+                turns("{\"role\":\"tool\",\"content\":\"a\"}", "messages[1].tool_call_id"),
+                turns("{\"role\":\"tool\",\"content\":\"a\",\"tool_call_id\":\"c\"}", "messages[1].tool_call_id"),
+                turns(CALL, "messages[1]"),
+                turns(CALL + ",{\"role\":\"user\",\"content\":\"x\"}", "messages[1]"),
+                turns(CALL + "," + RESULT + "," + RESULT, "messages[3].tool_call_id"),
+                turns(
+                        CALL + ",{\"role\":\"tool\",\"content\":\"a\",\"tool_call_id\":\"d\"}",
+                        "messages[2].tool_call_id"),
+                turns(CALL.replace("\"id\":\"c\",", ""), "messages[1].tool_calls[0].id"),
+                turns(CALL.replace("\"{}\"", "{}"), "messages[1].tool_calls[0].function.arguments"),
+                turns(CALL.replace("\"name\":\"f\",", ""), "messages[1].tool_calls[0].function.name"),
+                turns(CALL.replace("assistant", "user").replace("null", "\"x\""), "messages[1].tool_calls"),
                 chat("\"chat_template_kwargs\":[]", "chat_template_kwargs"),
                 chat("\"chat_template\":\"{{ 1 }}\"", "chat_template"),
                 chat("\"continue_final_message\":true,\"add_generation_prompt\":true", "continue_final_message"),
@@ -266,7 +324,7 @@ class BadInputTest {
         HttpResponse<String> roles = gateway.post(
                 CHAT,
                 "{\"model\":\"echo\",\"messages\":[{\"role\":\"system\",\"content\":\"a\"},{\"role\":\"developer\",\"content\":\"a\"},"
-                        + "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[]},{\"role\":\"tool\",\"content\":\"a\"}]}");
+                        + "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[]}," + CALL + "," + RESULT + "]}");
         assertThat(roles.statusCode()).as(roles.body()).isEqualTo(200);
     }
 }

@@ -38,6 +38,8 @@ final class Credits {
                     .setParameters(model.getParameters())
                     .addAllAliases(model.getAliasesList())
                     .addAllTasks(model.getTasksList())
+                    .setToolFormat(model.getToolFormat())
+                    .setReasoningFormat(model.getReasoningFormat())
                     .build());
         }
         return credits;

@@ -15,6 +15,8 @@ import org.springframework.util.unit.DataSize;
  *     {@code mock}
  * @param engine {@code auto}, {@code torch}, {@code cpu}, {@code cuda} or {@code mock}
  * @param task {@code auto} (what the model's files say), {@code generate}, {@code embed} or {@code score}
+ * @param toolFormat how models write calls of functions; {@code auto}: what their templates say
+ * @param reasoningFormat how models write their reasoning; {@code auto}: what their templates and vocabularies say
  * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit
  * @param forceMaxModelLen whether that may be beyond what the checkpoint is made for
  * @param kvMemory memory of each model's KV cache; 0: chosen by the machine's memory
@@ -38,6 +40,8 @@ public record WorkerProperties(
         @DefaultValue("default") List<String> models,
         @DefaultValue("auto") String engine,
         @DefaultValue("auto") String task,
+        @DefaultValue("auto") String toolFormat,
+        @DefaultValue("auto") String reasoningFormat,
         @DefaultValue("0") int maxModelLen,
         @DefaultValue("false") boolean forceMaxModelLen,
         @DefaultValue("0") DataSize kvMemory,

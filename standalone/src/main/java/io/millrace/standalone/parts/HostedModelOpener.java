@@ -27,7 +27,9 @@ final class HostedModelOpener implements ModelOpener {
                 properties.threadsEach(),
                 properties.mockStep().toNanos(),
                 properties.task(),
-                KvType.of(properties.kvDtype()));
+                KvType.of(properties.kvDtype()),
+                properties.toolFormat(),
+                properties.reasoningFormat());
         host.checkTogether(properties.models(), options, ModelProgress.lines(progress));
         List<ServedModel> models = new ArrayList<>();
         Runnable close = () -> models.forEach(ServedModel::close);

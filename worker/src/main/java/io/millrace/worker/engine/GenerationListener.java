@@ -23,6 +23,9 @@ public interface GenerationListener {
     /** Log probabilities of the prompt's tokens, once, before any token. */
     default void onPromptLogprobs(List<SampledToken> tokens) {}
 
+    /** How many of a choice's tokens were reasoning, before its end; not called when there was none. */
+    default void onReasoning(int choice, int tokens) {}
+
     /**
      * A choice has ended.
      *

@@ -2,6 +2,7 @@ package io.millrace.worker.engine;
 
 import io.millrace.worker.sampling.SamplingParams;
 import io.millrace.worker.sampling.TokenMask;
+import io.millrace.worker.text.OutputForm;
 import io.millrace.worker.text.grammar.TokenGrammar;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -19,8 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param stopIds ids that end a choice (eos ids of the model unless ignored, and the request's)
  * @param stopStrings strings that end a choice
  * @param includeStop the matched stop stays in the text
- * @param skipSpecialTokens control tokens give no text
- * @param spaceSpecialTokens a space stands between a control token and its neighbours, where it gives text
+ * @param form how ids become text
  * @param badWords sequences of ids of which none may be finished
  * @param allowed the only ids that may be chosen; null: all
  * @param promptLogprobs -1 none
@@ -43,8 +43,7 @@ public record GenerationRequest(
         int[] stopIds,
         List<String> stopStrings,
         boolean includeStop,
-        boolean skipSpecialTokens,
-        boolean spaceSpecialTokens,
+        OutputForm form,
         List<int[]> badWords,
         @Nullable TokenMask allowed,
         int promptLogprobs,

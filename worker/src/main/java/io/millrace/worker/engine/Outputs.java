@@ -55,6 +55,10 @@ final class Outputs implements AutoCloseable {
         GenerationListener listener = s.group().listener();
         int choice = s.choice();
         int n = s.outputs();
+        int reasoning = s.reasoningTokens();
+        if (reasoning > 0) {
+            add(() -> listener.onReasoning(choice, reasoning));
+        }
         add(() -> listener.onEnd(choice, n, end.finishReason(), end.stopReason(), end.text()));
     }
 

@@ -56,12 +56,7 @@ final class Sequence implements TokenHistory {
         this.blocks = new int[kvGroups][4];
         this.grammar = request.grammar() == null ? null : request.grammar().begin();
         this.text = new OutputText(
-                tokenizer,
-                request.stopStrings(),
-                request.includeStop(),
-                request.skipSpecialTokens(),
-                request.spaceSpecialTokens(),
-                request.minTokens());
+                tokenizer, request.stopStrings(), request.includeStop(), request.form(), request.minTokens());
     }
 
     SequenceGroup group() {
@@ -111,6 +106,11 @@ final class Sequence implements TokenHistory {
         }
         ids[length++] = id;
         return rules.judge(this, text, grammar, id);
+    }
+
+    /** Output ids of its reasoning. */
+    int reasoningTokens() {
+        return text.reasoningTokens();
     }
 
     /** How its next id is to be chosen; begins to compute what the grammar allows. */

@@ -66,6 +66,8 @@ final class Beats {
                 .addAllTasks(model.tasks())
                 .setDtype(model.dtype())
                 .setParameters(model.parameters())
+                .setToolFormat(model.toolFormat().text())
+                .setReasoningFormat(model.reasoningFormat().text())
                 .setRunning(load.running())
                 .setWaiting(load.waiting())
                 .setMaxRunning(load.maxRunning())

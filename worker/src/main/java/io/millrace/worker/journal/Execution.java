@@ -82,6 +82,7 @@ final class Execution implements GenerationListener, PoolingListener {
     private int[] counts = new int[0];
     private boolean[] ended = new boolean[0];
     private long[] lastTokenNanos = new long[0];
+    private int[] reasoning = new int[0];
     private String outputKind = "";
     private int promptTokens;
     private int cachedTokens;
@@ -180,6 +181,7 @@ final class Execution implements GenerationListener, PoolingListener {
         counts = accepted.stream().mapToInt(ids -> ids.length).toArray();
         ended = over.clone();
         lastTokenNanos = new long[counts.length];
+        reasoning = new int[counts.length];
         outputKind = submit.getTask() == Submit.Task.SCORE ? "score" : "embedding";
         spans.request(submit, promptLength);
         if (!claimed) {
@@ -412,6 +414,13 @@ final class Execution implements GenerationListener, PoolingListener {
     }
 
     @Override
+    public synchronized void onReasoning(int choice, int tokens) {
+        if (phase != Phase.OVER) {
+            reasoning[choice] = tokens;
+        }
+    }
+
+    @Override
     public void onPooled() {
         onEnd(0, 0, "stop", "", "");
     }
@@ -435,7 +444,8 @@ final class Execution implements GenerationListener, PoolingListener {
                 .setUsage(Usage.newBuilder()
                         .setPromptTokens(promptTokens)
                         .setCompletionTokens(n)
-                        .setCachedTokens(cachedTokens)));
+                        .setCachedTokens(cachedTokens)
+                        .setReasoningTokens(reasoning[choice])));
         for (boolean over : ended) {
             if (!over) {
                 append(record);

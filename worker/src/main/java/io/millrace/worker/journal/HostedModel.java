@@ -1,5 +1,7 @@
 package io.millrace.worker.journal;
 
+import io.millrace.shared.output.ReasoningFormat;
+import io.millrace.shared.output.ToolFormat;
 import io.millrace.shared.proto.Submit;
 import io.millrace.worker.engine.Engine;
 import java.util.List;
@@ -30,6 +32,16 @@ public interface HostedModel {
 
     /** Number of weights. */
     long parameters();
+
+    /** How it writes calls of functions. */
+    default ToolFormat toolFormat() {
+        return ToolFormat.GENERIC;
+    }
+
+    /** How it writes its reasoning. */
+    default ReasoningFormat reasoningFormat() {
+        return ReasoningFormat.NONE;
+    }
 
     /** The engine that runs it. */
     Engine engine();

@@ -13,9 +13,13 @@ import io.millrace.worker.text.hub.FolderTokenizers;
 import io.millrace.worker.text.hub.HubTokenizer;
 import io.millrace.worker.text.wordpiece.WordPieces;
 import java.nio.file.Files;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Serves a model from its files: reads them, loads the weights into the backend, starts the engine. */
 final class LoadedModels {
+
+    private static final Logger LOG = LoggerFactory.getLogger(LoadedModels.class);
 
     private LoadedModels() {}
 
@@ -56,6 +60,7 @@ final class LoadedModels {
                 files.decoder().vocabularySize(),
                 budget.maxModelLen(),
                 config.maxRunning());
+        OutputFormats formats = OutputFormats.of(files.templates(), tokenizer, options);
         long weightsHash = files.source().hash();
         long parameters = files.parameters();
         int threads =
@@ -70,7 +75,13 @@ final class LoadedModels {
                 runtime.numericsId(),
                 loaded.dtype(),
                 parameters,
-                budget.maxModelLen());
+                budget.maxModelLen(),
+                formats);
+        LOG.info(
+                "{} writes calls as {}, reasoning as {}",
+                model.name(),
+                formats.tools().text(),
+                formats.reasoning().text());
         try {
             BatchEngine engine = BatchEngine.start(config, runtime, tokenizer, clock, steps);
             return new ServedModel(identity, tokenizer, preparer, engine, () -> closeTokenizer(own));

@@ -1,6 +1,8 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.log.Clock;
+import io.millrace.shared.output.ReasoningFormat;
+import io.millrace.shared.output.ToolFormat;
 import io.millrace.worker.backend.mock.MockConfig;
 import io.millrace.worker.backend.mock.MockRuntime;
 import io.millrace.worker.backend.mock.MockTokenizer;
@@ -41,9 +43,13 @@ final class MockModels {
         BatchEngine engine = BatchEngine.start(config, runtime, tokenizer, clock, steps);
         RequestPreparer preparer = new RequestPreparer(
                 name, tokenizer, new MockRenderer(), GenerationDefaults.NONE, VOCABULARY, context, config.maxRunning());
-        ServedModel.Identity identity =
-                new ServedModel.Identity(name, aliases, "mock", seed, runtime.numericsId(), "mock", 0, context);
+        ServedModel.Identity identity = new ServedModel.Identity(
+                name, aliases, "mock", seed, runtime.numericsId(), "mock", 0, context, formats(options));
         return new ServedModel(identity, tokenizer, preparer, engine, () -> {});
+    }
+
+    private static OutputFormats formats(ModelOptions options) {
+        return new OutputFormats(ToolFormat.of(options.toolFormat()), ReasoningFormat.of(options.reasoningFormat()));
     }
 
     /** Of the name, so that two mocks of different names differ and two of one name agree; never 0. */

@@ -12,7 +12,12 @@ final class MockRenderer implements PromptRenderer {
     public String render(ChatInput chat, long createdMs) {
         JsonNode messages;
         try {
-            messages = JsonMapper.shared().readTree(chat.getMessagesJson());
+            messages = JsonMapper.shared()
+                    .readTree(ToolMessages.asText(
+                            chat.getMessagesJson(),
+                            chat.getToolsJson(),
+                            chat.getToolUse().getSingle(),
+                            true));
         } catch (JacksonException e) {
             throw Refusal.invalid("messages", "messages is not JSON: " + e.getOriginalMessage());
         }

@@ -1,6 +1,8 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.output.ReasoningFormat;
+import io.millrace.shared.output.ToolFormat;
 import io.millrace.worker.backend.KvType;
 import java.util.List;
 
@@ -17,6 +19,8 @@ import java.util.List;
  * @param mockStepNanos what a step of the mock engine takes
  * @param task {@code auto} (what its files say), {@code generate}, {@code embed} or {@code score}
  * @param kvType in which keys and values are kept
+ * @param toolFormat how it writes calls of functions: a {@link ToolFormat}, or {@code auto} (what its template says)
+ * @param reasoningFormat how it writes its reasoning: a {@link ReasoningFormat}, or {@code auto}
  */
 public record ModelOptions(
         String engine,
@@ -28,11 +32,14 @@ public record ModelOptions(
         int threads,
         long mockStepNanos,
         String task,
-        KvType kvType) {
+        KvType kvType,
+        String toolFormat,
+        String reasoningFormat) {
 
     private static final List<String> TASKS = List.of("auto", "generate", "embed", "score");
 
-    public static final ModelOptions DEFAULT = new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0, "auto", KvType.F32);
+    public static final ModelOptions DEFAULT =
+            new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0, "auto", KvType.F32, "auto", "auto");
 
     public ModelOptions {
         switch (engine) {
@@ -48,12 +55,22 @@ public record ModelOptions(
             throw new MillraceException(
                     "MR-SERVE-007", "There is no task " + task + ". Choose " + String.join(", ", TASKS) + ".");
         }
+        checkFormat("tool", toolFormat, ToolFormat.names());
+        checkFormat("reasoning", reasoningFormat, ReasoningFormat.names());
         check("max-model-len", maxModelLen);
         check("kv-memory", kvMemoryBytes);
         check("max-running", maxRunning);
         check("step-tokens", stepTokens);
         check("threads", threads);
         check("mock-step", mockStepNanos);
+    }
+
+    private static void checkFormat(String what, String format, List<String> known) {
+        if (!format.equals("auto") && !known.contains(format)) {
+            throw new MillraceException(
+                    "MR-SERVE-011",
+                    "There is no " + what + " format " + format + ". Choose auto, " + String.join(", ", known) + ".");
+        }
     }
 
     private static void check(String name, long value) {
@@ -73,7 +90,9 @@ public record ModelOptions(
                 threads,
                 mockStepNanos,
                 task,
-                kvType);
+                kvType,
+                toolFormat,
+                reasoningFormat);
     }
 
     public ModelOptions withMaxModelLen(int value) {
@@ -87,7 +106,9 @@ public record ModelOptions(
                 threads,
                 mockStepNanos,
                 task,
-                kvType);
+                kvType,
+                toolFormat,
+                reasoningFormat);
     }
 
     public ModelOptions withForceMaxModelLen(boolean value) {
@@ -101,7 +122,9 @@ public record ModelOptions(
                 threads,
                 mockStepNanos,
                 task,
-                kvType);
+                kvType,
+                toolFormat,
+                reasoningFormat);
     }
 
     public ModelOptions withKvMemoryBytes(long value) {
@@ -115,7 +138,9 @@ public record ModelOptions(
                 threads,
                 mockStepNanos,
                 task,
-                kvType);
+                kvType,
+                toolFormat,
+                reasoningFormat);
     }
 
     public ModelOptions withMaxRunning(int value) {
@@ -129,7 +154,9 @@ public record ModelOptions(
                 threads,
                 mockStepNanos,
                 task,
-                kvType);
+                kvType,
+                toolFormat,
+                reasoningFormat);
     }
 
     public ModelOptions withStepTokens(int value) {
@@ -143,7 +170,9 @@ public record ModelOptions(
                 threads,
                 mockStepNanos,
                 task,
-                kvType);
+                kvType,
+                toolFormat,
+                reasoningFormat);
     }
 
     public ModelOptions withThreads(int value) {
@@ -157,7 +186,9 @@ public record ModelOptions(
                 value,
                 mockStepNanos,
                 task,
-                kvType);
+                kvType,
+                toolFormat,
+                reasoningFormat);
     }
 
     public ModelOptions withMockStepNanos(long value) {
@@ -171,7 +202,9 @@ public record ModelOptions(
                 threads,
                 value,
                 task,
-                kvType);
+                kvType,
+                toolFormat,
+                reasoningFormat);
     }
 
     public ModelOptions withTask(String value) {
@@ -185,7 +218,9 @@ public record ModelOptions(
                 threads,
                 mockStepNanos,
                 value,
-                kvType);
+                kvType,
+                toolFormat,
+                reasoningFormat);
     }
 
     public ModelOptions withKvType(KvType value) {
@@ -199,6 +234,24 @@ public record ModelOptions(
                 threads,
                 mockStepNanos,
                 task,
-                value);
+                value,
+                toolFormat,
+                reasoningFormat);
+    }
+
+    public ModelOptions withFormats(String tools, String reasoning) {
+        return new ModelOptions(
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                maxRunning,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                task,
+                kvType,
+                tools,
+                reasoning);
     }
 }

@@ -1,13 +1,8 @@
 package io.millrace.worker.serving;
 
-import io.millrace.shared.proto.ChatInput;
 import io.millrace.worker.text.Tokenizer;
-import io.millrace.worker.text.jinja.ChatTemplate;
 import io.millrace.worker.text.jinja.TemplateException;
 import java.nio.charset.StandardCharsets;
-import java.time.Instant;
-import java.time.LocalDateTime;
-import java.time.ZoneOffset;
 import java.util.HashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -21,15 +16,6 @@ final class Renderers {
 
     private Renderers() {}
 
-    /** A template and the form in which it takes messages. */
-    private record Compiled(ChatTemplate template, TemplateForm form) {
-
-        static Compiled of(String source, Map<String, String> tokens) {
-            ChatTemplate template = ChatTemplate.compile(source, tokens);
-            return new Compiled(template, TemplateForm.of(template, source));
-        }
-    }
-
     /** Null when the model has no template. A template that cannot be compiled refuses every chat, saying why. */
     static @Nullable PromptRenderer of(ModelFiles files, Tokenizer tokenizer) {
         TemplateSource source = files.templates();
@@ -38,10 +24,10 @@ final class Renderers {
         }
         Map<String, String> tokens = tokens(source, tokenizer);
         try {
-            Compiled chat = source.chat() == null ? null : Compiled.of(source.chat(), tokens);
-            Compiled tools = source.tools() == null ? chat : Compiled.of(source.tools(), tokens);
+            PromptRenderer chat = renderer(source.chat(), tokens);
+            PromptRenderer tools = source.tools() == null ? chat : renderer(source.tools(), tokens);
             return (input, createdMs) -> {
-                Compiled template = input.getToolsJson().isEmpty() ? chat : tools;
+                PromptRenderer template = input.getToolsJson().isEmpty() ? chat : tools;
                 if (template == null) {
                     throw new Refusal(
                             400,
@@ -51,7 +37,7 @@ final class Renderers {
                                     + String.join(", ", source.named().keySet())
                                     + "; none is the default one. Use /v1/completions with a prompt.");
                 }
-                return render(template, input, createdMs);
+                return template.render(input, createdMs);
             };
         } catch (TemplateException e) {
             LOG.warn("the chat template of {} cannot be used, chats are refused: {}", files.path(), e.toString());
@@ -59,6 +45,10 @@ final class Renderers {
                 throw refusal(e);
             };
         }
+    }
+
+    private static @Nullable PromptRenderer renderer(@Nullable String template, Map<String, String> tokens) {
+        return template == null ? null : new TemplateRenderer(template, tokens);
     }
 
     /** Texts of the special tokens by the names of their variables. */
@@ -79,23 +69,7 @@ final class Renderers {
         return new String(tokenizer.bytes(id), StandardCharsets.UTF_8);
     }
 
-    /** The request's own time in UTC, so that every worker writes the same date. */
-    private static String render(Compiled compiled, ChatInput input, long createdMs) {
-        try {
-            return compiled.template()
-                    .render(new io.millrace.worker.text.jinja.ChatInput(
-                            compiled.form().adapt(input.getMessagesJson()),
-                            input.getToolsJson().isEmpty() ? null : input.getToolsJson(),
-                            input.getTemplateKwargsJson().isEmpty() ? null : input.getTemplateKwargsJson(),
-                            input.getAddGenerationPrompt(),
-                            input.getContinueFinalMessage(),
-                            LocalDateTime.ofInstant(Instant.ofEpochMilli(createdMs), ZoneOffset.UTC)));
-        } catch (TemplateException e) {
-            throw refusal(e);
-        }
-    }
-
-    private static Refusal refusal(TemplateException e) {
+    static Refusal refusal(TemplateException e) {
         return new Refusal(
                 400, "chat_template_error", "messages", "The chat template refuses the messages: " + e.getMessage());
     }

@@ -1,16 +1,21 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.output.ReasoningFormat;
+import io.millrace.shared.output.ToolFormat;
 import io.millrace.shared.proto.ChatInput;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.worker.engine.GenerationRequest;
 import io.millrace.worker.journal.Preparation;
 import io.millrace.worker.sampling.SamplingParams;
+import io.millrace.worker.text.OutputForm;
 import io.millrace.worker.text.Tokenizer;
 import io.millrace.worker.text.grammar.TokenGrammar;
 import java.util.Arrays;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -88,9 +93,19 @@ final class RequestPreparer implements Preparer {
         List<String> stopStrings = tokens.stopStrings(s);
         List<int[]> badWords = tokens.badWords(s);
         int promptLogprobs = SamplingReader.logprobs("prompt_logprobs", s.hasPromptLogprobs(), s.getPromptLogprobs());
-        int[] prompt = fit(truncate(promptIds(submit), s), submit);
+        String text = submit.hasChat() ? rendered(submit) : submit.getPromptText();
+        ReasoningFormat reasoning = ReasoningFormat.of(submit.getChat().getReasoningFormat());
+        boolean begun =
+                reasoning != ReasoningFormat.NONE && text.stripTrailing().endsWith(reasoning.open());
+        int[] prompt = fit(truncate(promptIds(submit, text), s), submit);
         int maxTokens = maxTokens(s, prompt.length);
-        TokenGrammar grammar = grammars.read(s);
+        TokenGrammar grammar = grammars.read(submit, begun);
+        OutputForm form = new OutputForm(
+                !s.hasSkipSpecialTokens() || s.getSkipSpecialTokens(),
+                s.getSpaceSpecialTokens(),
+                shown(submit, reasoning),
+                begun ? reasoning.open() : "",
+                reasoning);
         return new GenerationRequest(
                 key,
                 prompt,
@@ -104,8 +119,7 @@ final class RequestPreparer implements Preparer {
                 stopIds,
                 stopStrings,
                 s.getIncludeStopInOutput(),
-                !s.hasSkipSpecialTokens() || s.getSkipSpecialTokens(),
-                s.getSpaceSpecialTokens(),
+                form,
                 badWords,
                 tokens.allowed(s),
                 promptLogprobs,
@@ -124,21 +138,36 @@ final class RequestPreparer implements Preparer {
         return n;
     }
 
-    private int[] promptIds(Submit submit) {
+    /** Control tokens that whoever reads the output needs to see. */
+    private Set<Integer> shown(Submit submit, ReasoningFormat reasoning) {
+        Set<Integer> ids = new LinkedHashSet<>();
+        if (submit.getChat().hasToolUse()) {
+            ToolFormat.of(submit.getChat().getToolUse().getFormat())
+                    .markers()
+                    .forEach(text -> ids.add(tokenizer.id(text)));
+        }
+        reasoning.markers().forEach(text -> ids.add(tokenizer.id(text)));
+        return ids;
+    }
+
+    private String rendered(Submit submit) {
+        if (renderer == null) {
+            throw new Refusal(
+                    400,
+                    "no_chat_template",
+                    "messages",
+                    "The model " + model + " has no chat template. Use /v1/completions with a prompt.");
+        }
+        ChatInput chat = submit.getChat().getDropOldest() ? shortened(submit, renderer) : submit.getChat();
+        return renderer.render(chat, submit.getCreatedMs());
+    }
+
+    /** @param text the prompt's, if it has one */
+    private int[] promptIds(Submit submit, String text) {
         return switch (submit.getInputCase()) {
-            case CHAT -> {
-                if (renderer == null) {
-                    throw new Refusal(
-                            400,
-                            "no_chat_template",
-                            "messages",
-                            "The model " + model + " has no chat template. Use /v1/completions with a prompt.");
-                }
-                // The template writes the special tokens itself, so none are added unless asked for.
-                ChatInput chat = submit.getChat().getDropOldest() ? shortened(submit, renderer) : submit.getChat();
-                yield encode(renderer.render(chat, submit.getCreatedMs()), false, submit);
-            }
-            case PROMPT_TEXT -> encode(submit.getPromptText(), true, submit);
+            // The template writes the special tokens itself, so none are added unless asked for.
+            case CHAT -> encode(text, false, submit);
+            case PROMPT_TEXT -> encode(text, true, submit);
             case PROMPT_IDS -> givenIds(submit);
             case POOLING, INPUT_NOT_SET ->
                 throw Refusal.invalid("prompt", "The request has neither messages nor a prompt.");

@@ -1,5 +1,7 @@
 package io.millrace.worker.serving;
 
+import io.millrace.shared.output.ReasoningFormat;
+import io.millrace.shared.output.ToolFormat;
 import io.millrace.shared.proto.Submit;
 import io.millrace.worker.engine.Engine;
 import io.millrace.worker.journal.HostedModel;
@@ -24,6 +26,7 @@ public final class ServedModel implements HostedModel, AutoCloseable {
      * @param dtype in which it computes, as in "f32"
      * @param parameters number of weights
      * @param maxModelLen most tokens of prompt and output together
+     * @param formats of what it writes that is not content
      */
     public record Identity(
             String name,
@@ -33,7 +36,21 @@ public final class ServedModel implements HostedModel, AutoCloseable {
             String numericsId,
             String dtype,
             long parameters,
-            int maxModelLen) {
+            int maxModelLen,
+            OutputFormats formats) {
+
+        /** Of one that writes nothing but text. */
+        Identity(
+                String name,
+                List<String> aliases,
+                String origin,
+                long weightsHash,
+                String numericsId,
+                String dtype,
+                long parameters,
+                int maxModelLen) {
+            this(name, aliases, origin, weightsHash, numericsId, dtype, parameters, maxModelLen, OutputFormats.PLAIN);
+        }
 
         public Identity {
             aliases = List.copyOf(aliases);
@@ -118,6 +135,16 @@ public final class ServedModel implements HostedModel, AutoCloseable {
     @Override
     public long parameters() {
         return identity.parameters();
+    }
+
+    @Override
+    public ToolFormat toolFormat() {
+        return identity.formats().tools();
+    }
+
+    @Override
+    public ReasoningFormat reasoningFormat() {
+        return identity.formats().reasoning();
     }
 
     @Override

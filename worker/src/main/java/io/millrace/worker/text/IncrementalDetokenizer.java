@@ -8,8 +8,7 @@ package io.millrace.worker.text;
 public final class IncrementalDetokenizer {
 
     private final Tokenizer tokenizer;
-    private final boolean skipSpecial;
-    private final boolean spaceSpecial;
+    private final OutputForm form;
     private final Utf8Decoder decoder = new Utf8Decoder();
     private final StringBuilder piece = new StringBuilder();
     private boolean dropSpace;
@@ -17,21 +16,19 @@ public final class IncrementalDetokenizer {
     private boolean lastSpecial;
 
     /**
-     * @param skipSpecial control tokens give no text
-     * @param spaceSpecial a space stands between a control token that gives text and its neighbours, as transformers has it
+     * @param form of the text
      * @param begins the first id begins a text (a leading space is dropped if the tokenizer says so); false where the ids go on
      *     from a prompt
      */
-    public IncrementalDetokenizer(Tokenizer tokenizer, boolean skipSpecial, boolean spaceSpecial, boolean begins) {
+    public IncrementalDetokenizer(Tokenizer tokenizer, OutputForm form, boolean begins) {
         this.tokenizer = tokenizer;
-        this.skipSpecial = skipSpecial;
-        this.spaceSpecial = spaceSpecial;
+        this.form = form;
         this.dropSpace = begins && tokenizer.dropsFirstSpace();
     }
 
     /** The text of all the ids. */
     public static String decode(Tokenizer tokenizer, int[] ids, boolean skipSpecial) {
-        IncrementalDetokenizer detokenizer = new IncrementalDetokenizer(tokenizer, skipSpecial, false, true);
+        IncrementalDetokenizer detokenizer = new IncrementalDetokenizer(tokenizer, OutputForm.plain(skipSpecial), true);
         StringBuilder text = new StringBuilder();
         for (int id : ids) {
             text.append(detokenizer.push(id));
@@ -41,8 +38,8 @@ public final class IncrementalDetokenizer {
 
     /** What became final with this id; may be empty. */
     public String push(int id) {
-        boolean special = (skipSpecial || spaceSpecial) && tokenizer.isControl(id);
-        if (special && skipSpecial) {
+        boolean special = form.isApart(tokenizer, id);
+        if (!form.isShown(tokenizer, id)) {
             return "";
         }
         if (begun && (special || lastSpecial)) {

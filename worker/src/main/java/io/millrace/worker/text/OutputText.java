@@ -17,6 +17,8 @@ public final class OutputText {
     private final boolean includeStop;
     private final int minTokens;
     private final StringBuilder held = new StringBuilder();
+    private final ReasoningCounter reasoning;
+    private String prefix;
     private int tokens;
     private @Nullable String matched;
 
@@ -25,18 +27,13 @@ public final class OutputText {
      *
      * @param stops empty ones are ignored
      * @param includeStop the matched stop string stays in the text
-     * @param skipSpecial control tokens give no text
-     * @param spaceSpecial a space stands between a control token and its neighbours
+     * @param form of the text
      * @param minTokens a match that ends within the first so many ids does not count; its text is ordinary text
      */
-    public OutputText(
-            Tokenizer tokenizer,
-            List<String> stops,
-            boolean includeStop,
-            boolean skipSpecial,
-            boolean spaceSpecial,
-            int minTokens) {
-        this.detokenizer = new IncrementalDetokenizer(tokenizer, skipSpecial, spaceSpecial, false);
+    public OutputText(Tokenizer tokenizer, List<String> stops, boolean includeStop, OutputForm form, int minTokens) {
+        this.detokenizer = new IncrementalDetokenizer(tokenizer, form, false);
+        this.reasoning = new ReasoningCounter(form.reasoning(), form.prefix());
+        this.prefix = form.prefix();
         this.stops = new StopMatcher(stops);
         this.includeStop = includeStop;
         this.minTokens = minTokens;
@@ -48,7 +45,9 @@ public final class OutputText {
             return "";
         }
         tokens++;
-        return accept(detokenizer.push(id), tokens > minTokens);
+        String piece = detokenizer.push(id);
+        reasoning.push(piece);
+        return prefixed(accept(piece, tokens > minTokens));
     }
 
     /**
@@ -61,7 +60,18 @@ public final class OutputText {
         }
         String text = held + detokenizer.finish();
         held.setLength(0);
-        return text;
+        return prefixed(text);
+    }
+
+    private String prefixed(String text) {
+        String all = prefix + text;
+        prefix = "";
+        return all;
+    }
+
+    /** Ids of the reasoning so far. */
+    public int reasoningTokens() {
+        return reasoning.count();
     }
 
     /** The stop string that has matched, or null. */

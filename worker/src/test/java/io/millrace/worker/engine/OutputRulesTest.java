@@ -10,6 +10,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.millrace.worker.backend.mock.MockConfig;
 import io.millrace.worker.backend.mock.MockTokenizer;
 import io.millrace.worker.backend.mock.MockTokens;
+import io.millrace.worker.text.OutputForm;
 import io.millrace.worker.text.OutputText;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -151,7 +152,7 @@ class OutputRulesTest {
     }
 
     private static String text(int[] ids) {
-        OutputText text = new OutputText(new MockTokenizer(VOCABULARY), List.of(), false, true, false, 0);
+        OutputText text = new OutputText(new MockTokenizer(VOCABULARY), List.of(), false, OutputForm.plain(true), 0);
         StringBuilder all = new StringBuilder();
         for (int id : ids) {
             all.append(text.push(id));

@@ -2,6 +2,7 @@ package io.millrace.worker.engine;
 
 import io.millrace.worker.sampling.SamplingParams;
 import io.millrace.worker.sampling.TokenMask;
+import io.millrace.worker.text.OutputForm;
 import io.millrace.worker.text.grammar.TokenGrammar;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -158,8 +159,7 @@ final class Requests {
                 stopIds,
                 stops,
                 includeStop,
-                true,
-                false,
+                OutputForm.plain(true),
                 badWords,
                 allowed,
                 promptLogprobs,

@@ -7,6 +7,7 @@ import io.millrace.worker.engine.GenerationListener;
 import io.millrace.worker.engine.GenerationRequest;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.SamplingParams;
+import io.millrace.worker.text.OutputForm;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -157,8 +158,7 @@ public final class HashModel implements HostedModel, Engine {
                 new int[0],
                 List.of(),
                 false,
-                true,
-                false,
+                OutputForm.plain(true),
                 List.of(),
                 null,
                 -1,

@@ -76,7 +76,7 @@ class RequestPreparerTest {
         assertThat(request.promptIds()[0]).isEqualTo('u');
         assertThat(request.maxTokens()).isEqualTo(CONTEXT - bytes.length);
         assertThat(request.stopIds()).containsExactly(VOCABULARY - 1);
-        assertThat(request.skipSpecialTokens()).isTrue();
+        assertThat(request.form().skipSpecial()).isTrue();
         assertThat(request.promptLogprobs()).isEqualTo(-1);
     }
 

@@ -8,6 +8,7 @@ import io.millrace.shared.proto.ChatInput;
 import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TokenIds;
+import io.millrace.shared.proto.ToolUse;
 import io.millrace.worker.journal.Preparation;
 import io.millrace.worker.model.GgufEdit;
 import io.millrace.worker.model.Golden;
@@ -311,9 +312,12 @@ class TinyServedModelTest {
     void requests_with_tools_get_the_template_for_them(@TempDir Path folder) throws IOException {
         modelFolder(folder, VOCABULARY);
         Path more = Files.createDirectory(folder.resolve("additional_chat_templates"));
-        Files.writeString(more.resolve("tool_use.jinja"), "tools {{ tools[0].name }}");
+        Files.writeString(more.resolve("tool_use.jinja"), "tools {{ tools[0].function.name }}");
         Submit withTools = Submit.newBuilder()
-                .setChat(ChatInput.newBuilder().setMessagesJson("[]").setToolsJson("[{\"name\": \"f\"}]"))
+                .setChat(ChatInput.newBuilder()
+                        .setMessagesJson("[]")
+                        .setToolsJson("[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}]")
+                        .setToolUse(ToolUse.newBuilder().setFormat("hermes").addFunctions("f")))
                 .build();
         try (ServedModel model = load(folder)) {
             Preparation prepared = model.prepare("k", withTools, List.of(new int[0]), new boolean[1], false);

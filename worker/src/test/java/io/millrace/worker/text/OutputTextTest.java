@@ -2,10 +2,12 @@ package io.millrace.worker.text;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.millrace.shared.output.ReasoningFormat;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class OutputTextTest {
@@ -73,25 +75,28 @@ class OutputTextTest {
 
     @Test
     void aSpaceStandsBetweenAControlTokenAndItsNeighbours() {
-        OutputText spaced = new OutputText(BYTES, List.of(), false, false, true, 0);
+        OutputText spaced = new OutputText(
+                BYTES, List.of(), false, new OutputForm(false, true, Set.of(), "", ReasoningFormat.NONE), 0);
         assertThat(spaced.push('a') + spaced.push(256) + spaced.push(256) + spaced.push('b') + spaced.push('c'))
                 .isEqualTo("a <c> <c> bc");
-        OutputText broken = new OutputText(BYTES, List.of(), false, false, true, 0);
+        OutputText broken = new OutputText(
+                BYTES, List.of(), false, new OutputForm(false, true, Set.of(), "", ReasoningFormat.NONE), 0);
         assertThat(broken.push(0xc3) + broken.push(256)).isEqualTo("\ufffd <c>");
-        OutputText skipped = new OutputText(BYTES, List.of(), false, true, true, 0);
+        OutputText skipped = new OutputText(
+                BYTES, List.of(), false, new OutputForm(true, true, Set.of(), "", ReasoningFormat.NONE), 0);
         assertThat(skipped.push('a') + skipped.push(256) + skipped.push('b')).isEqualTo("ab");
     }
 
     @Test
     void aCharacterComesWithItsLastByte() {
-        OutputText output = new OutputText(BYTES, List.of(), false, true, false, 0);
+        OutputText output = new OutputText(BYTES, List.of(), false, OutputForm.plain(true), 0);
         assertThat(pieces(output, "a€")).containsExactly("a", "", "", "€");
         assertThat(output.finish()).isEmpty();
     }
 
     @Test
     void brokenBytesBecomeOneReplacementForEachMaximalSubpart() {
-        OutputText output = new OutputText(BYTES, List.of(), false, true, false, 0);
+        OutputText output = new OutputText(BYTES, List.of(), false, OutputForm.plain(true), 0);
         assertThat(output.push(0xED) + output.push(0xA0) + output.push(0x80)).isEqualTo("\uFFFD\uFFFD\uFFFD");
         assertThat(output.push(0xE2) + output.push(0x82)).isEmpty();
         assertThat(output.push('x')).isEqualTo("\uFFFDx");
@@ -101,7 +106,7 @@ class OutputTextTest {
 
     @Test
     void textThatMayBecomeAStopStringIsHeldBack() {
-        OutputText output = new OutputText(BYTES, List.of("abc"), false, true, false, 0);
+        OutputText output = new OutputText(BYTES, List.of("abc"), false, OutputForm.plain(true), 0);
         assertThat(pieces(output, "xabab")).containsExactly("x", "", "", "ab", "");
         assertThat(output.push('c')).isEmpty();
         assertThat(output.matchedStop()).isEqualTo("abc");
@@ -110,7 +115,7 @@ class OutputTextTest {
 
     @Test
     void heldBackTextIsDeliveredWhenTheAnswerEndsOtherwise() {
-        OutputText output = new OutputText(BYTES, List.of("\n\nUser:"), false, true, false, 0);
+        OutputText output = new OutputText(BYTES, List.of("\n\nUser:"), false, OutputForm.plain(true), 0);
         assertThat(pieces(output, "ok\n\nUs")).containsExactly("o", "k", "", "", "", "");
         assertThat(output.finish()).isEqualTo("\n\nUs");
         assertThat(output.matchedStop()).isNull();
@@ -119,8 +124,8 @@ class OutputTextTest {
     @Test
     void aStopStringInsideOneTokenCutsItAndMayBeIncluded() {
         Bytes tokenizer = new Bytes(List.of("one STOP two"), false);
-        OutputText without = new OutputText(tokenizer, List.of("STOP"), false, true, false, 0);
-        OutputText with = new OutputText(tokenizer, List.of("STOP"), true, true, false, 0);
+        OutputText without = new OutputText(tokenizer, List.of("STOP"), false, OutputForm.plain(true), 0);
+        OutputText with = new OutputText(tokenizer, List.of("STOP"), true, OutputForm.plain(true), 0);
         assertThat(without.push(257)).isEqualTo("one ");
         assertThat(with.push(257)).isEqualTo("one STOP");
         assertThat(with.matchedStop()).isEqualTo("STOP");
@@ -128,14 +133,14 @@ class OutputTextTest {
 
     @Test
     void theMatchThatEndsFirstCountsAndThenTheLongest() {
-        OutputText output = new OutputText(BYTES, List.of("bcd", "c", "abc"), false, true, false, 0);
+        OutputText output = new OutputText(BYTES, List.of("bcd", "c", "abc"), false, OutputForm.plain(true), 0);
         assertThat(String.join("", pieces(output, "xabcd"))).isEqualTo("x");
         assertThat(output.matchedStop()).isEqualTo("abc");
     }
 
     @Test
     void stopStringsDoNotCountBeforeTheMinimumOfTokens() {
-        OutputText output = new OutputText(BYTES, List.of("aa"), false, true, false, 3);
+        OutputText output = new OutputText(BYTES, List.of("aa"), false, OutputForm.plain(true), 3);
         assertThat(String.join("", pieces(output, "aab"))).isEqualTo("aab");
         assertThat(output.matchedStop()).isNull();
         assertThat(String.join("", pieces(output, "aaa"))).isEmpty();
@@ -143,10 +148,41 @@ class OutputTextTest {
     }
 
     @Test
+    void aControlTokenThatAReaderNeedsIsShown() {
+        OutputForm form = new OutputForm(true, false, Set.of(256), "", ReasoningFormat.NONE);
+        assertThat(new OutputText(BYTES, List.of(), false, form, 0).push(256)).isEqualTo("<c>");
+    }
+
+    @Test
+    void whatThePromptEndedWithStandsBeforeTheText() {
+        OutputForm form = new OutputForm(true, false, Set.of(), "<think>", ReasoningFormat.THINK);
+        OutputText output = new OutputText(BYTES, List.of("<th"), false, form, 0);
+        assertThat(String.join("", pieces(output, "ab"))).isEqualTo("<think>ab");
+        assertThat(new OutputText(BYTES, List.of(), false, form, 0).finish()).isEqualTo("<think>");
+    }
+
+    @Test
+    void reasoningIsCounted() {
+        assertThat(reasoning("", "<think>ab</think>cd")).isEqualTo("<think>ab</think>".length());
+        assertThat(reasoning("<think>", "ab</think>cd")).isEqualTo("ab</think>".length());
+        assertThat(reasoning("<think>", "ab</thin")).isEqualTo("ab</thin".length());
+        assertThat(reasoning("", "\n<think>ab")).isEqualTo("\n<think>ab".length());
+        assertThat(reasoning("", "a<think>b</think>")).isZero();
+        assertThat(reasoning("", "<thin")).isZero();
+    }
+
+    private static int reasoning(String prefix, String text) {
+        OutputForm form = new OutputForm(true, false, Set.of(), prefix, ReasoningFormat.THINK);
+        OutputText output = new OutputText(BYTES, List.of(), false, form, 0);
+        pieces(output, text);
+        return output.reasoningTokens();
+    }
+
+    @Test
     void controlTokensGiveTextOnlyWhenAskedFor() {
-        assertThat(new OutputText(BYTES, List.of(), false, true, false, 0).push(256))
+        assertThat(new OutputText(BYTES, List.of(), false, OutputForm.plain(true), 0).push(256))
                 .isEmpty();
-        assertThat(new OutputText(BYTES, List.of(), false, false, false, 0).push(256))
+        assertThat(new OutputText(BYTES, List.of(), false, OutputForm.plain(false), 0).push(256))
                 .isEqualTo("<c>");
     }
 
@@ -155,7 +191,7 @@ class OutputTextTest {
         Bytes tokenizer = new Bytes(List.of(" a"), true);
         assertThat(IncrementalDetokenizer.decode(tokenizer, new int[] {257, 257}, true))
                 .isEqualTo("a a");
-        assertThat(new OutputText(tokenizer, List.of(), false, true, false, 0).push(257))
+        assertThat(new OutputText(tokenizer, List.of(), false, OutputForm.plain(true), 0).push(257))
                 .isEqualTo(" a");
     }
 
@@ -167,7 +203,7 @@ class OutputTextTest {
         for (int round = 0; round < 20_000; round++) {
             String text = word(random, 1 + random.nextInt(20));
             List<String> stops = List.of(word(random, 1 + random.nextInt(4)), word(random, 1 + random.nextInt(5)));
-            OutputText output = new OutputText(BYTES, stops, false, true, false, 0);
+            OutputText output = new OutputText(BYTES, stops, false, OutputForm.plain(true), 0);
             String joined = String.join("", pieces(output, text)) + output.finish();
             int end = Integer.MAX_VALUE;
             int start = text.length();

@@ -105,7 +105,7 @@ public final class TokenizerGolden {
         for (JsonNode c : cases.get("single_bytes")) {
             int id = c.get("id").intValue();
             byte[] own = tokenizer.bytes(id);
-            IncrementalDetokenizer alone = new IncrementalDetokenizer(tokenizer, false, false, false);
+            IncrementalDetokenizer alone = new IncrementalDetokenizer(tokenizer, OutputForm.plain(false), false);
             String text = alone.push(id) + alone.finish();
             if (own.length == 1 && (own[0] & 0xFF) != c.get("byte").intValue()
                     || !text.equals(c.get("decoded").stringValue())) {
@@ -124,7 +124,7 @@ public final class TokenizerGolden {
             }
         }
         for (JsonNode c : cases.get("continuations")) {
-            OutputText output = new OutputText(tokenizer, List.of(), false, false, false, 0);
+            OutputText output = new OutputText(tokenizer, List.of(), false, OutputForm.plain(false), 0);
             List<String> pieces = new ArrayList<>();
             for (int id : Golden.ids(c.get("ids"))) {
                 pieces.add(output.push(id));
@@ -141,7 +141,7 @@ public final class TokenizerGolden {
         }
         String name = c.get("name").stringValue() + suffix;
         int[] all = Golden.ids(c.get("ids"));
-        IncrementalDetokenizer detokenizer = new IncrementalDetokenizer(tokenizer, skipSpecial, false, true);
+        IncrementalDetokenizer detokenizer = new IncrementalDetokenizer(tokenizer, OutputForm.plain(skipSpecial), true);
         List<String> pieces = new ArrayList<>();
         for (int id : all) {
             pieces.add(detokenizer.push(id));

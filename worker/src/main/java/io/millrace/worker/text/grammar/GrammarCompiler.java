@@ -1,5 +1,6 @@
 package io.millrace.worker.text.grammar;
 
+import io.millrace.shared.output.ReasoningFormat;
 import io.millrace.worker.text.Tokenizer;
 import io.millrace.worker.text.grammar.automaton.Automaton;
 import io.millrace.worker.text.grammar.automaton.Budget;
@@ -25,6 +26,7 @@ public final class GrammarCompiler {
 
     private final Tokenizer tokenizer;
     private final int vocabularySize;
+    private final Markers markers;
     private final Lru<GrammarSpec, TokenGrammar> known = new Lru<>(GRAMMARS_KEPT, grammar -> 1);
     private @Nullable Masks masks;
 
@@ -32,6 +34,7 @@ public final class GrammarCompiler {
     public GrammarCompiler(Tokenizer tokenizer, int vocabularySize) {
         this.tokenizer = tokenizer;
         this.vocabularySize = vocabularySize;
+        this.markers = Markers.of(tokenizer, vocabularySize);
     }
 
     /**
@@ -42,7 +45,7 @@ public final class GrammarCompiler {
     public TokenGrammar compile(GrammarSpec spec) {
         TokenGrammar grammar = known.get(spec);
         if (grammar == null) {
-            grammar = new TokenGrammar(grammar(spec), masks());
+            grammar = new TokenGrammar(grammar(spec, markers), masks());
             known.put(spec, grammar);
         }
         return grammar;
@@ -50,24 +53,41 @@ public final class GrammarCompiler {
 
     private synchronized Masks masks() {
         if (masks == null) {
-            masks = new Masks(Vocabulary.of(tokenizer, vocabularySize));
+            masks = new Masks(Vocabulary.of(tokenizer, vocabularySize, markers.ids()));
         }
         return masks;
     }
 
     /** The grammar, whatever the tokens. */
     static Grammar grammar(GrammarSpec spec) {
+        return grammar(spec, Markers.NONE);
+    }
+
+    private static Grammar grammar(GrammarSpec spec, Markers markers) {
         Budget budget = new Budget();
         GrammarBuilder builder = new GrammarBuilder(budget);
-        int rule = switch (spec) {
+        return builder.build(rule(spec, markers, builder, budget));
+    }
+
+    private static int rule(GrammarSpec spec, Markers markers, GrammarBuilder builder, Budget budget) {
+        return switch (spec) {
             case GrammarSpec.JsonSchema(String schema, boolean compact) ->
                 JsonGrammars.schema(schema, compact, builder, budget);
             case GrammarSpec.JsonObject(boolean compact) -> JsonGrammars.object(compact, builder, budget);
             case GrammarSpec.Regex(String regex) -> regular(RegexParser.parse(regex), builder, budget);
             case GrammarSpec.Choice(List<String> choices) -> regular(choice(choices), builder, budget);
             case GrammarSpec.Ebnf(String grammar) -> EbnfGrammars.add(grammar, builder, budget);
+            case GrammarSpec.ToolCalls calls -> {
+                int content = calls.content() == null || calls.required()
+                        ? -1
+                        : rule(calls.content(), markers, builder, budget);
+                yield new ToolGrammar(calls, content, new TextRules(markers, builder, budget)).add();
+            }
+            case GrammarSpec.AfterReasoning(ReasoningFormat format, boolean open, GrammarSpec output) -> {
+                int rule = rule(output, markers, builder, budget);
+                yield new TextRules(markers, builder, budget).afterReasoning(format, open, rule);
+            }
         };
-        return builder.build(rule);
     }
 
     private static Rx choice(List<String> choices) {

@@ -2,12 +2,15 @@ package io.millrace.worker.text.grammar.machine;
 
 import io.millrace.worker.text.Tokenizer;
 import java.util.Arrays;
+import java.util.Set;
 
 /**
  * The tokens of a model as a trie of their bytes, in preorder. Control tokens, those that end a text and those without bytes are
- * not in it. Immutable.
+ * not in it. A control token that is a marker has bytes of its own, which no text has: only a grammar that names it allows it. Immutable.
  */
 public final class Vocabulary {
+
+    private static final byte MARKER = (byte) 0xFF;
 
     private final int size;
     private final byte[][] bytes;
@@ -23,18 +26,43 @@ public final class Vocabulary {
     private final int[] ids;
     private final int maxDepth;
 
-    /** @param size ids of the model are below it; tokens beyond it are left out */
+    /** Without markers. */
     public static Vocabulary of(Tokenizer tokenizer, int size) {
+        return of(tokenizer, size, Set.of());
+    }
+
+    /**
+     * @param size ids of the model are below it; tokens beyond it are left out
+     * @param markers ids of control tokens that grammars may name
+     */
+    public static Vocabulary of(Tokenizer tokenizer, int size, Set<Integer> markers) {
         byte[][] bytes = new byte[size][];
         Arrays.fill(bytes, new byte[0]);
         int[] eos = tokenizer.eosIds();
         for (int id = 0; id < Math.min(size, tokenizer.vocabularySize()); id++) {
             int token = id;
-            if (!tokenizer.isControl(id) && Arrays.stream(eos).noneMatch(e -> e == token)) {
-                bytes[id] = tokenizer.bytes(id);
+            if (markers.contains(id)) {
+                bytes[id] = marker(id);
+            } else if (!tokenizer.isControl(id) && Arrays.stream(eos).noneMatch(e -> e == token)) {
+                byte[] own = tokenizer.bytes(id);
+                bytes[id] = isUtf8(own) ? own : new byte[0];
             }
         }
         return new Vocabulary(bytes);
+    }
+
+    /** Bytes of a marker: they begin with one that UTF-8 does not have. */
+    public static byte[] marker(int id) {
+        return new byte[] {MARKER, (byte) (id >> 16), (byte) (id >> 8), (byte) id};
+    }
+
+    private static boolean isUtf8(byte[] token) {
+        for (byte b : token) {
+            if (b == MARKER) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private Vocabulary(byte[][] bytes) {
