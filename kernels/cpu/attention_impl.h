@@ -42,7 +42,7 @@ struct CacheAhead {
   int64_t step[kStreams];
 
   // `j`: the first of the tokens, relative to the span's base.
-  MR_INLINE CacheAhead(const AttentionTask& t, Span span, int j) {
+  MR_INLINE void start(const AttentionTask& t, Span span, int j) {
     const KvLayer& kv = *t.kv;
     for (int v = 0; v < kKeyVectors; v++) {
       int ahead = j + kKeyStep + v * kLanes < span.high ? j + kKeyStep + v * kLanes : j;
@@ -84,7 +84,8 @@ __attribute__((noinline)) void scores(const AttentionTask& t, Span span, const f
     for (int m = 0; m < M; m++) {
       for (int v = 0; v < kKeyVectors; v++) sums[m][v] = splat(0.0f);
     }
-    CacheAhead<Type> ahead(t, span, j);
+    CacheAhead<Type> ahead;
+    if (ask) ahead.start(t, span, j);
     for (int d = 0; d < kv.key_dim; d++) {
       if (ask) ahead.turn();
       F k[kKeyVectors];

@@ -121,7 +121,7 @@ final class EngineCommand implements Callable<Integer> {
                 .put("bench", "engine")
                 .put(
                         "command",
-                        "./millrace bench "
+                        "./millrace "
                                 + String.join(
                                         " ", spec.commandLine().getParseResult().originalArgs()))
                 .put("threads", threads)

@@ -71,7 +71,7 @@ final class KernelsCommand implements Callable<Integer> {
                 .put("bench", "kernels")
                 .put(
                         "command",
-                        "./millrace bench "
+                        "./millrace "
                                 + String.join(
                                         " ", spec.commandLine().getParseResult().originalArgs()))
                 .put("threads", threads)

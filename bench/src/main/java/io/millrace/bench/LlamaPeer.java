@@ -3,6 +3,7 @@ package io.millrace.bench;
 import io.millrace.shared.error.MillraceException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -57,7 +58,8 @@ final class LlamaPeer {
     }
 
     private Map<String, Double> single(Path file, EngineWork work, int threads) {
-        List<String> command = new ArrayList<>(List.of(single.toString(), "-m", file.toString()));
+        List<String> command = new ArrayList<>(
+                List.of(single.toString(), "-m", file.toAbsolutePath().toString()));
         command.addAll(List.of("-t", "" + threads, "-p", "" + work.prompt, "-n", "" + work.tokens));
         command.addAll(List.of("-r", "1", "-fa", "1", "-o", "json"));
         String out = run(command, false, false);
@@ -70,7 +72,8 @@ final class LlamaPeer {
     }
 
     private Map<String, Double> batched(Path file, EngineWork work, int threads) {
-        List<String> command = new ArrayList<>(List.of(batched.toString(), "-m", file.toString()));
+        List<String> command = new ArrayList<>(
+                List.of(batched.toString(), "-m", file.toAbsolutePath().toString()));
         command.addAll(
                 List.of("-t", "" + threads, "-b", "2048", "-ub", "512", "-c", "" + work.streams * (work.room() + 16)));
         command.addAll(List.of("-npp", "" + work.prompt, "-ntg", "" + work.tokens, "-npl", "" + work.streams));
@@ -107,13 +110,15 @@ final class LlamaPeer {
         builder.environment().put("OMP_PROC_BIND", "true");
         builder.environment().put("OMP_WAIT_POLICY", "active");
         try {
-            Path errors = Files.createTempFile("millrace-peer", ".log");
-            builder.redirectError(errors.toFile());
+            // It may leave files of its own where it runs.
+            Path folder = Files.createTempDirectory("millrace-peer");
+            Path errors = folder.resolve("errors");
+            builder.directory(folder.toFile()).redirectError(errors.toFile());
             Process process = builder.start();
             String out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             int code = process.waitFor();
             String said = Files.readString(errors, StandardCharsets.ISO_8859_1);
-            Files.delete(errors);
+            delete(folder);
             if (code != 0 && !mayFail) {
                 throw failed("ended with " + code, said + out);
             }
@@ -124,6 +129,15 @@ final class LlamaPeer {
             Thread.currentThread().interrupt();
             throw new MillraceException("MR-BENCH-005", command.getFirst() + " was interrupted.", e);
         }
+    }
+
+    private static void delete(Path folder) throws IOException {
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
+            for (Path file : files) {
+                Files.delete(file);
+            }
+        }
+        Files.delete(folder);
     }
 
     private MillraceException failed(String what, String out) {

@@ -18,6 +18,7 @@ public final class AllProperties {
             "MILLRACE_JAVA_OPTS",
             "MILLRACE_HEAP_PERCENT",
             "MILLRACE_ISA",
+            "MILLRACE_BENCH_PEER",
             "MILLRACE_KERNELS");
 
     private AllProperties() {}
