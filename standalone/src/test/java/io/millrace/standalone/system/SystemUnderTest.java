@@ -109,8 +109,12 @@ final class SystemUnderTest implements AutoCloseable {
         return fetch(url() + path);
     }
 
-    static HttpResponse<String> fetch(String url) throws IOException, InterruptedException {
-        return HTTP.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.ofString());
+    static HttpResponse<String> fetch(String url, String... headers) throws IOException, InterruptedException {
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url));
+        if (headers.length > 0) {
+            request.headers(headers);
+        }
+        return HTTP.send(request.build(), HttpResponse.BodyHandlers.ofString());
     }
 
     HttpResponse<String> post(String path, String body, String... headers) throws IOException, InterruptedException {
@@ -129,12 +133,13 @@ final class SystemUnderTest implements AutoCloseable {
         return HTTP.send(request.build(), HttpResponse.BodyHandlers.ofString());
     }
 
-    static void awaitServed(String url, String model) throws InterruptedException {
+    /** @param headers of the requests, such as one with a key */
+    static void awaitServed(String url, String model, String... headers) throws InterruptedException {
         long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(120);
         String seen = "";
         while (System.nanoTime() < end) {
             try {
-                seen = fetch(url + "/v1/models").body();
+                seen = fetch(url + "/v1/models", headers).body();
                 if (seen.contains("\"" + model + "\"")) {
                     return;
                 }
