@@ -44,7 +44,7 @@ final class EngineCalls {
                 model.prepare("bench-" + seed + "-" + sent, submit, List.of(new int[0]), new boolean[1], false);
         return switch (prepared) {
             case Preparation.Refused refused -> StreamTimes.failed(refused.message(), System.nanoTime() - sent);
-            case Preparation.Pooled pooled ->
+            case Preparation.Pooled _, Preparation.Answered _ ->
                 StreamTimes.failed("the model does not generate", System.nanoTime() - sent);
             case Preparation.Ready ready -> {
                 var times = new Times(sent);

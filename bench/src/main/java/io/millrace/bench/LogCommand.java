@@ -137,6 +137,7 @@ final class LogCommand implements Callable<Integer> {
                                 "mock",
                                 "millrace.worker.mock-step",
                                 stepMs + "ms"),
+                        Map.of(),
                         CompletableFuture.completedFuture(null),
                         line -> {})) {
             for (Part part : parts.parts()) {

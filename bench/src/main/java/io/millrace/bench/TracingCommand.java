@@ -160,7 +160,7 @@ final class TracingCommand implements Callable<Integer> {
         flags.put("millrace.worker.mock-step", stepMs + "ms");
         flags.put("millrace.telemetry.otlp-endpoint", endpoint);
         PartsApplication parts = PartsApplication.start(
-                EnumSet.allOf(Role.class), flags, CompletableFuture.completedFuture(null), line -> {});
+                EnumSet.allOf(Role.class), flags, Map.of(), CompletableFuture.completedFuture(null), line -> {});
         for (Part part : parts.parts()) {
             part.started().join();
         }

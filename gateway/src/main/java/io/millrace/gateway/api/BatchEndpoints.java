@@ -1,8 +1,9 @@
 package io.millrace.gateway.api;
 
-import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.auth.Caller;
 import io.millrace.gateway.batch.FileStore;
 import io.millrace.gateway.batch.Registry;
+import io.millrace.gateway.edge.Edge;
 import io.millrace.gateway.node.GatewayErrors;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
@@ -13,7 +14,6 @@ import java.time.Duration;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.springframework.http.HttpHeaders;
 import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.reactive.function.server.ServerResponse;
 import reactor.core.publisher.Mono;
@@ -32,29 +32,22 @@ final class BatchEndpoints {
     private final Set<String> endpoints;
     private final Bodies bodies;
     private final Json json;
-    private final Tenants tenants;
     private final Clock clock;
 
-    BatchEndpoints(
-            Registry registry,
-            FileStore store,
-            Set<String> endpoints,
-            Bodies bodies,
-            Json json,
-            Tenants tenants,
-            Clock clock) {
+    BatchEndpoints(Registry registry, FileStore store, Set<String> endpoints, Bodies bodies, Json json, Clock clock) {
         this.registry = registry;
         this.store = store;
         this.endpoints = endpoints;
         this.bodies = bodies;
         this.json = json;
-        this.tenants = tenants;
         this.clock = clock;
     }
 
     Mono<ServerResponse> create(ServerRequest request) {
         return FileEndpoints.ready(registry).then(Mono.defer(() -> {
-            String tenant = tenant(request);
+            Caller caller = Edge.caller(request.exchange());
+            caller.checkAllModels();
+            String tenant = caller.tenant();
             return bodies.read(request)
                     .map(bytes -> read(json.object(bytes), tenant))
                     .flatMap(batch -> registry.file(batch.getInputFile(), tenant)
@@ -183,7 +176,7 @@ final class BatchEndpoints {
                 .switchIfEmpty(Mono.error(() -> new ApiException(GatewayErrors.noSuchAnswer(FileEndpoints.shown(id)))));
     }
 
-    private String tenant(ServerRequest request) {
-        return tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
+    private static String tenant(ServerRequest request) {
+        return Edge.caller(request.exchange()).tenant();
     }
 }

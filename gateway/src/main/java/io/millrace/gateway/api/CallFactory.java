@@ -44,7 +44,7 @@ final class CallFactory {
     }
 
     private static long estimate(Draft draft, Draft.Prompt prompt) {
-        if (prompt.input().hasPooling()) {
+        if (prompt.input().hasPooling() || draft.submit().hasTokenizing()) {
             return prompt.units();
         }
         Sampling sampling = draft.submit().getSampling();
@@ -56,6 +56,10 @@ final class CallFactory {
     /** Throws 400 when the limits of the model already say that the draft cannot be answered. */
     static void check(Draft draft, ModelState model) {
         Submit.Task task = draft.submit().getTask();
+        if (draft.submit().hasTokenizing()) {
+            // Every model does, of any length.
+            return;
+        }
         if (!model.tasks().isEmpty() && !model.tasks().contains(task)) {
             throw new ApiException(ApiError.of(
                     400,

@@ -79,6 +79,16 @@ final class ChatRequests {
         }
     }
 
+    /** The conversation of a body alone, checked as for an answer. */
+    ChatInput chat(Json.Body parsed) {
+        Fields body = new Fields(parsed.object(), "");
+        Messages.read(body, "messages");
+        Map<String, String> slices = json.slices(parsed.text(), VERBATIM);
+        ChatInput.Builder chat = chat(body, slices);
+        tools.read(body, slices.getOrDefault("tools", ""), Sampling.newBuilder(), chat);
+        return chat.build();
+    }
+
     private static void logprobs(Fields body, Sampling.Builder sampling) {
         boolean wanted = body.bool("logprobs", false);
         int top = body.integer("top_logprobs", 0, SamplingFields.LOGPROBS_MAX).orElse(0);

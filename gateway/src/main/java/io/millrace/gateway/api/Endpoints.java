@@ -1,9 +1,11 @@
 package io.millrace.gateway.api;
 
-import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.auth.Caller;
 import io.millrace.gateway.batch.BatchRunner;
 import io.millrace.gateway.batch.FileStore;
 import io.millrace.gateway.batch.Registry;
+import io.millrace.gateway.edge.Dialect;
+import io.millrace.gateway.edge.Edge;
 import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.GatewayNode;
@@ -40,6 +42,10 @@ public final class Endpoints {
     private static final String EMBEDDINGS = "/v1/embeddings";
     private static final List<String> RERANK = List.of("/v1/rerank", "/v2/rerank", "/rerank");
     private static final List<String> SCORE = List.of("/v1/score", "/score");
+    private static final String TOKENIZE = "/tokenize";
+    private static final String DETOKENIZE = "/detokenize";
+    private static final String MESSAGES = Dialect.MESSAGES;
+    private static final String COUNT_TOKENS = MESSAGES + "/count_tokens";
     private static final String MODELS = "/v1/models";
     private static final String FILES = "/v1/files";
     private static final String BATCHES = "/v1/batches";
@@ -75,6 +81,8 @@ public final class Endpoints {
     private final ResponseDrafts responses;
     private final PoolingRequests pooling = new PoolingRequests();
     private final ChatRequests chats = new ChatRequests(json);
+    private final TokenizeRequests tokens = new TokenizeRequests(chats);
+    private final MessageRequests messages = new MessageRequests();
     private final CompletionRequests completions;
     private final Generation generation;
     private final HttpEndpoints http;
@@ -82,7 +90,7 @@ public final class Endpoints {
     private final Models models;
     private final FileEndpoints files;
     private final BatchEndpoints batches;
-    private final Tenants tenants;
+    private final Edge edge;
     private final BooleanSupplier ready;
     private final WebSocketService sockets;
     private final Settings settings;
@@ -97,26 +105,25 @@ public final class Endpoints {
             GatewayNode node,
             Dispatcher dispatcher,
             Batches batching,
-            Tenants tenants,
+            Edge edge,
             GatewayMetrics metrics,
             Tracer tracer,
             BooleanSupplier ready) {
-        this.tenants = tenants;
+        this.edge = edge;
         this.ready = ready;
         this.completions = new CompletionRequests(json, settings.promptsMax());
         var calls = new CallFactory(nodeId, clock, settings.deadline());
         this.generation = new Generation(admission, calls, node, dispatcher, metrics, tracer);
         var bodies = new Bodies(settings.bodyBytesMax(), settings.bodyTimeout());
-        this.http = new HttpEndpoints(generation, tenants, bodies, json, settings.sseIds());
+        this.http = new HttpEndpoints(generation, bodies, json, settings.sseIds());
         var ids = new ResponseIds(node);
-        this.resumes =
-                new ResumeEndpoints(dispatcher.resumes(), ids, tenants, json, metrics, tracer, settings.sseIds());
+        this.resumes = new ResumeEndpoints(dispatcher.resumes(), ids, json, metrics, tracer, settings.sseIds());
         this.responses = new ResponseDrafts(
                 new ResponseRequests(json, settings.bodyBytesMax()),
                 new EarlierResponses(dispatcher.resumes(), ids, json, metrics, tracer));
         this.models = new Models(node.view());
         var uploads = new Uploads(batching.store(), settings.fileBytesMax(), settings.bodyTimeout());
-        this.files = new FileEndpoints(batching.registry(), batching.store(), uploads, tenants, clock);
+        this.files = new FileEndpoints(batching.registry(), batching.store(), uploads, clock);
         var lines = new BatchRequests(
                 Map.of(
                         CHAT, (body, tenant) -> Mono.just(chats.read(body)),
@@ -125,8 +132,8 @@ public final class Endpoints {
                         RESPONSES, responses::read),
                 generation,
                 json);
-        this.batches = new BatchEndpoints(
-                batching.registry(), batching.store(), lines.endpoints(), bodies, json, tenants, clock);
+        this.batches =
+                new BatchEndpoints(batching.registry(), batching.store(), lines.endpoints(), bodies, json, clock);
         batching.runner().start(lines);
         this.settings = settings;
         this.earlier = new SocketMessages.Earlier(dispatcher.resumes(), ids, metrics, tracer);
@@ -140,18 +147,24 @@ public final class Endpoints {
         post(routes, EMBEDDINGS, pooling::embeddings);
         RERANK.forEach(path -> post(routes, path, pooling::rerank));
         SCORE.forEach(path -> post(routes, path, pooling::score));
+        post(routes, TOKENIZE, tokens::tokenize);
+        post(routes, DETOKENIZE, tokens::detokenize);
+        post(routes, MESSAGES, messages::read);
+        post(routes, COUNT_TOKENS, messages::count);
         return routes.POST(CHAT, request -> http.generate(request, CHAT, chats::read))
                 .POST(COMPLETIONS, request -> http.generate(request, COMPLETIONS, completions::read))
                 .POST(RESPONSES, request -> http.generate(request, RESPONSES, responses::read))
                 .GET(RESPONSES, Endpoints::isSocket, this::socket)
                 .add(resumed())
                 .add(batched())
+                .add(new ApiDocument().routes())
                 .GET(MODELS, request -> authorised(request, models::list))
                 .GET(
                         MODELS + "/{*name}",
                         request -> authorised(
                                 request,
-                                () -> models.one(request.pathVariable("name").substring(1))))
+                                caller -> models.one(
+                                        caller, request.pathVariable("name").substring(1))))
                 .GET(HEALTH, request -> health())
                 .route(RequestPredicates.path(CHAT), request -> notAllowed(request, HttpMethod.POST))
                 .route(RequestPredicates.path(COMPLETIONS), request -> notAllowed(request, HttpMethod.POST))
@@ -186,13 +199,15 @@ public final class Endpoints {
                 .POST(RESPONSES + CANCEL, request -> resumes.cancel(request, RESPONSES + CANCEL))
                 .GET(RESPONSES + ITEMS, request -> resumes.inputItems(request, RESPONSES + ITEMS))
                 .GET(CHAT + ID, request -> resumes.completion(request, CHAT + ID, Api.CHAT_COMPLETIONS))
+                .GET(MESSAGES + ID, request -> resumes.completion(request, MESSAGES + ID, Api.MESSAGES))
                 .GET(COMPLETIONS + ID, request -> resumes.completion(request, COMPLETIONS + ID, Api.COMPLETIONS))
                 .build();
     }
 
-    private Mono<ServerResponse> authorised(ServerRequest request, java.util.function.Supplier<String> document) {
-        tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
-        return ServerResponse.ok().contentType(MediaType.APPLICATION_JSON).bodyValue(document.get());
+    private Mono<ServerResponse> authorised(ServerRequest request, Function<Caller, String> document) {
+        return ServerResponse.ok()
+                .contentType(MediaType.APPLICATION_JSON)
+                .bodyValue(document.apply(Edge.caller(request.exchange())));
     }
 
     private Mono<ServerResponse> health() {
@@ -208,7 +223,6 @@ public final class Endpoints {
 
     /** Shakes hands after the key was checked; the connection is the socket's from then on. */
     private Mono<ServerResponse> socket(ServerRequest request) {
-        String tenant = tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
         Context parent = Telemetry.fromHeaders(
                 request.headers().firstHeader("traceparent"), request.headers().firstHeader("tracestate"));
         var messages = new SocketMessages(
@@ -216,7 +230,7 @@ public final class Endpoints {
                 responses,
                 earlier,
                 json,
-                tenant,
+                edge.still(request.exchange()),
                 parent,
                 settings.bodyBytesMax(),
                 () -> HttpAnswers.closeConnection(request));

@@ -1,5 +1,6 @@
 package io.millrace.gateway.api;
 
+import io.millrace.gateway.edge.Dialect;
 import io.millrace.gateway.node.GatewayErrors;
 import io.millrace.gateway.node.SlowClientException;
 import io.millrace.gateway.stream.ApiError;
@@ -9,6 +10,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.springframework.core.annotation.Order;
 import org.springframework.core.io.buffer.DataBuffer;
+import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.HttpStatusCode;
 import org.springframework.http.MediaType;
@@ -18,7 +20,7 @@ import org.springframework.web.server.ServerWebExchange;
 import org.springframework.web.server.WebExceptionHandler;
 import reactor.core.publisher.Mono;
 
-/** Every error of every endpoint, in OpenAI's shape; a fault of ours is logged and told as a 500 without its inside. */
+/** Every error of every endpoint, in OpenAI's shape or, for its clients, Anthropic's; a fault of ours is logged and told as a 500 without its inside. */
 @Order(-2)
 public final class ErrorAnswers implements WebExceptionHandler {
 
@@ -40,13 +42,25 @@ public final class ErrorAnswers implements WebExceptionHandler {
             response.getHeaders().putAll(spring.getHeaders());
         }
         response.getHeaders().setContentType(MediaType.APPLICATION_JSON);
-        if (error.retryAfterMs() > 0) {
-            response.getHeaders().set("Retry-After", Long.toString((error.retryAfterMs() + 999) / 1000));
+        retryAfter(error, response.getHeaders());
+        if (error.status() == 401) {
+            response.getHeaders().set(HttpHeaders.WWW_AUTHENTICATE, "Bearer");
         }
-        byte[] body = error.json().getBytes(StandardCharsets.UTF_8);
+        String json = Dialect.of(exchange.getRequest()) == Dialect.ANTHROPIC ? error.anthropic() : error.json();
+        byte[] body = json.getBytes(StandardCharsets.UTF_8);
         response.getHeaders().setContentLength(body.length);
         DataBuffer buffer = response.bufferFactory().wrap(body);
         return response.writeWith(Mono.just(buffer));
+    }
+
+    /** In whole seconds as HTTP has it, and in milliseconds as OpenAI's clients read it; of what will pass, at least a second. */
+    private static void retryAfter(ApiError error, HttpHeaders headers) {
+        boolean passes = error.status() == 429 || error.status() == 503;
+        long waitMs = error.retryAfterMs() > 0 || !passes ? error.retryAfterMs() : 1_000;
+        if (waitMs > 0) {
+            headers.set(HttpHeaders.RETRY_AFTER, Long.toString((waitMs + 999) / 1000));
+            headers.set("retry-after-ms", Long.toString(waitMs));
+        }
     }
 
     private static ApiError error(ServerWebExchange exchange, Throwable failure) {

@@ -145,6 +145,16 @@ final class Fields {
         return values;
     }
 
+    /** The fields of an object; null when absent. */
+    @Nullable
+    Fields object(String name) {
+        JsonNode node = get(name);
+        if (node != null && !node.isObject()) {
+            throw wrong(name, "an object", node);
+        }
+        return node == null ? null : new Fields(node, path(name));
+    }
+
     /** A list of token ids; null when absent. */
     @Nullable
     List<Integer> ids(String name) {

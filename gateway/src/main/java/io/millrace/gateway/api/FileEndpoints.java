@@ -1,9 +1,9 @@
 package io.millrace.gateway.api;
 
-import io.millrace.gateway.auth.Tenants;
 import io.millrace.gateway.batch.FileLife;
 import io.millrace.gateway.batch.FileStore;
 import io.millrace.gateway.batch.Registry;
+import io.millrace.gateway.edge.Edge;
 import io.millrace.gateway.node.GatewayErrors;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
@@ -33,14 +33,12 @@ final class FileEndpoints {
     private final Registry registry;
     private final FileStore store;
     private final Uploads uploads;
-    private final Tenants tenants;
     private final Clock clock;
 
-    FileEndpoints(Registry registry, FileStore store, Uploads uploads, Tenants tenants, Clock clock) {
+    FileEndpoints(Registry registry, FileStore store, Uploads uploads, Clock clock) {
         this.registry = registry;
         this.store = store;
         this.uploads = uploads;
-        this.tenants = tenants;
         this.clock = clock;
     }
 
@@ -163,8 +161,8 @@ final class FileEndpoints {
         }));
     }
 
-    private String tenant(ServerRequest request) {
-        return tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
+    private static String tenant(ServerRequest request) {
+        return Edge.caller(request.exchange()).tenant();
     }
 
     static String shown(String id) {

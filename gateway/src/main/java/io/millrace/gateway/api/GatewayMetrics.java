@@ -145,7 +145,7 @@ public final class GatewayMetrics {
     }
 
     /** A request ended by an error of that status. */
-    void failed(int status) {
+    public void failed(int status) {
         Counter.builder("millrace.request_errors")
                 .description("Requests that ended by an error, by HTTP status")
                 .tags("part", "gateway", "status", Integer.toString(status))

@@ -1,5 +1,6 @@
 package io.millrace.gateway.api;
 
+import io.millrace.gateway.auth.Caller;
 import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.Exchange;
@@ -50,15 +51,17 @@ final class Generation {
     }
 
     /** Begins the draft's call; throws what admission refuses. */
-    <T> Exchange<T> begin(Draft draft, String tenant, CallTelemetry telemetry, Function<Call, Frames<T>> frames) {
+    <T> Exchange<T> begin(Draft draft, Caller caller, CallTelemetry telemetry, Function<Call, Frames<T>> frames) {
         Admission.Admitted admitted = telemetry.admission(() -> {
+            checkModel(caller, draft.model());
             ModelState model = admission.model(draft.model());
             CallFactory.check(draft, model);
-            return admission.admit(tenant, model, draft.prompts().size(), CallFactory.estimate(draft));
+            return admission.admit(
+                    caller.account(), caller.limits(), model, draft.prompts().size(), CallFactory.estimate(draft));
         });
         return begin(
                 draft,
-                tenant,
+                caller.tenant(),
                 admitted.model(),
                 admitted::settle,
                 telemetry,
@@ -105,6 +108,16 @@ final class Generation {
             // Whatever it was: the tenant's share of concurrent calls is given back.
             settle.accept(0);
             throw e;
+        }
+    }
+
+    /** A key for a model is one for its aliases too. */
+    private void checkModel(Caller caller, String name) {
+        if (!caller.mayUse(name)) {
+            ModelState model = node.view().model(name);
+            if (model == null || !caller.mayUse(model.name())) {
+                throw Caller.notForModel(name);
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
 package io.millrace.gateway.api;
 
-import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.auth.Caller;
+import io.millrace.gateway.edge.Edge;
 import io.millrace.gateway.stream.ApiException;
 import io.millrace.gateway.stream.DocumentFrames;
 import io.millrace.gateway.stream.SseFrames;
 import io.millrace.shared.telemetry.Telemetry;
 import java.util.function.BiFunction;
 import java.util.function.Function;
-import org.springframework.http.HttpHeaders;
 import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.reactive.function.server.ServerResponse;
 import reactor.core.publisher.Mono;
@@ -20,14 +20,12 @@ final class HttpEndpoints {
     private static final int LARGE_BYTES = 64 * 1024;
 
     private final Generation generation;
-    private final Tenants tenants;
     private final Bodies bodies;
     private final Json json;
     private final boolean sseIds;
 
-    HttpEndpoints(Generation generation, Tenants tenants, Bodies bodies, Json json, boolean sseIds) {
+    HttpEndpoints(Generation generation, Bodies bodies, Json json, boolean sseIds) {
         this.generation = generation;
-        this.tenants = tenants;
         this.bodies = bodies;
         this.json = json;
         this.sseIds = sseIds;
@@ -47,34 +45,34 @@ final class HttpEndpoints {
                         request.headers().firstHeader("traceparent"),
                         request.headers().firstHeader("tracestate")));
         return Mono.defer(() -> {
-                    String tenant = tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
-                    telemetry.tenant(tenant);
+                    Caller caller = Edge.caller(request.exchange());
+                    telemetry.tenant(caller.tenant());
                     return bodies.read(request)
                             .flatMap(bytes -> Mono.just(bytes)
                                     .publishOn(
                                             bytes.length < LARGE_BYTES ? Schedulers.immediate() : Schedulers.parallel())
-                                    .flatMap(body -> read.apply(json.object(body), tenant)))
+                                    .flatMap(body -> read.apply(json.object(body), caller.tenant())))
                             .flatMap(draft -> generation
                                     .ready(draft)
-                                    .then(Mono.defer(() -> answer(request, draft, tenant, telemetry))));
+                                    .then(Mono.defer(() -> answer(request, draft, caller, telemetry))));
                 })
                 .doOnError(error -> telemetry.refused(error instanceof ApiException api ? api.error() : null))
                 .doOnCancel(() -> telemetry.refused(null));
     }
 
-    private Mono<ServerResponse> answer(ServerRequest request, Draft draft, String tenant, CallTelemetry telemetry) {
+    private Mono<ServerResponse> answer(ServerRequest request, Draft draft, Caller caller, CallTelemetry telemetry) {
         String key = request.headers().firstHeader(IdempotencyKeys.HEADER);
-        Draft keyed = key == null ? draft : IdempotencyKeys.keyed(draft, tenant, key.strip());
+        Draft keyed = key == null ? draft : IdempotencyKeys.keyed(draft, caller.tenant(), key.strip());
         if (draft.stream()) {
             boolean ids = HttpAnswers.wantsIds(request, sseIds);
             return HttpAnswers.stream(
                     request,
                     generation.begin(
                             keyed,
-                            tenant,
+                            caller,
                             telemetry,
                             call -> new SseFrames(ids ? call.id().text() : null)));
         }
-        return HttpAnswers.document(request, generation.begin(keyed, tenant, telemetry, call -> new DocumentFrames()));
+        return HttpAnswers.document(request, generation.begin(keyed, caller, telemetry, call -> new DocumentFrames()));
     }
 }

@@ -3,6 +3,7 @@ package io.millrace.gateway.api;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
@@ -25,6 +26,8 @@ final class ResponsesSocket implements WebSocketHandler {
     static final int WAITING_MAX = 16;
     private static final int LANE_CHARACTERS_MAX = 128;
     private static final String NO_LANE = "";
+    /** One of those that a client offers beside its key is chosen: a browser ends the connection otherwise. */
+    private static final List<String> PROTOCOLS = List.of("millrace", "realtime");
 
     private final SocketMessages messages;
     private final int messageBytesMax;
@@ -43,6 +46,11 @@ final class ResponsesSocket implements WebSocketHandler {
         this.messages = messages;
         this.messageBytesMax = messageBytesMax;
         this.life = life;
+    }
+
+    @Override
+    public List<String> getSubProtocols() {
+        return PROTOCOLS;
     }
 
     @Override

@@ -1,6 +1,6 @@
 package io.millrace.gateway.api;
 
-import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.edge.Edge;
 import io.millrace.gateway.node.Exchange;
 import io.millrace.gateway.node.GatewayErrors;
 import io.millrace.gateway.node.Resumes;
@@ -21,7 +21,6 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
-import org.springframework.http.HttpHeaders;
 import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.reactive.function.server.ServerResponse;
 import reactor.core.publisher.Mono;
@@ -33,23 +32,15 @@ final class ResumeEndpoints {
 
     private final Resumes resumes;
     private final ResponseIds ids;
-    private final Tenants tenants;
     private final Json json;
     private final GatewayMetrics metrics;
     private final Tracer tracer;
     private final boolean sseIds;
 
     ResumeEndpoints(
-            Resumes resumes,
-            ResponseIds ids,
-            Tenants tenants,
-            Json json,
-            GatewayMetrics metrics,
-            Tracer tracer,
-            boolean sseIds) {
+            Resumes resumes, ResponseIds ids, Json json, GatewayMetrics metrics, Tracer tracer, boolean sseIds) {
         this.resumes = resumes;
         this.ids = ids;
-        this.tenants = tenants;
         this.json = json;
         this.metrics = metrics;
         this.tracer = tracer;
@@ -168,7 +159,7 @@ final class ResumeEndpoints {
                         request.headers().firstHeader("traceparent"),
                         request.headers().firstHeader("tracestate")));
         return Mono.defer(() -> {
-                    String tenant = tenants.of(request.headers().firstHeader(HttpHeaders.AUTHORIZATION));
+                    String tenant = Edge.caller(request.exchange()).tenant();
                     RequestId id = ids.parse(request.pathVariable("id"), api);
                     @Nullable String last = request.headers().firstHeader(LAST_EVENT_ID);
                     // A response may have been deleted, which only its router knows.

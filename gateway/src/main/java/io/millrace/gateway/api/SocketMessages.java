@@ -1,5 +1,6 @@
 package io.millrace.gateway.api;
 
+import io.millrace.gateway.auth.Caller;
 import io.millrace.gateway.node.Exchange;
 import io.millrace.gateway.node.GatewayErrors;
 import io.millrace.gateway.node.Resumes;
@@ -18,6 +19,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletionException;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -40,7 +42,7 @@ final class SocketMessages {
     private final ResponseDrafts drafts;
     private final Earlier earlier;
     private final Json json;
-    private final String tenant;
+    private final Supplier<Caller> caller;
     private final Context parent;
     private final RecentResponses recent;
     private final Runnable cut;
@@ -58,6 +60,7 @@ final class SocketMessages {
     record Earlier(Resumes resumes, ResponseIds ids, GatewayMetrics metrics, Tracer tracer) {}
 
     /**
+     * @param caller whose connection it is, asked anew for each message; throws 401
      * @param charactersMax of the responses that the connection keeps for those that follow
      * @param cut ends the connection at once, whatever waits to be written
      */
@@ -66,7 +69,7 @@ final class SocketMessages {
             ResponseDrafts drafts,
             Earlier earlier,
             Json json,
-            String tenant,
+            Supplier<Caller> caller,
             Context parent,
             long charactersMax,
             Runnable cut) {
@@ -74,7 +77,7 @@ final class SocketMessages {
         this.drafts = drafts;
         this.earlier = earlier;
         this.json = json;
-        this.tenant = tenant;
+        this.caller = caller;
         this.parent = parent;
         this.recent = new RecentResponses(charactersMax);
         this.cut = cut;
@@ -107,7 +110,8 @@ final class SocketMessages {
 
     private Flux<String> create(Message message) {
         CallTelemetry telemetry = generation.observe("/v1/responses", parent);
-        return Flux.defer(() -> drafts.readForSocket(message.body(), tenant, recent)
+        return Flux.defer(() -> drafts.readForSocket(
+                                message.body(), caller.get().tenant(), recent)
                         .flatMapMany(draft -> generation
                                 .ready(draft)
                                 .thenMany(Flux.defer(() -> begin(draft, message.streamId(), telemetry)))))
@@ -116,7 +120,7 @@ final class SocketMessages {
 
     private Flux<String> begin(Draft draft, @Nullable String stream, CallTelemetry telemetry) {
         Exchange<List<String>> exchange =
-                generation.begin(draft, tenant, telemetry, call -> new MessageFrames(stream, After.NOTHING));
+                generation.begin(draft, caller.get(), telemetry, call -> new MessageFrames(stream, After.NOTHING));
         return events(exchange).doOnNext(event -> {
             if (event.startsWith(COMPLETED) || event.startsWith(INCOMPLETE)) {
                 drafts.remember(
@@ -174,7 +178,10 @@ final class SocketMessages {
         }
         fields.integer64("starting_after", -1, Long.MAX_VALUE);
         ResponseFields.refuseUnknown(fields);
-        return Mono.fromFuture(earlier.resumes().find(earlier.ids().parse(id, Api.RESPONSES), tenant))
+        return Mono.fromFuture(earlier.resumes()
+                        .find(
+                                earlier.ids().parse(id, Api.RESPONSES),
+                                caller.get().tenant()))
                 .map(found -> {
                     if (found.call().shape().getApi() != Api.RESPONSES) {
                         throw new ApiException(GatewayErrors.noSuchAnswer(id));

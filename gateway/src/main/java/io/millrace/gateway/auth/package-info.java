@@ -1,4 +1,4 @@
-/** Who calls: API keys to tenants. Imports stream (errors). */
+/** Who calls and what they may: API keys, their scopes, tenants and limits. Imports stream (errors) and limits. */
 @NullMarked
 package io.millrace.gateway.auth;
 

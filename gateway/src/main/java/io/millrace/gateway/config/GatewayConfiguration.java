@@ -4,10 +4,12 @@ import io.micrometer.core.instrument.MeterRegistry;
 import io.millrace.gateway.api.Endpoints;
 import io.millrace.gateway.api.ErrorAnswers;
 import io.millrace.gateway.api.GatewayMetrics;
-import io.millrace.gateway.auth.Tenants;
+import io.millrace.gateway.auth.KeyFile;
+import io.millrace.gateway.auth.Keyring;
 import io.millrace.gateway.batch.BatchRunner;
 import io.millrace.gateway.batch.FileStore;
 import io.millrace.gateway.batch.Registry;
+import io.millrace.gateway.edge.Edge;
 import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.node.ClusterView;
 import io.millrace.gateway.node.Dispatcher;
@@ -20,6 +22,8 @@ import io.millrace.shared.id.RequestId;
 import io.millrace.shared.log.Clock;
 import io.millrace.shared.log.Log;
 import io.opentelemetry.api.OpenTelemetry;
+import java.nio.file.Path;
+import java.time.InstantSource;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.context.annotation.Bean;
@@ -112,8 +116,7 @@ public class GatewayConfiguration {
 
     @Bean
     Admission gatewayAdmission(ClusterView view, GatewayProperties properties) {
-        return new Admission(
-                view, properties.tenantLimits(), properties.kafkaSilence().toMillis());
+        return new Admission(view, properties.kafkaSilence().toMillis());
     }
 
     @Bean
@@ -124,6 +127,17 @@ public class GatewayConfiguration {
     @Bean
     GatewayHealth gatewayHealthIndicator(ClusterView view, GatewayProperties properties) {
         return new GatewayHealth(view, properties.kafkaSilence().toMillis());
+    }
+
+    @Bean
+    Keyring gatewayKeyring(GatewayProperties properties) {
+        KeyFile file = properties.keysFile().isEmpty() ? null : new KeyFile(Path.of(properties.keysFile()));
+        return new Keyring(properties.apiKeys(), file, properties.tenantLimits(), InstantSource.system());
+    }
+
+    @Bean
+    Edge gatewayEdge(Keyring keys, Admission admission, GatewayProperties properties, GatewayMetrics metrics) {
+        return new Edge(keys, admission, properties.corsOrigins(), metrics::failed);
     }
 
     @Bean
@@ -142,6 +156,7 @@ public class GatewayConfiguration {
             Registry registry,
             FileStore store,
             BatchRunner runner,
+            Edge edge,
             GatewayMetrics metrics,
             GatewayHealth health,
             ObjectProvider<OpenTelemetry> telemetry) {
@@ -153,7 +168,7 @@ public class GatewayConfiguration {
                         node,
                         dispatcher,
                         new Endpoints.Batches(registry, store, runner),
-                        new Tenants(properties.apiKeys()),
+                        edge,
                         metrics,
                         telemetry.getIfAvailable(OpenTelemetry::noop).getTracer(SCOPE),
                         health::ready)

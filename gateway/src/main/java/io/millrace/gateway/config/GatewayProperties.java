@@ -4,6 +4,7 @@ import io.millrace.gateway.api.Endpoints;
 import io.millrace.gateway.limits.TenantLimits;
 import io.millrace.gateway.node.NodeSettings;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import org.springframework.boot.context.properties.ConfigurationProperties;
 import org.springframework.boot.context.properties.bind.DefaultValue;
@@ -13,7 +14,9 @@ import org.springframework.util.unit.DataSize;
  * Settings of the gateway. Its address is {@code server.port} and {@code server.address}; an unknown name is refused.
  *
  * @param node id of this gateway, unique in the cluster; empty: a random one
- * @param apiKeys API key to tenant; none: no key is asked for, and everybody is the tenant {@code default}
+ * @param apiKeys API key to tenant; with none, and no file of keys, no key is asked for, and everybody is the tenant {@code default}
+ * @param keysFile file of API keys that {@code millrace keys} makes; it need not be there yet, and changes are seen within a second
+ * @param corsOrigins origins of web pages that may call this gateway beside its own, as {@code https://*.example.org}; {@code *}: all
  * @param deadline of each request, from its arrival; at most 30 min
  * @param bodyMax largest request body or WebSocket message; at most 8 MiB, since a log record must hold it
  * @param bodyTimeout until a request's body must be complete
@@ -42,6 +45,8 @@ import org.springframework.util.unit.DataSize;
 public record GatewayProperties(
         @DefaultValue("") String node,
         @DefaultValue Map<String, String> apiKeys,
+        @DefaultValue("") String keysFile,
+        @DefaultValue List<String> corsOrigins,
         @DefaultValue("600s") Duration deadline,
         @DefaultValue("8MB") DataSize bodyMax,
         @DefaultValue("60s") Duration bodyTimeout,

@@ -18,13 +18,18 @@ import org.jspecify.annotations.Nullable;
 public final class Admission {
 
     private final ClusterView view;
-    private final TenantLimits limits;
     private final long silenceMsMax;
-    private final Map<String, Account> accounts = new ConcurrentHashMap<>();
+    private final Map<Named, Account> accounts = new ConcurrentHashMap<>();
 
-    /** What one tenant has used of its limits. */
+    /** An account under those limits: with others it is another one. */
+    private record Named(String name, TenantLimits limits) {}
+
+    /** What an account has used of its limits. */
     private record Account(
-            @Nullable Bucket requests, @Nullable Bucket tokens, AtomicInteger running) {}
+            TenantLimits limits,
+            @Nullable Bucket requests,
+            @Nullable Bucket tokens,
+            AtomicInteger running) {}
 
     /** A call that was let in; {@link #settle} wants to be called once it is over. */
     public final class Admitted {
@@ -49,9 +54,9 @@ public final class Admission {
             if (settled.compareAndSet(false, true)) {
                 account.running().decrementAndGet();
                 Bucket tokens = account.tokens();
+                int perMinute = account.limits().tokensPerMinute();
                 if (tokens != null && tokensUsed < estimate) {
-                    tokens.addTokens(Math.min(estimate, limits.tokensPerMinute())
-                            - Math.min(tokensUsed, limits.tokensPerMinute()));
+                    tokens.addTokens(Math.min(estimate, perMinute) - Math.min(tokensUsed, perMinute));
                 } else if (tokens != null && tokensUsed > estimate) {
                     tokens.consumeIgnoringRateLimits(tokensUsed - estimate);
                 }
@@ -60,9 +65,8 @@ public final class Admission {
     }
 
     /** @param silenceMsMax how long Kafka may return none of this gateway's beats before calls are refused at once */
-    public Admission(ClusterView view, TenantLimits limits, long silenceMsMax) {
+    public Admission(ClusterView view, long silenceMsMax) {
         this.view = view;
-        this.limits = limits;
         this.silenceMsMax = silenceMsMax;
     }
 
@@ -97,11 +101,13 @@ public final class Admission {
     /**
      * Lets the call in, or throws 429; a call that is refused costs nothing.
      *
+     * @param name of the account that is charged
+     * @param limits of that account
      * @param requests prompts of the call
      * @param estimatedTokens of all of them, prompt and output
      */
-    public Admitted admit(String tenant, ModelState model, int requests, long estimatedTokens) {
-        Account account = accounts.computeIfAbsent(tenant, name -> account());
+    public Admitted admit(String name, TenantLimits limits, ModelState model, int requests, long estimatedTokens) {
+        Account account = account(name, limits);
         int running = account.running().incrementAndGet();
         long spentRequests = 0;
         long spentTokens = 0;
@@ -123,8 +129,30 @@ public final class Admission {
         return new Admitted(model, account, estimatedTokens);
     }
 
-    private Account account() {
-        return new Account(bucket(limits.requestsPerMinute()), bucket(limits.tokensPerMinute()), new AtomicInteger());
+    /** What that account has left under those limits. */
+    public Rates rates(String name, TenantLimits limits) {
+        Account account = account(name, limits);
+        return new Rates(
+                rate(account.requests(), limits.requestsPerMinute()), rate(account.tokens(), limits.tokensPerMinute()));
+    }
+
+    private static Rates.@Nullable Rate rate(@Nullable Bucket bucket, int perMinute) {
+        if (bucket == null) {
+            return null;
+        }
+        long left = Math.clamp(bucket.getAvailableTokens(), 0, perMinute);
+        long resetMs = (perMinute - left) * Duration.ofMinutes(1).toMillis() / perMinute;
+        return new Rates.Rate(perMinute, left, resetMs);
+    }
+
+    private Account account(String name, TenantLimits limits) {
+        return accounts.computeIfAbsent(
+                new Named(name, limits),
+                fresh -> new Account(
+                        limits,
+                        bucket(limits.requestsPerMinute()),
+                        bucket(limits.tokensPerMinute()),
+                        new AtomicInteger()));
     }
 
     private static @Nullable Bucket bucket(int perMinute) {

@@ -45,6 +45,33 @@ public record ApiError(
                 .toString();
     }
 
+    /** Anthropic's shape: {@code {"type":"error","error":{"type","message"}}}. */
+    public String anthropic() {
+        return new JsonText()
+                .object()
+                .field("type", "error")
+                .name("error")
+                .object()
+                .field("type", anthropicType())
+                .field("message", message)
+                .endObject()
+                .endObject()
+                .toString();
+    }
+
+    private String anthropicType() {
+        return switch (status) {
+            case 401 -> "authentication_error";
+            case 403 -> "permission_error";
+            case 404 -> "not_found_error";
+            case 413 -> "request_too_large";
+            case 429 -> "rate_limit_error";
+            case 503 -> "overloaded_error";
+            case 504 -> "timeout_error";
+            default -> status >= 500 ? "api_error" : "invalid_request_error";
+        };
+    }
+
     private static String typeOf(int status) {
         return switch (status) {
             case 401 -> "authentication_error";

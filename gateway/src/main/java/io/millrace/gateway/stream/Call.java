@@ -100,6 +100,8 @@ public record Call(List<Part> parts) {
                     case EMBEDDINGS -> "embd-";
                     case RERANK -> "rerank-";
                     case SCORE -> "score-";
+                    case TOKENIZE, DETOKENIZE, COUNT_TOKENS -> "tok-";
+                    case MESSAGES -> "msg_";
                 }
                 + id.text();
     }

@@ -12,9 +12,12 @@ public sealed interface Renderer
                 ChatDocument,
                 CompletionChunks,
                 CompletionDocument,
+                MessageEvents,
+                MessageDocument,
                 ResponseEvents,
                 ResponseDocument,
-                PooledDocument {
+                PooledDocument,
+                TokenizationDocument {
 
     /** Adds the events of the next accepted record; REJECT, REFUSE, FAIL and CANCEL go to {@link #fail}. */
     void accept(Accepted accepted, Frames<?> out);
@@ -39,6 +42,8 @@ public sealed interface Renderer
                         ? new ResponseEvents(call)
                         : new ResponseDocument(call, call.first().getBackground());
             case EMBEDDINGS, RERANK, SCORE -> new PooledDocument(call);
+            case TOKENIZE, DETOKENIZE, COUNT_TOKENS -> new TokenizationDocument(call);
+            case MESSAGES -> shape.getStream() ? new MessageEvents(call) : new MessageDocument(call);
         };
     }
 

@@ -13,6 +13,7 @@ import io.millrace.shared.proto.MemberBeat;
 import io.millrace.shared.proto.ModelCredit;
 import io.millrace.shared.topic.Topic;
 import java.time.Duration;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 
 /** What a refusal costs: nothing. */
@@ -39,39 +40,56 @@ class AdmissionTest {
         return model;
     }
 
-    private static void refused(Admission admission, ModelState model, long tokens, String said) {
-        assertThatThrownBy(() -> admission.admit("t", model, 1, tokens))
+    private static void refused(Admission admission, TenantLimits limits, ModelState model, long tokens, String said) {
+        assertThatThrownBy(() -> admission.admit("t", limits, model, 1, tokens))
                 .isInstanceOf(ApiException.class)
                 .hasMessageContaining(said);
     }
 
     @Test
     void aFullQueueLeavesTheTenantsQuotaAlone() {
-        var admission = new Admission(view, new TenantLimits(2, 100, 0), 1000);
+        var admission = new Admission(view, 1000);
+        var limits = new TenantLimits(2, 100, 0);
         ModelState full = credits(0);
         for (int i = 0; i < 20; i++) {
-            refused(admission, full, 50, "MR-GW-012");
+            refused(admission, limits, full, 50, "MR-GW-012");
         }
         ModelState free = credits(10);
-        assertThat(admission.admit("t", free, 1, 50)).isNotNull();
-        assertThat(admission.admit("t", free, 1, 50)).isNotNull();
-        refused(admission, free, 1, "requests per minute");
+        assertThat(admission.admit("t", limits, free, 1, 50)).isNotNull();
+        assertThat(admission.admit("t", limits, free, 1, 50)).isNotNull();
+        refused(admission, limits, free, 1, "requests per minute");
     }
 
     @Test
     void tooManyTokensOrTooManyAtOnceTakeNoRequestOfTheMinute() {
-        var admission = new Admission(view, new TenantLimits(3, 100, 1), 1000);
+        var admission = new Admission(view, 1000);
+        var limits = new TenantLimits(3, 100, 1);
         ModelState model = credits(10);
-        Admission.Admitted first = admission.admit("t", model, 1, 80);
+        Admission.Admitted first = admission.admit("t", limits, model, 1, 80);
         for (int i = 0; i < 20; i++) {
-            refused(admission, model, 1, "concurrent requests");
+            refused(admission, limits, model, 1, "concurrent requests");
         }
         first.settle(80);
         for (int i = 0; i < 20; i++) {
-            refused(admission, model, 90, "tokens per minute");
+            refused(admission, limits, model, 90, "tokens per minute");
         }
-        admission.admit("t", model, 1, 5).settle(5);
-        admission.admit("t", model, 1, 5).settle(5);
-        refused(admission, model, 1, "requests per minute");
+        admission.admit("t", limits, model, 1, 5).settle(5);
+        admission.admit("t", limits, model, 1, 5).settle(5);
+        refused(admission, limits, model, 1, "requests per minute");
+    }
+
+    @Test
+    void whatIsLeftOfLimitsIsTold() {
+        var admission = new Admission(view, 1000);
+        var limits = new TenantLimits(4, 1000, 0);
+        admission.admit("t", limits, credits(10), 1, 500);
+
+        Rates rates = admission.rates("t", limits);
+        assertThat(rates.requests()).isEqualTo(new Rates.Rate(4, 3, 15_000));
+        Rates.Rate tokens = Objects.requireNonNull(rates.tokens());
+        assertThat(tokens.remaining()).isBetween(500L, 900L);
+        assertThat(tokens.resetMs()).isEqualTo((1000 - tokens.remaining()) * 60);
+        assertThat(admission.rates("other", limits).requests()).isEqualTo(new Rates.Rate(4, 4, 0));
+        assertThat(admission.rates("t", TenantLimits.NONE)).isEqualTo(new Rates(null, null));
     }
 }

@@ -13,6 +13,7 @@ import io.millrace.shared.proto.Refuse;
 import io.millrace.shared.proto.Reject;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TokenLogprob;
+import io.millrace.shared.proto.Tokenization;
 import io.millrace.shared.proto.Tokens;
 import io.millrace.shared.proto.TopLogprob;
 import io.millrace.shared.proto.Usage;
@@ -36,6 +37,8 @@ public final class Journal {
     private final int[] counts;
     private ByteString aid = ByteString.EMPTY;
     private int attempt;
+    private int outputParts;
+    private int outputIds;
 
     public Journal(Consumer<JournalRecord> sink, String id, long req, Submit submit) {
         this.sink = sink;
@@ -173,7 +176,33 @@ public final class Journal {
         return tokens;
     }
 
+    /** The next part of the answer to a tokenization: these texts, whose ids count from 1; and "text" of ids. */
+    public Journal tokenization(int maxModelLen, String... texts) {
+        Tokenization.Builder data = Tokenization.newBuilder().setMaxModelLen(maxModelLen);
+        if (submit.getTask() == Submit.Task.DETOKENIZE) {
+            data.addText(outputParts == 0 ? "te" : "xt");
+        }
+        for (String text : texts) {
+            data.addIds(++outputIds);
+            if (submit.getTokenizing().getTokenTexts()) {
+                data.addTokenTexts(ByteString.copyFromUtf8(text));
+            }
+        }
+        return write(JournalRecord.newBuilder()
+                .setOutput(Output.newBuilder()
+                        .setAid(aid)
+                        .setPart(outputParts++)
+                        .setLast(outputParts == 2)
+                        .setKind("tokenization")
+                        .setData(data.build().toByteString())));
+    }
+
     public Journal end(int choice, String reason, String text) {
+        return end(choice, reason, text, "");
+    }
+
+    /** The same, for a stop string or id. */
+    public Journal end(int choice, String reason, String text, String stopReason) {
         return write(JournalRecord.newBuilder()
                 .setEnd(End.newBuilder()
                         .setAid(aid)
@@ -181,6 +210,7 @@ public final class Journal {
                         .setN(counts[choice])
                         .setFinishReason(reason)
                         .setText(text)
+                        .setStopReason(stopReason)
                         .setUsage(Usage.newBuilder()
                                 .setPromptTokens(PROMPT_TOKENS)
                                 .setCompletionTokens(counts[choice])

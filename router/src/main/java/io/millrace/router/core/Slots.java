@@ -1,6 +1,7 @@
 package io.millrace.router.core;
 
 import com.google.protobuf.ByteString;
+import io.millrace.router.core.membership.Worker;
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.Accepted;
 import io.millrace.shared.proto.Assignment;
@@ -33,6 +34,8 @@ final class Slots {
                 .setPreviousAid(request.previousAid)
                 .setAdmitOffset(journal.beginOffset())
                 .setDispatchedMs(context.nowMs);
+        Worker worker = context.workers.find(binding.worker);
+        dispatch.setLastOfWeights(worker != null && worker.draining());
         if (request.submit.hasTrace()) {
             dispatch.setTrace(request.submit.getTrace());
         }

@@ -39,6 +39,8 @@ final class Rig {
         long incarnation;
         boolean alive = true;
         boolean reads = true;
+        boolean draining;
+        boolean finishing;
         String model = MODEL;
         long weights = WEIGHTS;
         int maxRunning = 8;
@@ -62,6 +64,8 @@ final class Rig {
                             .setSlot(slot)
                             .setAssignmentsPosition(
                                     reads ? part(Topic.ASSIGNMENTS, slot).size() : 0)
+                            .setDraining(draining)
+                            .setFinishing(finishing)
                             .setLiveness("host:1")
                             .addAllAttempts(attempts)
                             .addModels(ServedModel.newBuilder()

@@ -675,6 +675,46 @@ class RouterCoreTest {
     }
 
     @Test
+    void weightsThatDrainFinishWhatWasAdmittedForThem() throws Exception {
+        Rig rig = new Rig(Rig.config());
+        Rig.FakeWorker old = rig.worker("w0", 0);
+        old.maxRunning = 1;
+        rig.advance(600);
+        long running = rig.submit("a0", rig.submit());
+        ByteString aid = rig.claim("a0", running, old);
+        old.lists(running, aid, false);
+        for (int i = 1; i < 5; i++) {
+            rig.submit("a" + i, rig.submit());
+        }
+        assertThat(old.dispatches()).as("one runs, two wait there, two here").hasSize(3);
+        Rig.FakeWorker fresh = rig.worker("w1", 1);
+        fresh.weights = 43;
+        rig.advance(600);
+        rig.submit("b0", rig.submit());
+        assertThat(fresh.dispatches())
+                .as("of equally many, those that came last")
+                .hasSize(1);
+
+        old.draining = true;
+        old.finishing = true;
+        rig.advance(600);
+        rig.submit("b1", rig.submit());
+        assertThat(fresh.dispatches()).hasSize(2);
+        rig.end("a0", running, aid, 0);
+        old.attempts.clear();
+        rig.advance(600);
+        assertThat(old.dispatches()).hasSizeGreaterThan(3);
+        assertThat(old.dispatches().getFirst().getDispatch().getLastOfWeights()).isFalse();
+        assertThat(old.dispatches().getLast().getDispatch().getLastOfWeights()).isTrue();
+        assertThat(fresh.dispatches()).hasSize(2);
+
+        int before = old.dispatches().size();
+        old.finishing = false;
+        rig.advance(3_000);
+        assertThat(old.dispatches()).hasSize(before);
+    }
+
+    @Test
     void aLargeRequestIsNotCarriedInItsAssignment() throws Exception {
         Rig rig = Rig.withWorkers(Rig.config(), 1);
         rig.submit("a", rig.submit().setPromptText("x".repeat(300_000)));

@@ -55,6 +55,8 @@ public final class SpanAttributes {
         return switch (submit.getTask()) {
             case EMBED -> "embeddings";
             case SCORE -> submit.getShape().getApi() == ResponseShape.Api.RERANK ? "rerank" : "score";
+            case TOKENIZE -> "tokenize";
+            case DETOKENIZE -> "detokenize";
             case GENERATE, UNRECOGNIZED -> submit.hasChat() ? "chat" : "text_completion";
         };
     }

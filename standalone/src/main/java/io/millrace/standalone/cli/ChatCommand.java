@@ -45,7 +45,10 @@ final class ChatCommand implements Callable<Integer> {
     @Option(names = "--system", description = "A system message.")
     private @Nullable String system;
 
-    @Option(names = "--api-key", description = "Bearer token, where the gateway wants one.")
+    @Option(
+            names = "--api-key",
+            defaultValue = "${env:MILLRACE_API_KEY}",
+            description = "Where the gateway wants one (default: MILLRACE_API_KEY).")
     private @Nullable String apiKey;
 
     @Option(names = "--temperature", description = "0 is greedy.")

@@ -66,12 +66,22 @@ final class CommonOptions {
     }
 
     Path dataDir() {
-        if (dataDir != null) {
-            return dataDir.toAbsolutePath();
+        return dataDir(dataDir);
+    }
+
+    /** That folder, or the one beside the script. */
+    static Path dataDir(@Nullable Path given) {
+        if (given != null) {
+            return given.toAbsolutePath();
         }
         return Path.of(System.getenv().getOrDefault("MILLRACE_HOME", "."), ".millrace")
                 .toAbsolutePath()
                 .normalize();
+    }
+
+    /** The file of API keys in that folder. */
+    static Path keysFile(Path dataDir) {
+        return dataDir.resolve("keys.json");
     }
 
     /** As properties. */

@@ -16,6 +16,7 @@ import picocli.CommandLine.Command;
             ChatCommand.class,
             TraceCommand.class,
             ModelsCommand.class,
+            KeysCommand.class,
             DoctorCommand.class,
             VersionCommand.class,
             picocli.CommandLine.HelpCommand.class

@@ -17,12 +17,17 @@ final class PartsRunner {
 
     private static final Duration STOP_PATIENCE = Duration.ofMillis(2_800);
 
+    private static final String KEYS = "millrace.gateway.keys-file";
+
     private final Console console;
+    private final Map<String, Object> defaults;
     private final RunningProcess process = new RunningProcess();
     private final AtomicReference<@Nullable PartsApplication> running = new AtomicReference<>();
 
-    PartsRunner(Console console) {
+    /** @param common say where the gateway's file of keys is, where no property does */
+    PartsRunner(Console console, CommonOptions common) {
         this.console = console;
+        this.defaults = Map.of(KEYS, CommonOptions.keysFile(common.dataDir()).toString());
     }
 
     /**
@@ -49,8 +54,8 @@ final class PartsRunner {
                     }
                     stopBroker.run();
                 },
-                stopPatience == null ? STOP_PATIENCE : stopPatience);
-        PartsApplication application = PartsApplication.start(roles, flags, broker, console::progress);
+                () -> patience(stopPatience));
+        PartsApplication application = PartsApplication.start(roles, flags, defaults, broker, console::progress);
         running.set(application);
         for (Part part : application.parts()) {
             part.started().thenAccept(what -> console.ready(part.name(), what));
@@ -67,6 +72,13 @@ final class PartsRunner {
         announce.accept(application.port());
         process.await();
         return 0;
+    }
+
+    /** A worker that drains takes the time that it was given for that, and some more to hand over. */
+    private Duration patience(@Nullable Duration given) {
+        PartsApplication application = running.get();
+        Duration drain = given == null || application == null ? Duration.ZERO : application.drainGrace();
+        return (given == null ? STOP_PATIENCE : given).plus(drain);
     }
 
     /** In a child process: ends with the parent. */

@@ -115,9 +115,9 @@ final class RoleCommands {
             flags.put(KAFKA, kafka);
             flags.putAll(worker.properties());
             flags.putAll(common.properties());
-            // A worker drains: what runs may end, or is handed over.
+            // A worker drains first: this is what it has beyond its grace.
             return part(
-                    spec, common, Role.WORKER, flags, management.host, Duration.ofSeconds(common.isChild() ? 9 : 15));
+                    spec, common, Role.WORKER, flags, management.host, Duration.ofSeconds(common.isChild() ? 4 : 10));
         }
     }
 
@@ -150,10 +150,10 @@ final class RoleCommands {
                             process.awaitParent(patience);
                             running.close();
                         },
-                        patience.plusSeconds(5));
+                        () -> patience.plusSeconds(5));
                 process.watchParent(System.in);
             } else {
-                process.onEnd(running::close, Duration.ofSeconds(5));
+                process.onEnd(running::close, () -> Duration.ofSeconds(5));
             }
             if (!common.isChild()) {
                 console.ready("broker", running.bootstrap());
@@ -197,7 +197,7 @@ final class RoleCommands {
             @Nullable Duration stopPatience)
             throws InterruptedException {
         Console console = new Console(spec.commandLine().getOut(), common.isChild());
-        return new PartsRunner(console)
+        return new PartsRunner(console, common)
                 .watchParent(common.isChild())
                 .run(EnumSet.of(role), flags, CompletableFuture.completedFuture(null), () -> {}, stopPatience, port -> {
                     String address = "http://" + host + ":" + port;

@@ -5,6 +5,7 @@ import java.io.InputStream;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -20,13 +21,14 @@ final class RunningProcess {
     /**
      * Runs the task when the process is told to end (SIGTERM, Ctrl-C), and ends it after that time at the latest.
      *
-     * @param patience of the task; a process that hangs in its shutdown is worse than one that ends without it
+     * @param patience of the task, asked for when it begins; a process that hangs in its shutdown is worse than one that ends without it
      */
-    void onEnd(Runnable stop, Duration patience) {
+    void onEnd(Runnable stop, Supplier<Duration> patience) {
         Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().name("stop").unstarted(() -> {
+            Duration most = patience.get();
             Thread.ofPlatform().name("stop-watch").daemon().start(() -> {
                 try {
-                    Thread.sleep(patience);
+                    Thread.sleep(most);
                     Runtime.getRuntime().halt(143);
                 } catch (InterruptedException e) {
                     Thread.currentThread().interrupt();

@@ -15,6 +15,9 @@ import tools.jackson.databind.json.JsonMapper;
 /** What a gateway says that it serves. */
 final class ServedModels {
 
+    /** The key that commands send. */
+    static final String API_KEY = "MILLRACE_API_KEY";
+
     private static final Duration TIMEOUT = Duration.ofSeconds(3);
     private static final long POLL_MS = 25;
 
@@ -43,14 +46,25 @@ final class ServedModels {
         return models;
     }
 
+    /** The gateway wants an API key. */
+    private static final class Refused extends IOException {
+
+        private static final long serialVersionUID = 1L;
+    }
+
     /** Asks for the models; throws IOException when nothing answers there, or no list of models. */
     private static List<Served> ask(String url) throws IOException, InterruptedException {
         try (HttpClient client = HttpClient.newHttpClient()) {
-            HttpResponse<String> response = client.send(
-                    HttpRequest.newBuilder(URI.create(url + "/v1/models"))
-                            .timeout(TIMEOUT)
-                            .build(),
-                    HttpResponse.BodyHandlers.ofString());
+            HttpRequest.Builder request =
+                    HttpRequest.newBuilder(URI.create(url + "/v1/models")).timeout(TIMEOUT);
+            String key = System.getenv(API_KEY);
+            if (key != null) {
+                request.header("Authorization", "Bearer " + key);
+            }
+            HttpResponse<String> response = client.send(request.build(), HttpResponse.BodyHandlers.ofString());
+            if (response.statusCode() == 401) {
+                throw new Refused();
+            }
             return read(new JsonMapper().readTree(response.body()));
         } catch (JacksonException | IllegalArgumentException e) {
             throw new IOException(e.getMessage(), e);
@@ -67,6 +81,8 @@ final class ServedModels {
                             .map(model -> model.name()
                                     + (model.generates() ? "" : " (" + String.join(", ", model.tasks()) + ")"))
                             .toList();
+        } catch (Refused e) {
+            return List.of("an API key is wanted: set " + API_KEY);
         } catch (IOException e) {
             return List.of("nothing answers there");
         } catch (InterruptedException e) {
@@ -83,6 +99,8 @@ final class ServedModels {
                 List<Served> models = List.of();
                 try {
                     models = ask(url);
+                } catch (Refused wantsKey) {
+                    return List.of();
                 } catch (IOException notYet) {
                     // Asked again.
                 }

@@ -109,7 +109,7 @@ final class UpCommand implements Callable<Integer> {
                 running.close();
             }
         };
-        return new PartsRunner(console)
+        return new PartsRunner(console, common)
                 .watchParent(common.isChild())
                 .run(roles, flags, brokerReady, stopBroker, null, actual -> announce(console, actual));
     }
@@ -136,7 +136,7 @@ final class UpCommand implements Callable<Integer> {
                 Main.class.getName(),
                 common.dataDir().resolve("logs"),
                 (name, line) -> console.progress(name + ": " + line));
-        process.onEnd(children::close, Children.CLOSE_MAX.plusSeconds(1));
+        process.onEnd(children::close, () -> Children.CLOSE_MAX.plusSeconds(1));
         List<String> local = new ArrayList<>();
         String bootstrap = kafka;
         if (bootstrap == null) {

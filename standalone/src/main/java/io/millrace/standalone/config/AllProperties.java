@@ -17,6 +17,8 @@ public final class AllProperties {
             "MILLRACE_LOG_FORMAT",
             "MILLRACE_JAVA_OPTS",
             "MILLRACE_HEAP_PERCENT",
+            "MILLRACE_API_KEY",
+            "MILLRACE_BENCH_PEER",
             "MILLRACE_ISA",
             "MILLRACE_BENCH_PEER",
             "MILLRACE_KERNELS");

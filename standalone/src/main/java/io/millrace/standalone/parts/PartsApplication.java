@@ -2,6 +2,8 @@ package io.millrace.standalone.parts;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.standalone.config.AllProperties;
+import io.millrace.standalone.config.WorkerProperties;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -29,12 +31,17 @@ public final class PartsApplication implements AutoCloseable {
      * Starts parts; returns while they are still starting ({@link #parts} says how far they are).
      *
      * @param flags properties from the command line: they come before the environment and files
+     * @param defaults properties that count where nothing else gives them
      * @param broker completes when the broker in this process takes clients; completed when there is none
      * @param progress hears lines for a person
      * @throws MillraceException MR-CONF-001 an unknown property, MR-MAIN-002 the port is taken, and what the parts throw
      */
     public static PartsApplication start(
-            Set<Role> roles, Map<String, Object> flags, CompletableFuture<?> broker, Consumer<String> progress) {
+            Set<Role> roles,
+            Map<String, Object> flags,
+            Map<String, Object> defaults,
+            CompletableFuture<?> broker,
+            Consumer<String> progress) {
         List<Class<?>> sources = new ArrayList<>(List.of(PartsConfiguration.class));
         if (roles.contains(Role.GATEWAY)) {
             sources.add(GatewayParts.class);
@@ -49,6 +56,7 @@ public final class PartsApplication implements AutoCloseable {
                 .web(WebApplicationType.REACTIVE)
                 .logStartupInfo(false)
                 .registerShutdownHook(false)
+                .properties(defaults)
                 .initializers(fresh -> {
                     var generic = (GenericApplicationContext) fresh;
                     fresh.getEnvironment().getPropertySources().addFirst(new MapPropertySource("flags", flags));
@@ -71,6 +79,13 @@ public final class PartsApplication implements AutoCloseable {
     public int port() {
         var server = ((WebServerApplicationContext) context).getWebServer();
         return server == null ? -1 : server.getPort();
+    }
+
+    /** How long what runs in workers may still finish when this is closed; zero where there are none. */
+    public Duration drainGrace() {
+        WorkerProperties worker =
+                context.getBeanProvider(WorkerProperties.class).getIfAvailable();
+        return worker == null ? Duration.ZERO : worker.drainGrace();
     }
 
     /** Stops the parts: gateway, workers, router. */

@@ -247,6 +247,10 @@ final class StoryTeller {
             case EMBEDDINGS -> "embeddings";
             case RERANK -> "rerank";
             case SCORE -> "score";
+            case MESSAGES -> "message";
+            case COUNT_TOKENS -> "token count";
+            case TOKENIZE -> "tokenize";
+            case DETOKENIZE -> "detokenize";
         };
         return api
                 + (submit.getShape().getStream() ? ", streamed" : "")

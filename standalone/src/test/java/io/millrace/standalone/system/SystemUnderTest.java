@@ -73,7 +73,7 @@ final class SystemUnderTest implements AutoCloseable {
     private static SystemUnderTest start(
             Set<Role> roles, Map<String, Object> flags, Runnable stopKafka, String... models) throws Exception {
         PartsApplication parts = PartsApplication.start(
-                EnumSet.copyOf(roles), flags, CompletableFuture.completedFuture(null), line -> {});
+                EnumSet.copyOf(roles), flags, Map.of(), CompletableFuture.completedFuture(null), line -> {});
         SystemUnderTest system = new SystemUnderTest(parts, flags, stopKafka);
         try {
             for (Part part : parts.parts()) {

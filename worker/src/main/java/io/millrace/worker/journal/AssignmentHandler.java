@@ -56,6 +56,7 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
     private final ExecutorService stopper;
 
     private volatile boolean draining;
+    private volatile boolean drained;
     private volatile boolean closed;
 
     AssignmentHandler(
@@ -134,7 +135,7 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
                 spans,
                 new Execution.Surroundings(worker, writer, clock, this));
         table.add(execution, record.offset() + 1);
-        if (draining) {
+        if (drained || (draining && !dispatch.getLastOfWeights())) {
             execution.giveBack("drain");
         } else if (dispatch.hasSubmit()) {
             prepareLater(execution, dispatch.getSubmit());
@@ -219,6 +220,7 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
             switch (prepared) {
                 case Preparation.Refused refusal -> execution.refuse(refusal);
                 case Preparation.Ready ready -> run(execution, submit, ready.request());
+                case Preparation.Answered answered -> answer(execution, submit, answered);
                 case Preparation.Pooled pooled -> pool(execution, submit, pooled.request());
             }
         } catch (RuntimeException | StackOverflowError e) {
@@ -252,6 +254,13 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
         }
     }
 
+    private static void answer(Execution execution, Submit submit, Preparation.Answered answered) {
+        if (execution.claim(submit, 0, PromptHash.of(answered.ids()), List.of(new int[0]), new boolean[1])) {
+            boolean written = execution.dispatch().getOutputsEndedList().contains(0);
+            execution.answer(answered.kind(), written ? List.of() : answered.parts());
+        }
+    }
+
     private static void hand(Execution execution, Consumer<Engine> submission) {
         try {
             submission.accept(execution.model().engine());
@@ -277,7 +286,7 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
         }
     }
 
-    /** From now on everything new is handed back, and what has not begun too. */
+    /** From now on what is new is handed back, unless only these weights can run it, and what has not begun too. */
     void drain() {
         draining = true;
         for (Execution each : table.all()) {
@@ -285,6 +294,12 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
                 each.giveBack("drain");
             }
         }
+    }
+
+    /** From now on everything new is handed back, and what runs too. */
+    void handOver() {
+        drained = true;
+        table.all().forEach(each -> each.giveBack("drain"));
     }
 
     @Override

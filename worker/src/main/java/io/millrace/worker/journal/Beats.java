@@ -32,7 +32,8 @@ final class Beats {
         this.clock = clock;
     }
 
-    WorkerBeat next(boolean draining, boolean leaving) {
+    /** @param finishing it drains, but takes what only its weights can run */
+    WorkerBeat next(boolean draining, boolean finishing, boolean leaving) {
         ExecutionTable.Snapshot now = table.snapshot();
         var beat = WorkerBeat.newBuilder()
                 .setWorker(worker.id())
@@ -41,6 +42,7 @@ final class Beats {
                 .setTimeMs(clock.wallMs())
                 .addAllAttempts(now.attempts())
                 .setDraining(draining)
+                .setFinishing(finishing)
                 .setLeaving(leaving)
                 .setLiveness(liveness)
                 .setAssignmentsPosition(now.position());

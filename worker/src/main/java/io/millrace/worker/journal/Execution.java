@@ -413,6 +413,29 @@ final class Execution implements GenerationListener, PoolingListener {
         return ByteString.copyFrom(bytes);
     }
 
+    /** Writes an answer that was made without the engine, and ends: the output in its parts, or none where it stands already. */
+    synchronized void answer(String kind, List<ByteString> parts) {
+        for (int i = 0; i < parts.size() && phase != Phase.OVER; i++) {
+            append(record().setOutput(Output.newBuilder()
+                    .setAid(aid)
+                    .setIndex(0)
+                    .setPart(i)
+                    .setLast(i == parts.size() - 1)
+                    .setKind(kind)
+                    .setData(parts.get(i))));
+        }
+        if (phase != Phase.OVER) {
+            finish(
+                    "finished",
+                    record().setEnd(End.newBuilder()
+                            .setAid(aid)
+                            .setFinishReason("stop")
+                            .setInexact(dispatch.getInexact())
+                            .setUsage(Usage.getDefaultInstance())));
+            spans.finished(0, "stop");
+        }
+    }
+
     @Override
     public synchronized void onReasoning(int choice, int tokens) {
         if (phase != Phase.OVER) {

@@ -59,6 +59,7 @@ final class WarmUp {
         long start = clock.nanos();
         switch (model.prepare("warm-up", submit.build(), List.of(new int[0]), new boolean[1], false)) {
             case Preparation.Refused refused -> LOG.info("no warm-up of {}: {}", model.name(), refused.message());
+            case Preparation.Answered answered -> LOG.info("{} answers without its engine", model.name());
             case Preparation.Ready ready -> {
                 var done = new CompletableFuture<Void>();
                 model.engine().submit(ready.request(), new Listener(done));

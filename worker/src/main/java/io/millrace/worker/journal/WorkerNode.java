@@ -38,6 +38,9 @@ public final class WorkerNode implements AutoCloseable {
 
     private final WorkerConfig config;
     private final Log log;
+    /** Without work for that long, a worker that drains takes it that routers have nothing more for it. */
+    private static final Duration QUIET = Duration.ofSeconds(1);
+
     private final List<HostedModel> models;
     private final Telemetry telemetry;
     private final MeterRegistry registry;
@@ -57,6 +60,7 @@ public final class WorkerNode implements AutoCloseable {
     private @Nullable Beats beats;
     private @Nullable ScheduledExecutorService timer;
     private volatile boolean draining;
+    private volatile boolean finishing;
     private volatile boolean closed;
 
     public WorkerNode(
@@ -173,7 +177,7 @@ public final class WorkerNode implements AutoCloseable {
         if (composing == null) {
             throw new IllegalStateException("the worker has not started");
         }
-        return writer.append(Topic.WORKERS, 0, id, composing.next(draining, false));
+        return writer.append(Topic.WORKERS, 0, id, composing.next(draining, finishing, false));
     }
 
     private void tick() {
@@ -208,11 +212,13 @@ public final class WorkerNode implements AutoCloseable {
     }
 
     /**
-     * Hands everything over: what has not begun at once, what runs when it has not ended within the grace. Completes when nothing
+     * Hands everything over: what has not begun at once, what runs when it has not ended within the grace. Until then it takes what was
+     * admitted for weights that no other worker has: so weights are replaced without a request lost. Completes when nothing
      * is left and the last heartbeat, which says so, stands in the log. Then {@link #close}.
      */
     public CompletableFuture<Void> drain() {
         var done = new CompletableFuture<Void>();
+        finishing = true;
         draining = true;
         AssignmentHandler handling = handler;
         Beats composing = beats;
@@ -225,10 +231,12 @@ public final class WorkerNode implements AutoCloseable {
         Thread.ofVirtual().name(id + "-drain").start(() -> {
             try {
                 beat();
-                awaitEmpty(config.drainGrace());
-                table.all().forEach(each -> each.giveBack("drain"));
-                awaitEmpty(Duration.ofSeconds(5));
-                writer.append(Topic.WORKERS, 0, id, composing.next(true, true)).get(2, TimeUnit.SECONDS);
+                awaitEmpty(config.drainGrace(), QUIET);
+                finishing = false;
+                handling.handOver();
+                awaitEmpty(Duration.ofSeconds(5), Duration.ZERO);
+                writer.append(Topic.WORKERS, 0, id, composing.next(true, false, true))
+                        .get(2, TimeUnit.SECONDS);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
             } catch (TimeoutException | java.util.concurrent.ExecutionException | RuntimeException e) {
@@ -240,9 +248,14 @@ public final class WorkerNode implements AutoCloseable {
         return done;
     }
 
-    private void awaitEmpty(Duration most) throws InterruptedException {
+    /** Until nothing has been here for that long. */
+    private void awaitEmpty(Duration most, Duration quiet) throws InterruptedException {
         long end = clock.nanos() + most.toNanos();
-        while (table.size() > 0 && clock.nanos() < end && !closed) {
+        long busy = clock.nanos();
+        while (clock.nanos() < end && !closed && (table.size() > 0 || clock.nanos() - busy < quiet.toNanos())) {
+            if (table.size() > 0) {
+                busy = clock.nanos();
+            }
             Thread.sleep(10);
         }
     }

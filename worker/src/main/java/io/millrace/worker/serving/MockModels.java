@@ -29,9 +29,11 @@ final class MockModels {
 
     private MockModels() {}
 
-    static ServedModel load(String name, List<String> aliases, ModelOptions options, Clock clock, StepListener steps) {
+    /** @param weights whatever they are called: mocks of different ones give different tokens */
+    static ServedModel load(
+            String name, String weights, List<String> aliases, ModelOptions options, Clock clock, StepListener steps) {
         int context = options.maxModelLen() == 0 ? CONTEXT : options.maxModelLen();
-        long seed = seed(name);
+        long seed = seed(weights);
         MockTokens tokens = new MockTokens(seed, VOCABULARY, VOCABULARY - 1, MEAN_LENGTH);
         long wanted =
                 options.kvMemoryBytes() == 0 ? BLOCKS : options.kvMemoryBytes() / ((long) BLOCK_TOKENS * ENTRY_BYTES);
@@ -52,7 +54,7 @@ final class MockModels {
         return new OutputFormats(ToolFormat.of(options.toolFormat()), ReasoningFormat.of(options.reasoningFormat()));
     }
 
-    /** Of the name, so that two mocks of different names differ and two of one name agree; never 0. */
+    /** Of the name, so that two of different names differ and two of one agree; never 0. */
     static long seed(String name) {
         try {
             byte[] digest =

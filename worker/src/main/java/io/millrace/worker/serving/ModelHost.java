@@ -47,7 +47,7 @@ public final class ModelHost {
     public ServedModel load(String spec, ModelOptions options, ModelProgress progress, StepListener steps) {
         if (isMock(bare(spec)) || options.engine().equals(MOCK)) {
             ModelLocator.Names names = names(spec);
-            return MockModels.load(names.name(), names.aliases(), options, clock, steps);
+            return MockModels.load(names.name(), weights(spec, names), names.aliases(), options, clock, steps);
         }
         return LoadedModels.load(locator.locate(spec, progress.download()), options, progress.load(), clock, steps);
     }
@@ -64,6 +64,12 @@ public final class ModelHost {
             throw new MillraceException("MR-SERVE-004", "The model " + spec + " has no name. Use mock:NAME.");
         }
         return new ModelLocator.Names(name, List.of());
+    }
+
+    /** What stands for a mock's weights: {@code alpha=mock:new} is another model than {@code alpha=mock:old}. */
+    private static String weights(String spec, ModelLocator.Names names) {
+        String bare = bare(spec);
+        return bare.startsWith(MOCK_NAMED) ? bare.substring(MOCK_NAMED.length()) : names.name();
     }
 
     private static String bare(String spec) {

@@ -27,6 +27,7 @@ final class PoolingPreparer implements Preparer {
     private final String model;
     private final Tokenizer tokenizer;
     private final Framing framing;
+    private final TokenizingPreparer tokenizing;
     private final int vocabulary;
     private final int maxTokens;
     private final int width;
@@ -50,6 +51,7 @@ final class PoolingPreparer implements Preparer {
         this.model = model;
         this.tokenizer = tokenizer;
         this.framing = new Framing(tokenizer);
+        this.tokenizing = new TokenizingPreparer(model, tokenizer, null, vocabulary, maxTokens);
         this.vocabulary = vocabulary;
         this.maxTokens = maxTokens;
         this.width = width;
@@ -65,6 +67,9 @@ final class PoolingPreparer implements Preparer {
 
     @Override
     public Preparation prepare(String key, Submit submit, List<int[]> accepted, boolean[] ended, boolean solo) {
+        if (TokenizingPreparer.isFor(submit)) {
+            return tokenizing.prepare(submit);
+        }
         try {
             return new Preparation.Pooled(request(key, submit, solo));
         } catch (Refusal r) {

@@ -33,6 +33,7 @@ final class RequestPreparer implements Preparer {
     private final SamplingReader sampling;
     private final GrammarReader grammars;
     private final TokenFields tokens;
+    private final TokenizingPreparer tokenizing;
     private final int vocabulary;
     private final int maxModelLen;
     private final int maxChoices;
@@ -58,6 +59,7 @@ final class RequestPreparer implements Preparer {
         this.sampling = new SamplingReader(defaults, vocabulary);
         this.grammars = new GrammarReader(tokenizer, vocabulary);
         this.tokens = new TokenFields(tokenizer, vocabulary);
+        this.tokenizing = new TokenizingPreparer(model, tokenizer, renderer, vocabulary, maxModelLen);
         this.vocabulary = vocabulary;
         this.maxModelLen = maxModelLen;
         this.maxChoices = maxChoices;
@@ -74,6 +76,9 @@ final class RequestPreparer implements Preparer {
 
     @Override
     public Preparation prepare(String key, Submit submit, List<int[]> accepted, boolean[] ended, boolean solo) {
+        if (TokenizingPreparer.isFor(submit)) {
+            return tokenizing.prepare(submit);
+        }
         try {
             return new Preparation.Ready(request(key, submit, accepted, ended, solo));
         } catch (Refusal r) {

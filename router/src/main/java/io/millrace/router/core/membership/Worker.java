@@ -118,6 +118,11 @@ public final class Worker {
         return beat.getDraining();
     }
 
+    /** It drains, but runs what no other worker has the weights for. */
+    boolean finishing() {
+        return beat.getDraining() && beat.getFinishing();
+    }
+
     /** What it serves under that name or alias. */
     public @Nullable ServedModel model(String name) {
         for (ServedModel model : beat.getModelsList()) {

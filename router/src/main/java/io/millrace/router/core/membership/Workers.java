@@ -91,22 +91,31 @@ public final class Workers {
         return Collections.unmodifiableCollection(workers.values());
     }
 
-    /** Live workers that take new requests for that model, with those weights. */
+    /**
+     * Live workers that take requests for that model, with those weights; where there are none, those that drain but finish what
+     * was admitted for their weights.
+     */
     public List<Worker> candidates(String model, long weightsHash) {
         List<Worker> found = new ArrayList<>();
+        List<Worker> finishing = new ArrayList<>();
         for (Worker worker : workers.values()) {
-            ServedModel served = worker.suspected() || worker.draining() ? null : worker.model(model);
+            ServedModel served = worker.suspected() ? null : worker.model(model);
             if (served != null && served.getWeightsHash() == weightsHash) {
-                found.add(worker);
+                if (!worker.draining()) {
+                    found.add(worker);
+                } else if (worker.finishing()) {
+                    finishing.add(worker);
+                }
             }
         }
-        return found;
+        return found.isEmpty() ? finishing : found;
     }
 
-    /** The model as live workers offer it; null when none does. */
+    /** The model as live workers offer it; null when none does. Of weights that equally many have, those that came last. */
     public @Nullable Offer offer(String model) {
         Map<Long, Integer> votes = new TreeMap<>();
         Map<Long, ServedModel> models = new HashMap<>();
+        Map<Long, Long> since = new HashMap<>();
         int all = 0;
         for (Worker worker : workers.values()) {
             ServedModel served = worker.suspected() || worker.draining() ? null : worker.model(model);
@@ -114,12 +123,14 @@ public final class Workers {
                 all++;
                 votes.merge(served.getWeightsHash(), 1, Integer::sum);
                 models.put(served.getWeightsHash(), served);
+                since.merge(served.getWeightsHash(), worker.firstMs(), Math::max);
             }
         }
         long best = 0;
         int most = 0;
         for (Map.Entry<Long, Integer> vote : votes.entrySet()) {
-            if (vote.getValue() > most) {
+            boolean later = since.getOrDefault(vote.getKey(), 0L) > since.getOrDefault(best, 0L);
+            if (vote.getValue() > most || (vote.getValue() == most && later)) {
                 most = vote.getValue();
                 best = vote.getKey();
             }

@@ -1,0 +1,54 @@
+package io.millrace.gateway.stream;
+
+import io.millrace.shared.proto.End;
+import org.jspecify.annotations.Nullable;
+
+/** What Anthropic's message has in common whether it comes as events or in one piece. Not thread-safe. */
+final class MessageShape {
+
+    private final Call call;
+    private final Progress progress;
+
+    MessageShape(Call call, Progress progress) {
+        this.call = call;
+        this.progress = progress;
+    }
+
+    /** The message as far as into its content. */
+    JsonText head() {
+        return new JsonText()
+                .object()
+                .field("id", call.apiId())
+                .field("type", "message")
+                .field("role", "assistant")
+                .field("model", call.first().getModel())
+                .name("content")
+                .array();
+    }
+
+    /** {@code stop_reason} and {@code stop_sequence}; nulls while it is not known. */
+    JsonText reason(JsonText json, @Nullable End end) {
+        if (end == null) {
+            return json.nothing("stop_reason").nothing("stop_sequence");
+        }
+        boolean sequence = call.first().getSampling().getStopList().contains(end.getStopReason());
+        String reason = switch (end.getFinishReason()) {
+            case "length" -> "max_tokens";
+            case "tool_calls" -> "tool_use";
+            default -> sequence ? "stop_sequence" : "end_turn";
+        };
+        return json.field("stop_reason", reason).field("stop_sequence", sequence ? end.getStopReason() : null);
+    }
+
+    /** Tokens of the prompt count as input where they were computed, as cache reads where they were found. */
+    String usage() {
+        return new JsonText()
+                .object()
+                .field("input_tokens", progress.promptTokens() - progress.cachedTokens())
+                .field("cache_creation_input_tokens", 0)
+                .field("cache_read_input_tokens", progress.cachedTokens())
+                .field("output_tokens", progress.outputTokens())
+                .endObject()
+                .toString();
+    }
+}
