@@ -10,6 +10,7 @@ import io.millrace.gateway.stream.ApiException;
 import io.millrace.shared.id.RequestId;
 import io.millrace.shared.log.Clock;
 import io.millrace.shared.proto.BatchInfo;
+import io.millrace.shared.proto.FileInfo;
 import java.time.Duration;
 import java.util.Set;
 import java.util.regex.Matcher;
@@ -23,7 +24,7 @@ final class BatchEndpoints {
 
     private static final String PREFIX = "batch_";
     private static final Pattern WINDOW = Pattern.compile("([1-9][0-9]{0,4})([smhd])");
-    private static final Duration WINDOW_MAX = Duration.ofDays(7);
+    private static final Duration WINDOW_MAX = Duration.ofDays(6);
     private static final int PAGE = 20;
     private static final int PAGE_MAX = 100;
 
@@ -52,15 +53,26 @@ final class BatchEndpoints {
                     .map(bytes -> read(json.object(bytes), tenant))
                     .flatMap(batch -> registry.file(batch.getInputFile(), tenant)
                             .switchIfEmpty(Mono.error(() -> noFile(batch.getInputFile())))
-                            .flatMap(file -> file.getPurpose().equals("batch")
-                                    ? Mono.just(batch)
-                                    : Mono.error(new ApiException(ApiError.invalid(
-                                            "input_file_id",
-                                            "The file has the purpose '" + file.getPurpose()
-                                                    + "'; a batch reads files of the purpose 'batch'.")))))
+                            .map(file -> checked(batch, file)))
                     .flatMap(batch -> FileEndpoints.confirmed(() -> registry.put(batch))
                             .then(Mono.defer(() -> answer(batch.getId(), tenant))));
         }));
+    }
+
+    private static BatchInfo checked(BatchInfo batch, FileInfo file) {
+        if (!file.getPurpose().equals("batch")) {
+            throw new ApiException(ApiError.invalid(
+                    "input_file_id",
+                    "The file has the purpose '" + file.getPurpose()
+                            + "'; a batch reads files of the purpose 'batch'."));
+        }
+        if (file.getExpiresMs() < batch.getExpiresMs()) {
+            throw new ApiException(ApiError.invalid(
+                    "completion_window",
+                    "The input file expires %,d s before the batch would; upload it again, or lower 'completion_window'."
+                            .formatted((batch.getExpiresMs() - file.getExpiresMs()) / 1000)));
+        }
+        return batch;
     }
 
     private static ApiException noFile(String id) {

@@ -61,15 +61,17 @@ final class ResponsesSocket implements WebSocketHandler {
                 .concatMap(message -> receive(session, message))
                 .then()
                 .doFinally(signal -> gone.tryEmitEmpty());
-        Flux<WebSocketMessage> out = outputs.asFlux()
+        // One after the other: the transport would take 128 messages in advance, whatever their size.
+        Mono<Void> out = outputs.asFlux()
                 .flatMap(lane -> lane, LANES_MAX + 1, 1)
                 .takeUntilOther(gone.asMono())
-                .map(session::textMessage);
-        Mono<Void> aged = Mono.delay(life).takeUntilOther(gone.asMono()).flatMap(passed -> {
-            notices.tryEmitNext(SocketMessages.event(expired(), null));
-            return session.close(new CloseStatus(1000, "the connection has reached its age"));
-        });
-        return Mono.when(session.send(out), in, aged);
+                .concatMap(text -> session.send(Mono.just(session.textMessage(text))), 1)
+                .then();
+        Mono<Void> aged = Mono.delay(life)
+                .takeUntilOther(gone.asMono())
+                .flatMap(passed -> session.send(Mono.just(session.textMessage(SocketMessages.event(expired(), null))))
+                        .then(session.close(CloseStatus.NORMAL.withReason("the connection has reached its age"))));
+        return Mono.when(out, in, aged);
     }
 
     private ApiError expired() {

@@ -78,7 +78,9 @@ final class Uploads {
     private Mono<Void> part(PartEvent first, Flux<PartEvent> events, Gathered gathered, String source, int partition) {
         if (first instanceof FilePartEvent file && first.name().equals("file")) {
             if (gathered.written != null) {
-                return Mono.error(new ApiException(ApiError.invalid("file", "There are two parts 'file'.")));
+                return released(events)
+                        .then(Mono.error(
+                                () -> new ApiException(ApiError.invalid("file", "There are two parts 'file'."))));
             }
             gathered.filename = file.filename();
             var chunks = new Chunker();
@@ -91,6 +93,10 @@ final class Uploads {
         if (first instanceof FormPartEvent form) {
             gathered.fields.put(form.name(), form.value());
         }
+        return released(events);
+    }
+
+    private static Mono<Void> released(Flux<PartEvent> events) {
         return events.doOnNext(event -> DataBufferUtils.release(event.content()))
                 .then();
     }

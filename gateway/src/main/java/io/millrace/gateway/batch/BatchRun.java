@@ -312,7 +312,7 @@ final class BatchRun {
                 .setPurpose("batch_output")
                 .setBytes(bytes)
                 .setCreatedMs(clock.wallMs())
-                .setExpiresMs(clock.wallMs() + FileLife.MS)
+                .setExpiresMs(state.getInProgressMs() + FileLife.MS)
                 .setContent(content)
                 .setPartition(partition())
                 .setSource(source())

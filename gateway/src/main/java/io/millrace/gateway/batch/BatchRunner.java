@@ -25,6 +25,7 @@ public final class BatchRunner implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(BatchRunner.class);
     private static final Duration TICK = Duration.ofMillis(100);
     private static final int REPORT_TICKS = 10;
+    private static final int PRUNE_TICKS = 600;
     private static final long AGAIN_NANOS = 2_000_000_000L;
 
     private final Registry registry;
@@ -91,6 +92,9 @@ public final class BatchRunner implements AutoCloseable {
             return;
         }
         ticks++;
+        if (ticks % PRUNE_TICKS == 0) {
+            registry.prune();
+        }
         if (ticks % REPORT_TICKS == 1) {
             for (Registry.Batch batch : registry.all()) {
                 if (!batch.ended() && !running.containsKey(batch.info().getId()) && owns(batch)) {

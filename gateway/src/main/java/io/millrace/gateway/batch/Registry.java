@@ -178,6 +178,20 @@ public final class Registry implements LogReader.Listener, AutoCloseable {
                 .toList();
     }
 
+    /** Forgets what the topic forgets. */
+    void prune() {
+        long now = clock.wallMs();
+        files.values().removeIf(file -> file.getExpiresMs() < now);
+        for (Batch batch : all()) {
+            if (batch.ended() && batch.state().getEndedMs() + FileLife.MS < now) {
+                String id = batch.info().getId();
+                batches.remove(id);
+                states.remove(id);
+                cancels.remove(id);
+            }
+        }
+    }
+
     public CompletableFuture<Void> put(FileInfo file) {
         return append(file.getId(), BatchRecord.newBuilder().setFile(file));
     }

@@ -57,9 +57,13 @@ class ResponsesSocketTest {
     }
 
     private static WebSocket open(Gateway gateway, Messages messages) throws Exception {
+        return open(String.valueOf(gateway.port()), messages);
+    }
+
+    private static WebSocket open(String port, WebSocket.Listener messages) throws Exception {
         return HttpClient.newHttpClient()
                 .newWebSocketBuilder()
-                .buildAsync(URI.create("ws://127.0.0.1:" + gateway.port() + "/v1/responses"), messages)
+                .buildAsync(URI.create("ws://127.0.0.1:" + port + "/v1/responses"), messages)
                 .get(10, TimeUnit.SECONDS);
     }
 
@@ -218,6 +222,42 @@ class ResponsesSocketTest {
         socket.abort();
         RequestRecord detach = gateway.cluster().await(record -> record.getId().equals(id) && record.hasDetach());
         assertThat(detach.getDetach().getGateway()).isNotBlank();
+    }
+
+    @Test
+    void aClientThatDoesNotReadIsCutAndItsResponseDetached(Gateway gateway) throws Exception {
+        String text = "x".repeat(256 * 1024);
+        gateway.serve("ws-flood", journal -> {
+            journal.admit().claim();
+            for (int i = 0; i < 160; i++) {
+                journal.token(0, text);
+            }
+        });
+        var deaf = new WebSocket.Listener() {
+            @Override
+            public void onOpen(WebSocket socket) {
+                // Asks for nothing.
+            }
+        };
+        WebSocket socket = open(String.valueOf(gateway.port()), deaf);
+        socket.sendText("{\"type\":\"response.create\",\"model\":\"ws-flood\",\"input\":\"Hi\"}", true)
+                .join();
+        String id = gateway.cluster()
+                .await(record -> record.getSubmit().getModel().equals("ws-flood"))
+                .getId();
+        gateway.cluster().await(record -> record.getId().equals(id) && record.hasDetach());
+        socket.abort();
+    }
+
+    @Test
+    void aConnectionThatHasReachedItsAgeSaysSoAndCloses(Gateway gateway) throws Exception {
+        try (var young = gateway.another("millrace.gateway.socket-life=200ms")) {
+            var messages = new Messages();
+            open(young.getEnvironment().getRequiredProperty("local.server.port"), messages);
+            assertThat(next(messages).get("error").get("code").asString())
+                    .isEqualTo("websocket_connection_limit_reached");
+            assertThat(messages.closed.get(10, TimeUnit.SECONDS)).isEqualTo(WebSocket.NORMAL_CLOSURE);
+        }
     }
 
     @Test

@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.IntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
@@ -59,7 +60,7 @@ class KilledBatchTest {
             String alone = SystemUnderTest.send(url(ports[0]) + CHAT, BatchTest.chat("question 17", 40))
                     .body();
             OpenAIClient client = client(ports[0]);
-            String id = create(client);
+            String id = create(client, LINES, i -> BatchTest.chat("question " + i, 40));
             awaitCompleted(client, id, 100);
             client.close();
             Processes.kill(first);
@@ -93,9 +94,9 @@ class KilledBatchTest {
         client.close();
     }
 
-    private static String create(OpenAIClient client) {
-        String input = IntStream.range(0, LINES)
-                .mapToObj(i -> BatchTest.line("id-" + i, CHAT, BatchTest.chat("question " + i, 40)))
+    private static String create(OpenAIClient client, int lines, IntFunction<String> body) {
+        String input = IntStream.range(0, lines)
+                .mapToObj(i -> BatchTest.line("id-" + i, CHAT, body.apply(i)))
                 .collect(Collectors.joining());
         String file = client.files()
                 .create(FileCreateParams.builder()

@@ -61,8 +61,14 @@ class KilledGatewayTest {
                 int number = i;
                 cut.add(threads.submit(() -> untilCut(ports[0], "stream " + number, begun)));
             }
+            var socket = new Socket("http://127.0.0.1:" + ports[0]);
+            socket.send("{\"type\":\"response.create\",\"model\":\"alpha\",\"ignore_eos\":true,\"input\":\"socket\","
+                    + "\"max_output_tokens\":" + TOKENS + "}");
+            List<String> told = socket.until(event -> event.contains("\"sequence_number\":9"));
             Processes.await("the first events of all", () -> begun.get() == STREAMS);
             Processes.kill(gateway);
+            socket.close();
+            resumed(ports[1], told);
             List<Future<String>> whole = new ArrayList<>();
             for (Future<List<String>> each : cut) {
                 List<String> seen = each.get(60, TimeUnit.SECONDS);
@@ -86,6 +92,23 @@ class KilledGatewayTest {
                             .statusCode())
                     .isEqualTo(422);
         }
+    }
+
+    /** A response over a WebSocket goes on, without a gap, over one of another gateway. */
+    private static void resumed(int port, List<String> events) throws Exception {
+        String id = new JsonMapper()
+                .readTree(events.getFirst())
+                .get("response")
+                .get("id")
+                .asString();
+        try (Socket socket = new Socket("http://127.0.0.1:" + port)) {
+            socket.send("{\"type\":\"response.resume\",\"response_id\":\"" + id + "\",\"starting_after\":9}");
+            events.addAll(socket.until(event -> event.contains("\"type\":\"response.incomplete\"")));
+        }
+        for (int i = 0; i < events.size(); i++) {
+            assertThat(events.get(i)).contains("\"sequence_number\":" + i + ",");
+        }
+        assertThat(events.getLast()).contains("\"output_tokens\":" + TOKENS);
     }
 
     private static Process start(Processes processes, EmbeddedBroker broker, String role, String... more)
