@@ -142,16 +142,10 @@ public final class Endpoints {
                 () -> WebsocketServerSpec.builder().maxFramePayloadLength(2 * settings.bodyBytesMax())));
     }
 
+    /** The routes; they are tried in this order, so those that are called most come first. */
     public RouterFunction<ServerResponse> routes() {
-        RouterFunctions.Builder routes = RouterFunctions.route();
-        post(routes, EMBEDDINGS, pooling::embeddings);
-        RERANK.forEach(path -> post(routes, path, pooling::rerank));
-        SCORE.forEach(path -> post(routes, path, pooling::score));
-        post(routes, TOKENIZE, tokens::tokenize);
-        post(routes, DETOKENIZE, tokens::detokenize);
-        post(routes, MESSAGES, messages::read);
-        post(routes, COUNT_TOKENS, messages::count);
-        return routes.POST(CHAT, request -> http.generate(request, CHAT, chats::read))
+        RouterFunctions.Builder routes = RouterFunctions.route()
+                .POST(CHAT, request -> http.generate(request, CHAT, chats::read))
                 .POST(COMPLETIONS, request -> http.generate(request, COMPLETIONS, completions::read))
                 .POST(RESPONSES, request -> http.generate(request, RESPONSES, responses::read))
                 .GET(RESPONSES, Endpoints::isSocket, this::socket)
@@ -169,8 +163,15 @@ public final class Endpoints {
                 .route(RequestPredicates.path(CHAT), request -> notAllowed(request, HttpMethod.POST))
                 .route(RequestPredicates.path(COMPLETIONS), request -> notAllowed(request, HttpMethod.POST))
                 .route(RequestPredicates.path(RESPONSES), request -> notAllowed(request, HttpMethod.POST))
-                .route(RequestPredicates.path(MODELS), request -> notAllowed(request, HttpMethod.GET))
-                .build();
+                .route(RequestPredicates.path(MODELS), request -> notAllowed(request, HttpMethod.GET));
+        post(routes, EMBEDDINGS, pooling::embeddings);
+        RERANK.forEach(path -> post(routes, path, pooling::rerank));
+        SCORE.forEach(path -> post(routes, path, pooling::score));
+        post(routes, TOKENIZE, tokens::tokenize);
+        post(routes, DETOKENIZE, tokens::detokenize);
+        post(routes, MESSAGES, messages::read);
+        post(routes, COUNT_TOKENS, messages::count);
+        return routes.build();
     }
 
     private void post(RouterFunctions.Builder routes, String path, Function<Json.Body, Draft> read) {

@@ -70,15 +70,15 @@ public final class Dispatcher {
                 call.parts().stream().map(part -> append(line, part, keyed)).toArray(CompletableFuture[]::new);
         CompletableFuture.allOf(acks).whenComplete((done, failure) -> {
             observer.sent(failure);
+            if (failure == null) {
+                exchange.acknowledged();
+                return;
+            }
             hub.execute(() -> {
-                if (failure == null) {
-                    exchange.acknowledged();
-                } else {
-                    LOG.warn("call {} was not confirmed by Kafka: {}", call.apiId(), failure.toString());
-                    giveUp(line, keyed);
-                    exchange.fail(GatewayErrors.logUnavailable(
-                            clock.wallMs() - call.first().getCreatedMs()));
-                }
+                LOG.warn("call {} was not confirmed by Kafka: {}", call.apiId(), failure.toString());
+                giveUp(line, keyed);
+                exchange.fail(GatewayErrors.logUnavailable(
+                        clock.wallMs() - call.first().getCreatedMs()));
             });
         });
     }

@@ -29,7 +29,8 @@ import reactor.util.concurrent.Queues;
  * One call from its append to its last event: folds its journals, decides the HTTP status, and hands on what the renderer
  * makes of the accepted records.
  *
- * <p>All state belongs to the hub's thread. {@link #opening}, {@link #body} and {@link #clientGone} may be called from any.
+ * <p>All state belongs to the hub's thread. {@link #opening}, {@link #body}, {@link #clientGone} and {@link #acknowledged} may be
+ * called from any.
  *
  * @param <T> what is sent at once
  */
@@ -101,7 +102,7 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     private final List<Accepted> held = new ArrayList<>();
 
     private boolean placed;
-    private boolean acknowledged;
+    private volatile boolean acknowledged;
     private boolean live = true;
     private long lastSentNanos;
 

@@ -14,10 +14,12 @@ import io.millrace.shared.telemetry.Telemetry;
 import io.millrace.shared.topic.Topic;
 import java.security.SecureRandom;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -61,7 +63,7 @@ public final class RouterNode implements AutoCloseable {
         this.metrics = new RouterMetrics(registry, config.node());
         this.spans = new RouterSpans(telemetry);
         this.liveness = new LivenessConnections(
-                (worker, incarnation) -> later(() -> apply(core.onLivenessLost(worker, incarnation, now()))));
+                (worker, incarnation) -> soon(() -> apply(core.onLivenessLost(worker, incarnation, now()))));
     }
 
     /** Its name in {@code members}. */
@@ -91,7 +93,7 @@ public final class RouterNode implements AutoCloseable {
             said.complete(null);
             return said;
         }
-        later(() -> {
+        soon(() -> {
             List<CompletableFuture<Long>> appends = apply(core.leave(now()));
             CompletableFuture.allOf(appends.toArray(new CompletableFuture<?>[0]))
                     .whenComplete((nothing, error) -> said.complete(null));
@@ -114,49 +116,61 @@ public final class RouterNode implements AutoCloseable {
         return clock.wallMs();
     }
 
+    private void soon(Runnable task) {
+        hand(LogReader::execute, task);
+    }
+
     private void later(Runnable task) {
+        hand(LogReader::executeLater, task);
+    }
+
+    private void hand(BiConsumer<LogReader, Runnable> how, Runnable task) {
         LogReader reading = reader;
         if (reading == null || closed) {
             return;
         }
         try {
-            reading.execute(task);
+            how.accept(reading, task);
         } catch (RejectedExecutionException e) {
             LOG.debug("router {} is closed", config.node());
         }
     }
 
-    /** Carries the effects out in order; the appends among them. */
+    /** Carries the effects out in order, except that what is only to be told comes last; gives the appends. */
     private List<CompletableFuture<Long>> apply(List<Effect> effects) {
-        return effects.stream()
-                .map(this::carryOut)
-                .filter(java.util.Objects::nonNull)
-                .toList();
+        List<CompletableFuture<Long>> appends = new ArrayList<>();
+        for (Effect effect : effects) {
+            carryOut(effect, appends);
+        }
+        for (Effect effect : effects) {
+            if (effect instanceof Effect.Observe e) {
+                observe(e.event());
+            }
+        }
+        return appends;
     }
 
-    private @Nullable CompletableFuture<Long> carryOut(Effect effect) {
+    private void carryOut(Effect effect, List<CompletableFuture<Long>> appends) {
         switch (effect) {
-            case Effect.Append e -> {
-                return append(e);
-            }
+            case Effect.Append e -> appends.add(append(e));
             case Effect.StartReading e -> reading().assign(e.topic(), e.partition(), e.fromOffset());
             case Effect.StopReading e -> reading().unassign(e.topic(), e.partition());
             case Effect.ConnectLiveness e -> liveness.connect(e.worker(), e.incarnation(), e.address());
             case Effect.DisconnectLiveness e -> liveness.disconnect(e.worker(), e.incarnation());
-            case Effect.Observe e -> observe(e.event());
+            case Effect.Observe e -> {}
         }
-        return null;
     }
 
     private CompletableFuture<Long> append(Effect.Append e) {
         CompletableFuture<Long> ack = log.append(e.topic(), e.partition(), e.key(), e.value());
-        ack.whenComplete((offset, error) -> later(() -> {
+        ack.whenComplete((offset, error) -> {
             if (error == null) {
-                apply(core.onAppended(e.token(), offset, now()));
+                // Nothing hurries: what comes next waits for the read-back, which wakes the reader by itself.
+                later(() -> apply(core.onAppended(e.token(), offset, now())));
             } else {
-                apply(core.onAppendFailed(e.token(), now()));
+                soon(() -> apply(core.onAppendFailed(e.token(), now())));
             }
-        }));
+        });
         return ack;
     }
 

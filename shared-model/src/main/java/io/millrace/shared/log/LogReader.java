@@ -24,6 +24,11 @@ public interface LogReader extends AutoCloseable {
         return 0;
     }
 
+    /** Runs the task on the reader's thread without waking it for that: with the next record, or 50 ms later. */
+    default void executeLater(Runnable task) {
+        execute(task);
+    }
+
     /** Stops the thread; nothing is delivered after it returns (unless called on the reader's own thread). */
     @Override
     void close();

@@ -214,32 +214,45 @@ final class EngineLoop {
         }
     }
 
-    /** The tokens of a step, into sequences and out to listeners. */
+    /**
+     * The tokens of a step, into sequences and out to listeners: first those that somebody has waited for longest, a sequence's first.
+     */
     private void book(Step step, StepOutputs result) {
         step.parts().forEach(scheduler::computed);
         List<Step.Target> targets = step.targets();
-        for (int r = 0; r < targets.size(); r++) {
-            Step.Target target = targets.get(r);
-            Sequence s = target.sequence();
-            if (!s.group().live().contains(s)) {
-                continue;
-            }
-            MillraceException error = result.errors() == null ? null : result.errors()[r];
-            try {
-                if (error != null) {
-                    throw error;
+        boolean[] first = new boolean[targets.size()];
+        for (int r = 0; r < first.length; r++) {
+            first[r] = targets.get(r).sequence().outputs() == 0;
+        }
+        for (boolean firsts : new boolean[] {true, false}) {
+            for (int r = 0; r < first.length; r++) {
+                if (first[r] == firsts) {
+                    book(targets.get(r), result, r);
                 }
-                if (target.scoredPosition() >= 0) {
-                    score(s.group(), target.scoredPosition(), result.logits(), r);
-                } else {
-                    take(s, result.sampled()[r]);
-                }
-            } catch (MillraceException e) {
-                boolean elsewhere = e.code().equals("MR-SAMPLING-001");
-                executions.fail(s.group(), e.code(), String.valueOf(e.getMessage()), elsewhere);
-            } catch (RuntimeException e) {
-                executions.fail(s.group(), "MR-ENGINE-013", "An id of " + s + " has no text: " + e, false);
             }
+        }
+    }
+
+    private void book(Step.Target target, StepOutputs result, int row) {
+        Sequence s = target.sequence();
+        if (!s.group().live().contains(s)) {
+            return;
+        }
+        MillraceException error = result.errors() == null ? null : result.errors()[row];
+        try {
+            if (error != null) {
+                throw error;
+            }
+            if (target.scoredPosition() >= 0) {
+                score(s.group(), target.scoredPosition(), result.logits(), row);
+            } else {
+                take(s, result.sampled()[row]);
+            }
+        } catch (MillraceException e) {
+            boolean elsewhere = e.code().equals("MR-SAMPLING-001");
+            executions.fail(s.group(), e.code(), String.valueOf(e.getMessage()), elsewhere);
+        } catch (RuntimeException e) {
+            executions.fail(s.group(), "MR-ENGINE-013", "An id of " + s + " has no text: " + e, false);
         }
     }
 

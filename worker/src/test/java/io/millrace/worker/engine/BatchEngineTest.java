@@ -9,8 +9,11 @@ import static io.millrace.worker.engine.Requests.ids;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.millrace.worker.sampling.SampledToken;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
@@ -45,6 +48,41 @@ class BatchEngineTest {
             assertThat(e.steps.get(1).prefillTokens()).isEqualTo(140);
             assertThat(e.steps.get(5).decodeRows()).isEqualTo(20);
         }
+    }
+
+    @Test
+    void aFirstTokenGoesOutBeforeTheFurtherOnesOfItsStep() throws Exception {
+        Gate gate = new Gate();
+        try (MockEngine e = new MockEngine(config(100), mock(64), gate)) {
+            List<String> heard = new CopyOnWriteArrayList<>();
+            CountDownLatch over = new CountDownLatch(2);
+            e.engine.submit(Requests.of("early", 1, 2).maxTokens(3).build(), hearing("early", heard, over));
+            gate.awaitEntered();
+            e.engine.submit(Requests.of("late", 3, 4).maxTokens(2).build(), hearing("late", heard, over));
+            gate.open();
+            assertThat(over.await(20, TimeUnit.SECONDS)).isTrue();
+            assertThat(heard).containsExactly("early 0", "late 0", "early 1", "early 2", "late 1");
+        }
+    }
+
+    private static GenerationListener hearing(String name, List<String> heard, CountDownLatch over) {
+        return new GenerationListener() {
+            @Override
+            public void onTokens(int choice, int start, List<SampledToken> tokens, String text) {
+                heard.add(name + " " + start);
+            }
+
+            @Override
+            public void onEnd(int choice, int n, String finishReason, String stopReason, String text) {
+                over.countDown();
+            }
+
+            @Override
+            public void onFailure(String code, String message, boolean retryable) {
+                heard.add(code);
+                over.countDown();
+            }
+        };
     }
 
     @Test

@@ -142,11 +142,16 @@ final class KafkaLogReader implements LogReader {
 
     @Override
     public void execute(Runnable task) {
+        executeLater(task);
+        wake();
+    }
+
+    @Override
+    public void executeLater(Runnable task) {
         if (closed) {
             throw new RejectedExecutionException("reader " + name + " is closed");
         }
         tasks.add(task);
-        wake();
     }
 
     private void wake() {

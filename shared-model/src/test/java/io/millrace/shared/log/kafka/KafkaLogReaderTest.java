@@ -68,6 +68,9 @@ class KafkaLogReaderTest {
                 resolves.set(true);
                 assertThat(collector.records.poll(WAIT_S, TimeUnit.SECONDS)).isEqualTo("RESPONSES one");
                 assertThat(collector.records).isEmpty();
+                var later = new CountDownLatch(1);
+                reader.executeLater(later::countDown);
+                assertThat(later.await(WAIT_S, TimeUnit.SECONDS)).isTrue();
             } finally {
                 reader.close();
             }
