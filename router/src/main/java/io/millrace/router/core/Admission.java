@@ -15,11 +15,13 @@ final class Admission {
 
     private final Context context;
     private final JournalWriter writer;
+    private final Dispatcher dispatcher;
     private long readyMs = -1;
 
-    Admission(Context context, JournalWriter writer) {
+    Admission(Context context, JournalWriter writer, Dispatcher dispatcher) {
         this.context = context;
         this.writer = writer;
+        this.dispatcher = dispatcher;
     }
 
     /** From now on the workers are known as far as the log knows them. */
@@ -83,6 +85,7 @@ final class Admission {
         }
         request.admittedHere = true;
         writer.append(request, JournalRecord.newBuilder().setAdmit(admit), null);
+        dispatcher.sendOn(request, admit.build());
     }
 
     private void withoutWorker(Request request) {

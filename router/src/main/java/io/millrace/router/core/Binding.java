@@ -28,6 +28,10 @@ final class Binding implements Worker.Load {
     boolean sent;
 
     boolean sendFailed;
+    /** Its worker claimed in vain, for instance before the journal began. */
+    boolean refused;
+    /** When its worker began to list a claim that the journal does not have, see LogProgress.elapsedMs; -1 while it does not. */
+    long unheardMs = -1;
     /** Its worker has listed it. */
     boolean listed;
     /** Whether it was in its first prefill or steps when last listed. */

@@ -7,6 +7,7 @@ import io.millrace.router.core.placement.Demand;
 import io.millrace.router.core.placement.Placement;
 import io.millrace.router.core.queue.ModelQueue;
 import io.millrace.shared.fold.JournalFold;
+import io.millrace.shared.proto.Admit;
 import io.millrace.shared.proto.Claim;
 import io.millrace.shared.proto.JournalRecord;
 import java.util.List;
@@ -62,34 +63,38 @@ final class Dispatcher {
         }
     }
 
+    /**
+     * Sends a request on whose ADMIT has just been appended, without waiting for its read-back, if it is the first time, nobody waits for
+     * the model and a worker has room. The journal decides, as ever, whether the worker's claim counts.
+     */
+    void sendOn(Request request, Admit admit) {
+        if (request.dispatchedOnce || context.queues.size(admit.getModel()) > 0) {
+            return;
+        }
+        List<Worker> candidates = context.workers.candidates(admit.getModel(), admit.getWeightsHash());
+        Demand demand = new Demand(
+                Estimates.promptTokens(request.submit),
+                Estimates.outputTokens(request.submit, context.stats.outputTokens(admit.getModel())),
+                request.submit.getPrefixHashList(),
+                "",
+                false);
+        Placement.Choice choice = context.placement.choose(candidates, admit.getModel(), demand);
+        if (choice != null) {
+            request.queuedMs = context.nowMs;
+            request.lastSentAttempt = 1;
+            request.dispatchedOnce = true;
+            request.binding = bind(request, admit.getModel(), choice, demand, 1, ByteString.EMPTY);
+            slots.first(request, admit, request.binding);
+        }
+    }
+
     private void send(Request request, JournalFold journal, Placement.Choice choice, Demand demand) {
         boolean again = journal.attempt() > 0 || request.dispatchedOnce || !request.admittedHere;
         int attempt = context.rules.numberByFold() ? journal.attempt() + 1 : request.lastSentAttempt + 1;
         request.lastSentAttempt = attempt;
         boolean fence = again && context.rules.fences();
-        Worker worker = choice.worker();
-        Binding binding = new Binding(
-                worker.id(),
-                worker.incarnation(),
-                worker.slot(),
-                attempt,
-                fence ? context.aid(request.id, attempt) : ByteString.EMPTY,
-                request.model(),
-                demand.promptTokens(),
-                demand.solo(),
-                context.workers.progress().elapsedMs());
-        binding.startedMs = context.nowMs;
-        worker.sent(binding);
-        charge(request, demand);
-        context.outbox.observe(new RouterEvent.Routed(
-                request.id,
-                request.model(),
-                worker.id(),
-                attempt,
-                request.queuedMs,
-                context.nowMs,
-                (int) choice.cachedTokens(),
-                request.submit.getTrace()));
+        ByteString aid = fence ? context.aid(request.id, attempt) : ByteString.EMPTY;
+        Binding binding = bind(request, request.model(), choice, demand, attempt, aid);
         if (!fence) {
             request.dispatchedOnce = true;
             request.binding = binding;
@@ -104,6 +109,35 @@ final class Dispatcher {
             request.binding = binding;
             slots.dispatch(request, journal, binding);
         }
+    }
+
+    /** Books the attempt with its worker and its tenant. */
+    private Binding bind(
+            Request request, String model, Placement.Choice choice, Demand demand, int attempt, ByteString aid) {
+        Worker worker = choice.worker();
+        Binding binding = new Binding(
+                worker.id(),
+                worker.incarnation(),
+                worker.slot(),
+                attempt,
+                aid,
+                model,
+                demand.promptTokens(),
+                demand.solo(),
+                context.workers.progress().elapsedMs());
+        binding.startedMs = context.nowMs;
+        worker.sent(binding);
+        charge(request, demand);
+        context.outbox.observe(new RouterEvent.Routed(
+                request.id,
+                model,
+                worker.id(),
+                attempt,
+                request.queuedMs,
+                context.nowMs,
+                (int) choice.cachedTokens(),
+                request.submit.getTrace()));
+        return binding;
     }
 
     private Claim claim(Request request, JournalFold journal, Placement.Choice choice, Binding binding) {

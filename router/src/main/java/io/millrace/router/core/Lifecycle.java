@@ -105,11 +105,19 @@ final class Lifecycle {
         }
     }
 
-    /** A worker claimed too late, or for nothing: it shall stop. */
+    /** A worker claimed too late, too early, or for nothing: it shall stop. */
     void refused(Request request, Claim claim) {
         JournalFold journal = request.journal;
-        if (!claim.getFence() && (journal == null || !journal.aid().equals(claim.getAid()))) {
-            slots.cancel(request, claim.getSlot(), claim.getIncarnation(), claim.getAid(), "lost_claim");
+        if (claim.getFence() || (journal != null && journal.aid().equals(claim.getAid()))) {
+            return;
+        }
+        slots.cancel(request, claim.getSlot(), claim.getIncarnation(), claim.getAid(), "lost_claim");
+        Binding binding = request.binding;
+        if (binding != null
+                && !binding.claimed()
+                && binding.worker.equals(claim.getWorker())
+                && binding.incarnation == claim.getIncarnation()) {
+            binding.refused = true;
         }
     }
 

@@ -316,7 +316,7 @@ final class Partition {
                         request.submit.getTrace()));
             }
         }
-        if (active() && parsed.hasClaim() && journal != null) {
+        if (active() && parsed.hasClaim()) {
             if (folded.verdict().isAccepted()) {
                 lifecycle.claimed(request, parsed.getClaim(), record.timestampMs());
             } else {

@@ -54,10 +54,10 @@ public final class RouterCore {
         this.config = config;
         context = new Context(config, random, rules);
         writer = new JournalWriter(context);
-        admission = new Admission(context, writer);
         Slots slots = new Slots(context);
-        lifecycle = new Lifecycle(context, writer, admission, slots);
         dispatcher = new Dispatcher(context, writer, slots);
+        admission = new Admission(context, writer, dispatcher);
+        lifecycle = new Lifecycle(context, writer, admission, slots);
         credits = new Credits(context);
     }
 

@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import io.millrace.router.core.membership.Worker;
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.Accepted;
+import io.millrace.shared.proto.Admit;
 import io.millrace.shared.proto.Assignment;
 import io.millrace.shared.proto.Dispatch;
 import io.millrace.shared.proto.SlotCancel;
@@ -21,27 +22,19 @@ final class Slots {
         this.context = context;
     }
 
+    /** Sends the binding's execution to its worker while the request's ADMIT is still on its way: nothing is accepted yet. */
+    void first(Request request, Admit admit, Binding binding) {
+        send(request, binding, Dispatch.newBuilder().setWeightsHash(admit.getWeightsHash()));
+    }
+
     /** Sends the binding's execution to its worker. */
     void dispatch(Request request, JournalFold journal, Binding binding) {
         Dispatch.Builder dispatch = Dispatch.newBuilder()
-                .setAttempt(binding.attempt)
-                .setAid(binding.aid)
                 .setWeightsHash(journal.admit().getWeightsHash())
                 .setPromptHash(journal.promptHash())
                 .setNumericsId(journal.numericsId())
                 .setInexact(journal.inexact())
-                .setSolo(binding.solo)
-                .setPreviousAid(request.previousAid)
-                .setAdmitOffset(journal.beginOffset())
-                .setDispatchedMs(context.nowMs);
-        Worker worker = context.workers.find(binding.worker);
-        dispatch.setLastOfWeights(worker != null && worker.draining());
-        if (request.submit.hasTrace()) {
-            dispatch.setTrace(request.submit.getTrace());
-        }
-        if (request.submit.getSerializedSize() <= SUBMIT_BYTES_MAX) {
-            dispatch.setSubmit(request.submit);
-        }
+                .setAdmitOffset(journal.beginOffset());
         for (int choice = 0; choice < journal.choices(); choice++) {
             Accepted.Builder accepted = Accepted.newBuilder().setEnded(journal.ended(choice));
             for (int id : journal.ids(choice)) {
@@ -49,7 +42,23 @@ final class Slots {
             }
             dispatch.addAccepted(accepted);
         }
-        dispatch.addAllOutputsEnded(journal.outputsEnded());
+        send(request, binding, dispatch.addAllOutputsEnded(journal.outputsEnded()));
+    }
+
+    private void send(Request request, Binding binding, Dispatch.Builder dispatch) {
+        Worker worker = context.workers.find(binding.worker);
+        dispatch.setAttempt(binding.attempt)
+                .setAid(binding.aid)
+                .setSolo(binding.solo)
+                .setPreviousAid(request.previousAid)
+                .setLastOfWeights(worker != null && worker.draining())
+                .setDispatchedMs(context.nowMs);
+        if (request.submit.hasTrace()) {
+            dispatch.setTrace(request.submit.getTrace());
+        }
+        if (request.submit.getSerializedSize() <= SUBMIT_BYTES_MAX) {
+            dispatch.setSubmit(request.submit);
+        }
         binding.sent = true;
         binding.sendFailed = false;
         context.hold(binding);

@@ -25,6 +25,8 @@ final class Supervisor {
     private static final Loss UNDELIVERED = new Loss("undelivered", false);
     private static final Loss UNLISTED = new Loss("unlisted", false);
     private static final Loss UNCLAIMED = new Loss("unclaimed", false);
+    /** Its worker's claim did not count, mostly because it overtook the ADMIT. */
+    private static final Loss CLAIM_IGNORED = new Loss("claim_ignored", false);
 
     private final Context context;
     private final Slots slots;
@@ -56,6 +58,9 @@ final class Supervisor {
         if (!context.workers.live(worker)) {
             return worker.left() ? LEFT : LOST;
         }
+        if (binding.refused && !binding.claimed()) {
+            return CLAIM_IGNORED;
+        }
         if (binding.sendFailed && binding.claimed() && !byRouter(journal)) {
             // The worker has claimed, so the assignment did arrive; under this aid it must not arrive again.
             binding.sendFailed = false;
@@ -71,6 +76,9 @@ final class Supervisor {
     }
 
     private @Nullable Loss listing(Request request, JournalFold journal, Binding binding, Worker worker, long boundMs) {
+        if (!binding.claimed() && worker.claims(request.partition.number(), request.req)) {
+            return unheard(binding);
+        }
         boolean byAid = binding.claimed() && worker.lists(binding.aid);
         if (byAid || (journal.attemptTokens() == 0 && worker.lists(request.partition.number(), request.req))) {
             binding.listed = true;
@@ -99,6 +107,17 @@ final class Supervisor {
             return null;
         }
         return UNCLAIMED;
+    }
+
+    /** Its worker says that it has claimed: the claim is on its way, or came before the ADMIT, where this router did not see it. */
+    private @Nullable Loss unheard(Binding binding) {
+        long elapsed = context.workers.progress().elapsedMs();
+        binding.listed = true;
+        binding.missingMs = -1;
+        if (binding.unheardMs < 0) {
+            binding.unheardMs = elapsed;
+        }
+        return elapsed - binding.unheardMs >= context.config.timing().unclaimedAfterMs() ? CLAIM_IGNORED : null;
     }
 
     private static boolean byRouter(JournalFold journal) {

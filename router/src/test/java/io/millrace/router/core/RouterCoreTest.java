@@ -744,12 +744,92 @@ class RouterCoreTest {
         rig.submit("a", rig.submit());
         assertThat(rig.journal(RecordCase.ADMIT)).isEmpty();
         rig.failing = Topic.ASSIGNMENTS;
+        rig.submit("b", rig.submit());
         rig.advance(300);
-        assertThat(rig.journal(RecordCase.ADMIT)).hasSize(1);
+        assertThat(rig.journal(RecordCase.ADMIT)).hasSize(2);
         rig.failing = null;
         rig.advance(300);
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(1);
         JournalRecord fence = rig.journal(RecordCase.CLAIM).getFirst();
+        assertThat(fence.getId()).isEqualTo("b");
         assertThat(fence.getClaim().getCause()).isEqualTo("undelivered");
-        assertThat(rig.workers.getFirst().dispatches()).hasSize(1);
+        assertThat(rig.workers.getFirst().dispatches())
+                .extracting(Assignment::getId)
+                .containsExactly("a", "b");
+    }
+
+    @Test
+    void theFirstAssignmentDoesNotWaitForTheAdmitUnlessOthersWaitForTheModel() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        worker.maxRunning = 1;
+        rig.advance(300);
+        rig.failing = Topic.RESPONSES;
+        for (int i = 0; i < 4; i++) {
+            rig.submit("a" + i, rig.submit().setN(2));
+        }
+        // One runs and two wait at the worker; the fourth has no room there.
+        assertThat(rig.journal(RecordCase.ADMIT)).isEmpty();
+        assertThat(worker.dispatches()).hasSize(3);
+        Dispatch first = worker.dispatches().getFirst().getDispatch();
+        assertThat(first.getAid()).isEqualTo(ByteString.EMPTY);
+        assertThat(first.getWeightsHash()).isEqualTo(Rig.WEIGHTS);
+        assertThat(first.getSubmit().getN()).isEqualTo(2);
+        rig.failing = null;
+        rig.advance(300);
+        assertThat(rig.journal(RecordCase.ADMIT)).hasSize(4);
+        assertThat(worker.dispatches()).hasSize(3);
+        worker.maxRunning = 8;
+        rig.advance(300);
+        assertThat(worker.dispatches()).hasSize(4);
+        assertThat(rig.journal(RecordCase.CLAIM)).isEmpty();
+    }
+
+    @Test
+    void aClaimThatComesBeforeItsAdmitIsInVainAndFencedAsSoonAsTheAdmitIsThere() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        rig.failing = Topic.RESPONSES;
+        long req = rig.submit("a", rig.submit());
+        ByteString early = rig.claim("a", req, worker);
+        assertThat(worker.cancels()).hasSize(1);
+        assertThat(worker.cancels().getFirst().getCancel().getAid()).isEqualTo(early);
+        rig.failing = null;
+        rig.advance(300);
+        assertThat(rig.journal(RecordCase.ADMIT)).hasSize(1);
+        Claim fence = rig.journal(RecordCase.CLAIM).getLast().getClaim();
+        assertThat(fence.getFence()).isTrue();
+        assertThat(fence.getAttempt()).isEqualTo(1);
+        assertThat(fence.getCause()).isEqualTo("claim_ignored");
+        assertThat(fence.getBlamed()).isZero();
+        assertThat(worker.dispatches().getLast().getDispatch().getAid()).isEqualTo(fence.getAid());
+        rig.tokens("a", req, early, 0, 1, 2);
+        rig.tokens("a", req, fence.getAid(), 0, 5);
+        rig.end("a", req, fence.getAid(), 1);
+        rig.advance(1_500);
+        assertThat(Result.parseFrom(rig.part(Topic.RESULTS, 0).getFirst().value())
+                        .getChoices(0)
+                        .getIdsList())
+                .containsExactly(5);
+    }
+
+    @Test
+    void aClaimBeforeTheAdmitThatOnlyTheRouterBeforeSawIsFencedOnceItsWorkerHasListedItForLong() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        rig.failing = Topic.RESPONSES;
+        long req = rig.submit("a", rig.submit());
+        worker.lists(req, rig.claim("a", req, worker), true);
+        rig.failing = null;
+        rig.rebuild(RouterCoreConfig.defaults("r0", 2, 1));
+        rig.advance(1_500);
+        assertThat(rig.journal(RecordCase.ADMIT)).hasSize(1);
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(1);
+        rig.advance(3_000);
+        Claim fence = rig.journal(RecordCase.CLAIM).getLast().getClaim();
+        assertThat(fence.getFence()).isTrue();
+        assertThat(fence.getAttempt()).isEqualTo(1);
+        assertThat(worker.cancels().getLast().getCancel().getAid()).isEqualTo(ByteString.EMPTY);
+        assertThat(worker.dispatches().getLast().getDispatch().getAid()).isEqualTo(fence.getAid());
     }
 }

@@ -16,7 +16,9 @@ enum Mutation {
     DEDUP_BY_POSITION,
     NO_REQ,
     NO_READ_BACK,
-    NUMBER_BY_SENT;
+    NUMBER_BY_SENT,
+    /** Of the oracle's own readers alone: routers fold as they should, so that the two can differ. */
+    CLAIM_BEFORE_ADMIT;
 
     RouterCore router(RouterCoreConfig config, RandomGenerator random) {
         return MutantCores.create(
@@ -26,13 +28,14 @@ enum Mutation {
                 this != NO_READ_BACK,
                 this != NUMBER_BY_SENT,
                 this == DERIVED_AIDS,
-                floor -> fold(Keep.IDS_AND_TEXT, floor, 64));
+                floor -> (this == CLAIM_BEFORE_ADMIT ? NONE : this).fold(Keep.IDS_AND_TEXT, floor, 64));
     }
 
     PartitionFold fold(Keep keep, long floor, int endedMax) {
         return switch (this) {
             case DEDUP_BY_POSITION -> MutantFolds.withoutAid(keep, floor, endedMax);
             case NO_REQ -> MutantFolds.withoutReq(keep, floor, endedMax);
+            case CLAIM_BEFORE_ADMIT -> MutantFolds.withoutAdmitFirst(keep, floor, endedMax);
             default -> new PartitionFold(keep, floor, endedMax);
         };
     }

@@ -40,7 +40,7 @@ class MutationTest {
     private static String sign(Mutation mutation) {
         return switch (mutation) {
             case NO_FENCE, DERIVED_AIDS, DEDUP_BY_POSITION, NO_READ_BACK -> "does not belong to its prefix";
-            case NO_REQ -> " sees ";
+            case NO_REQ, CLAIM_BEFORE_ADMIT -> " sees ";
             case NUMBER_BY_SENT -> "not ended";
             case NONE -> throw new IllegalArgumentException("no mutation");
         };

@@ -87,7 +87,8 @@ final class SimWorker extends SimProcess {
     private int position;
     private long beatMs;
     private final List<Execution> executions = new ArrayList<>();
-    private final Set<ByteString> seen = new HashSet<>();
+    /** Aids, and (partition, req) of assignments without one. */
+    private final Set<Object> seen = new HashSet<>();
 
     SimWorker(SimWorld world, String worker, int slot, long incarnation, long weights) {
         super(world, "worker " + worker + "/" + incarnation % 1_000, 20, 60);
@@ -145,7 +146,10 @@ final class SimWorker extends SimProcess {
             return;
         }
         Dispatch dispatch = assignment.getDispatch();
-        if (!dispatch.getAid().isEmpty() && !seen.add(dispatch.getAid())) {
+        Object mark = dispatch.getAid().isEmpty()
+                ? List.of(assignment.getPartition(), assignment.getReq())
+                : dispatch.getAid();
+        if (!seen.add(mark)) {
             return;
         }
         executions.add(new Execution(assignment));

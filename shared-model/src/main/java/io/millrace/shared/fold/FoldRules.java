@@ -5,8 +5,9 @@ package io.millrace.shared.fold;
  *
  * @param checkAid output counts only under the current aid; off: whatever fits the position does
  * @param checkReq a journal is one (id, req); off: records of one id share a journal, and a reader has no floor
+ * @param admitFirst nothing before ADMIT or REJECT counts; off: a claim may come before
  */
-record FoldRules(boolean checkAid, boolean checkReq) {
+record FoldRules(boolean checkAid, boolean checkReq, boolean admitFirst) {
 
-    static final FoldRules PROTOCOL = new FoldRules(true, true);
+    static final FoldRules PROTOCOL = new FoldRules(true, true, true);
 }

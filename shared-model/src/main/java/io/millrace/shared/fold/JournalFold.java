@@ -113,7 +113,7 @@ public final class JournalFold {
         if (kind == JournalRecord.RecordCase.DUP || kind == JournalRecord.RecordCase.RECORD_NOT_SET) {
             return Verdict.ignored(Reason.NOT_FOLDED);
         }
-        if (!begun()) {
+        if (!begun() && (rules.admitFirst() || kind != JournalRecord.RecordCase.CLAIM)) {
             return Verdict.ignored(Reason.NO_ADMIT);
         }
         if (terminal != null) {
@@ -158,7 +158,7 @@ public final class JournalFold {
         if (claim.getAttempt() != current + 1) {
             return Verdict.ignored(Reason.LATE_ATTEMPT);
         }
-        if (claim.getWeightsHash() != admit().getWeightsHash()) {
+        if (begun() && claim.getWeightsHash() != admit().getWeightsHash()) {
             return Verdict.ignored(Reason.WEIGHTS);
         }
         if (!aids.add(claim.getAid())) {

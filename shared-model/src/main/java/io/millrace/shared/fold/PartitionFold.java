@@ -88,7 +88,8 @@ public final class PartitionFold {
             if (record.hasDup()) {
                 return new Folded(null, record, Verdict.ignored(Reason.NOT_FOLDED));
             }
-            if (!record.hasAdmit() && !record.hasReject()) {
+            boolean begins = record.hasAdmit() || record.hasReject() || (record.hasClaim() && !rules.admitFirst());
+            if (!begins) {
                 return new Folded(null, record, Verdict.ignored(Reason.NO_ADMIT));
             }
             journal = new JournalFold(record.getId(), record.getReq(), keep, rules);

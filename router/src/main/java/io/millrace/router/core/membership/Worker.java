@@ -143,6 +143,12 @@ public final class Worker {
         return listed.containsKey(new Key(partition, req));
     }
 
+    /** Whether its last beat lists that request as claimed. */
+    public boolean claims(int partition, long req) {
+        RunningAttempt attempt = listed.get(new Key(partition, req));
+        return attempt != null && !attempt.getAid().isEmpty();
+    }
+
     /** What its last beat lists. */
     public List<RunningAttempt> attempts() {
         return beat.getAttemptsList();
