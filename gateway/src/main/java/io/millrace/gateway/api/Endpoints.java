@@ -7,6 +7,7 @@ import io.millrace.gateway.batch.Registry;
 import io.millrace.gateway.edge.Dialect;
 import io.millrace.gateway.edge.Edge;
 import io.millrace.gateway.limits.Admission;
+import io.millrace.gateway.node.ClusterWatch;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.GatewayNode;
 import io.millrace.shared.log.Clock;
@@ -90,6 +91,7 @@ public final class Endpoints {
     private final Models models;
     private final FileEndpoints files;
     private final BatchEndpoints batches;
+    private final ConsoleEndpoints console;
     private final Edge edge;
     private final BooleanSupplier ready;
     private final WebSocketService sockets;
@@ -105,12 +107,14 @@ public final class Endpoints {
             GatewayNode node,
             Dispatcher dispatcher,
             Batches batching,
+            ClusterWatch watch,
             Edge edge,
             GatewayMetrics metrics,
             Tracer tracer,
             BooleanSupplier ready) {
         this.edge = edge;
         this.ready = ready;
+        this.console = new ConsoleEndpoints(watch);
         this.completions = new CompletionRequests(json, settings.promptsMax());
         var calls = new CallFactory(nodeId, clock, settings.deadline());
         this.generation = new Generation(admission, calls, node, dispatcher, metrics, tracer);
@@ -152,6 +156,7 @@ public final class Endpoints {
                 .add(resumed())
                 .add(batched())
                 .add(new ApiDocument().routes())
+                .add(console.routes())
                 .GET(MODELS, request -> authorised(request, models::list))
                 .GET(
                         MODELS + "/{*name}",
@@ -201,6 +206,7 @@ public final class Endpoints {
                 .GET(RESPONSES + ITEMS, request -> resumes.inputItems(request, RESPONSES + ITEMS))
                 .GET(CHAT + ID, request -> resumes.completion(request, CHAT + ID, Api.CHAT_COMPLETIONS))
                 .GET(MESSAGES + ID, request -> resumes.completion(request, MESSAGES + ID, Api.MESSAGES))
+                .POST(CHAT + CANCEL, request -> resumes.cancelCompletion(request, CHAT + CANCEL))
                 .GET(COMPLETIONS + ID, request -> resumes.completion(request, COMPLETIONS + ID, Api.COMPLETIONS))
                 .build();
     }

@@ -69,6 +69,26 @@ final class ResumeEndpoints {
                         .then(Mono.defer(() -> retrieved(request, found, Exchange.Mode.INSIDE, telemetry))));
     }
 
+    /** {@code POST /v1/chat/completions/ID/cancel}: its own stream tells the end. */
+    Mono<ServerResponse> cancelCompletion(ServerRequest request, String route) {
+        return with(
+                request,
+                route,
+                "cancel",
+                Api.CHAT_COMPLETIONS,
+                (found, telemetry) -> Mono.fromFuture(resumes.cancel(found, "cancelled by the client"))
+                        .then(Mono.defer(() -> {
+                            telemetry.answered();
+                            return HttpAnswers.json(new JsonText()
+                                    .object()
+                                    .field("id", found.call().apiId())
+                                    .field("object", "chat.completion")
+                                    .field("cancelled", true)
+                                    .endObject()
+                                    .toString());
+                        })));
+    }
+
     /** {@code DELETE /v1/responses/ID}. */
     Mono<ServerResponse> delete(ServerRequest request, String route) {
         return with(request, route, "delete", Api.RESPONSES, (found, telemetry) -> {

@@ -8,8 +8,8 @@ import java.util.stream.Collectors;
 
 /** A group of paths that a key may be made for. */
 public enum Scope {
-    /** Everything: other scopes, and the metrics. */
-    ADMIN(),
+    /** Everything: other scopes, the metrics, and the cluster as the console shows it. */
+    ADMIN("/actuator", "/cluster"),
     /** Every path of the API. */
     INFERENCE(),
     CHAT("/v1/chat/completions"),
@@ -22,8 +22,6 @@ public enum Scope {
     TOKENIZE("/tokenize", "/detokenize"),
     FILES("/v1/files", "/v1/batches", "/v1/uploads"),
     MODELS("/v1/models");
-
-    private static final String METRICS = "/actuator";
 
     private final List<String> paths;
 
@@ -38,7 +36,7 @@ public enum Scope {
                 return scope;
             }
         }
-        return path.equals(METRICS) || path.startsWith(METRICS + "/") ? ADMIN : INFERENCE;
+        return INFERENCE;
     }
 
     /** Whether a key of this scope may do what {@code wanted} stands for; every key may list the models that it may use. */

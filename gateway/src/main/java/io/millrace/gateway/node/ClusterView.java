@@ -6,7 +6,9 @@ import io.millrace.shared.log.LogRecord;
 import io.millrace.shared.proto.MemberBeat;
 import io.millrace.shared.proto.ModelCredit;
 import java.time.Duration;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -35,14 +37,18 @@ public final class ClusterView implements LogReader.Listener {
     private record Seen(MemberBeat beat, long nanos) {}
 
     private record Snapshot(
-            Map<String, ModelState> models, Map<String, String> names, Set<String> gateways, int routers) {}
+            Map<String, ModelState> models,
+            Map<String, String> names,
+            Set<String> gateways,
+            int routers,
+            List<MemberBeat> members) {}
 
     private final NodeSettings settings;
     private final Clock clock;
     private final Map<String, Seen> members = new HashMap<>();
     private final Map<String, AtomicInteger> spent = new ConcurrentHashMap<>();
     private final Set<String> known = ConcurrentHashMap.newKeySet();
-    private volatile Snapshot now = new Snapshot(Map.of(), Map.of(), Set.of(), 0);
+    private volatile Snapshot now = new Snapshot(Map.of(), Map.of(), Set.of(), 0, List.of());
     private volatile long ownNanos;
     private volatile boolean ownSeen;
     private volatile long firstOwnNanos;
@@ -111,7 +117,11 @@ public final class ClusterView implements LogReader.Listener {
         if (known.size() < KNOWN_MAX) {
             known.addAll(names.keySet());
         }
-        now = new Snapshot(models, names, gateways, routers);
+        List<MemberBeat> beats = members.values().stream()
+                .map(Seen::beat)
+                .sorted(Comparator.comparing(MemberBeat::getNode))
+                .toList();
+        now = new Snapshot(models, names, gateways, routers, beats);
     }
 
     /** The model of that name or alias; null when no router knows it. */
@@ -152,6 +162,11 @@ public final class ClusterView implements LogReader.Listener {
     /** All models, by name. */
     public Map<String, ModelState> models() {
         return now.models();
+    }
+
+    /** Last beats of the live members, by node. */
+    List<MemberBeat> members() {
+        return now.members();
     }
 
     /** Takes so many of the model's credits; false when this gateway's share does not hold them. */
