@@ -83,7 +83,7 @@ public final class Endpoints {
     private final PoolingRequests pooling = new PoolingRequests();
     private final ChatRequests chats = new ChatRequests(json);
     private final TokenizeRequests tokens = new TokenizeRequests(chats);
-    private final MessageRequests messages = new MessageRequests();
+    private final MessageRequests messages = new MessageRequests(json);
     private final CompletionRequests completions;
     private final Generation generation;
     private final HttpEndpoints http;

@@ -13,8 +13,8 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * What a body says of the form of the output: OpenAI's {@code response_format} (or {@code text.format}), vLLM's {@code
- * structured_outputs} and its older {@code guided_*}. At most one of them may. Whether a schema or grammar can be honoured, the worker
+ * What a body says of the form of the output: OpenAI's {@code response_format} (or {@code text.format}), Anthropic's {@code
+ * output_config.format}, vLLM's {@code structured_outputs} and its older {@code guided_*}. At most one of them may. Whether a schema or grammar can be honoured, the worker
  * finds out. Thread-safe.
  */
 final class GrammarFields {
@@ -26,6 +26,7 @@ final class GrammarFields {
             "guided_json", "json", "guided_regex", "regex", "guided_choice", "choice", "guided_grammar", "grammar");
     private static final List<String> KINDS = List.of("json", "regex", "choice", "grammar", "json_object");
     private static final List<String> REFUSED = List.of("structural_tag", "whitespace_pattern");
+    private static final List<String> EFFORTS = List.of("low", "medium", "high", "xhigh", "max");
 
     private final Json json;
 
@@ -45,10 +46,7 @@ final class GrammarFields {
     void readForResponse(Json.Body parsed, Sampling.Builder out) {
         Fields body = parsed.fields();
         List<OutputGrammar> found = ofVllm(parsed.text(), body);
-        JsonNode elsewhere = body.get("response_format");
-        if (elsewhere != null && !"text".equals(elsewhere.path("type").asString(""))) {
-            throw body.unsupported("response_format", "On this endpoint the format of the answer is 'text.format'.");
-        }
+        elsewhere(body, "text.format");
         JsonNode text = body.get("text");
         if (text != null && !text.isObject()) {
             throw body.wrong("text", "an object", text);
@@ -56,6 +54,55 @@ final class GrammarFields {
         OutputGrammar format =
                 text == null ? null : ofFormat(new Fields(text, "text"), "format", slice(parsed.text(), "text"), "");
         set(body, format, found, out);
+    }
+
+    /** Reads {@code output_config.format}, the beta's {@code output_format}, and vLLM's fields, as for Anthropic's Messages. */
+    void readForMessage(Json.Body parsed, Sampling.Builder out) {
+        Fields body = parsed.fields();
+        List<OutputGrammar> found = ofVllm(parsed.text(), body);
+        elsewhere(body, "output_config.format");
+        OutputGrammar older = ofSchema(body, "output_format", parsed.text());
+        if (older != null) {
+            found.addFirst(older);
+        }
+        Fields config = body.object("output_config");
+        if (config == null) {
+            set(body, null, found, out);
+            return;
+        }
+        String effort = config.string("effort");
+        if (effort != null && !EFFORTS.contains(effort)) {
+            throw config.invalid("effort", "'output_config.effort' must be one of " + String.join(", ", EFFORTS) + ".");
+        }
+        set(body, ofSchema(config, "format", slice(parsed.text(), "output_config")), found, out);
+    }
+
+    /** OpenAI's field says nothing where there is another one. */
+    private static void elsewhere(Fields body, String here) {
+        JsonNode format = body.get("response_format");
+        if (format != null && !"text".equals(format.path("type").asString(""))) {
+            throw body.unsupported("response_format", "On this endpoint the format of the answer is '" + here + "'.");
+        }
+    }
+
+    /** Anthropic's object with a type and a schema beside it. */
+    private @Nullable OutputGrammar ofSchema(Fields holder, String name, String text) {
+        Fields format = holder.object(name);
+        if (format == null) {
+            return null;
+        }
+        String type = format.string("type");
+        if (type == null) {
+            throw format.missing("type");
+        }
+        if (!type.equals("json_schema")) {
+            throw format.invalid("type", "'" + format.path("type") + "' is '" + type + "'; it must be json_schema.");
+        }
+        JsonNode schema = format.get("schema");
+        if (schema == null) {
+            throw format.missing("schema");
+        }
+        return ofJson(format, "schema", slice(text, name), schema);
     }
 
     private static void set(

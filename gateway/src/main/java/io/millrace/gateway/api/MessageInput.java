@@ -2,6 +2,7 @@ package io.millrace.gateway.api;
 
 import io.millrace.gateway.stream.JsonText;
 import io.millrace.shared.proto.ChatInput;
+import io.millrace.shared.proto.Sampling;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -18,8 +19,14 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
 
     private static final Set<String> THINKING = Set.of("thinking", "redacted_thinking");
 
-    /** Throws 400 naming the place of what is wrong. */
-    static MessageInput read(Fields body) {
+    private static final ToolFields TOOLS = new ToolFields(ToolFields.Form.MESSAGES);
+
+    /**
+     * Throws 400 naming the place of what is wrong.
+     *
+     * @param sampling what the output is to be, read before
+     */
+    static MessageInput read(Fields body, Sampling.Builder sampling) {
         JsonNode messages = body.get("messages");
         if (messages == null) {
             throw body.missing("messages");
@@ -41,13 +48,27 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
             last = reader.message(new Fields(messages.get(i), body.path(place)));
         }
         boolean continued = last.equals("assistant");
-        ChatInput chat = ChatInput.newBuilder()
+        ChatInput.Builder chat = ChatInput.newBuilder()
                 .setMessagesJson(reader.json.endArray().toString())
-                .setToolsJson(MessageTools.json(body))
                 .setAddGenerationPrompt(!continued)
                 .setContinueFinalMessage(continued)
-                .build();
-        return new MessageInput(chat, List.copyOf(reader.texts));
+                .setHideReasoning(thoughtless(body));
+        TOOLS.read(body, "", sampling, chat);
+        return new MessageInput(chat.build(), List.copyOf(reader.texts));
+    }
+
+    /** Whether the client wants no thoughts. Whether a model has any, and how long, is its template's affair. */
+    private static boolean thoughtless(Fields body) {
+        Fields thinking = body.object("thinking");
+        if (thinking == null) {
+            return false;
+        }
+        String type = thinking.string("type");
+        if (type == null || !Set.of("enabled", "disabled", "adaptive").contains(type)) {
+            throw thinking.invalid("type", "'thinking.type' must be enabled, disabled or adaptive.");
+        }
+        thinking.integer("budget_tokens", 1, Integer.MAX_VALUE);
+        return type.equals("disabled");
     }
 
     private static final class Reader {

@@ -13,15 +13,17 @@ final class MessageRequests {
 
     private static final Set<String> ELSEWHERE = Set.of("mcp_servers", "container", "context_management");
 
+    private final GrammarFields grammars;
+
+    MessageRequests(Json json) {
+        this.grammars = new GrammarFields(json);
+    }
+
     Draft read(Json.Body parsed) {
-        Fields body = new Fields(parsed.object(), "");
+        Fields body = parsed.fields();
         String model = Common.model(body);
         refuse(body);
-        MessageInput input = MessageInput.read(body);
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_tokens"));
-        if (!sampling.hasMaxTokens()) {
-            throw body.missing("max_tokens");
-        }
         for (String stop : body.strings("stop_sequences", SamplingFields.STOPS_MAX)) {
             if (stop.isEmpty()) {
                 throw body.invalid(
@@ -29,12 +31,16 @@ final class MessageRequests {
             }
             sampling.addStop(stop);
         }
+        grammars.readForMessage(parsed, sampling);
+        MessageInput input = MessageInput.read(body, sampling);
+        if (!sampling.hasMaxTokens()) {
+            throw body.missing("max_tokens");
+        }
         Submit.Builder submit = Submit.newBuilder()
                 .setSampling(sampling)
                 .setN(1)
                 .setShape(Common.shape(body, ResponseShape.Api.MESSAGES));
         Common.read(body, submit);
-        thinking(body);
         ChatInput chat = input.chat();
         long bytes =
                 (long) chat.getMessagesJson().length() + chat.getToolsJson().length();
@@ -47,8 +53,8 @@ final class MessageRequests {
         Fields body = new Fields(parsed.object(), "");
         String model = Common.model(body);
         refuse(body);
-        thinking(body);
-        return TokenizeRequests.count(model, MessageInput.read(body).chat());
+        return TokenizeRequests.count(
+                model, MessageInput.read(body, Sampling.newBuilder()).chat());
     }
 
     private static void refuse(Fields body) {
@@ -61,18 +67,6 @@ final class MessageRequests {
         Fields metadata = body.object("metadata");
         if (metadata != null) {
             metadata.string("user_id");
-        }
-    }
-
-    /** Whether a model thinks, and for how long, is its template's affair: the field is checked, and changes nothing. */
-    private static void thinking(Fields body) {
-        Fields thinking = body.object("thinking");
-        if (thinking != null) {
-            String type = thinking.string("type");
-            if (type == null || !Set.of("enabled", "disabled", "adaptive").contains(type)) {
-                throw thinking.invalid("type", "'thinking.type' must be enabled, disabled or adaptive.");
-            }
-            thinking.integer("budget_tokens", 1, Integer.MAX_VALUE);
         }
     }
 }

@@ -15,21 +15,30 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * What a body says of functions: {@code tools}, {@code tool_choice}, {@code parallel_tool_calls}. Whether a schema can be honoured, the
- * worker finds out. Thread-safe.
+ * What a body says of functions: {@code tools}, {@code tool_choice}, {@code parallel_tool_calls}, and Anthropic's {@code
+ * disable_parallel_tool_use}. Whether a schema can be honoured, the worker finds out. Thread-safe.
  */
 final class ToolFields {
 
     static final int TOOLS_MAX = 128;
     private static final Pattern NAME = Pattern.compile("[a-zA-Z0-9_-]{1,64}");
     private static final List<String> CHOICES = List.of("none", "auto", "required");
+    private static final Set<String> TYPES = Set.of("auto", "any", "tool", "none");
 
     /** Where an interface keeps the parts of a function. */
     enum Form {
         /** In an object {@code function}, beside the type. */
-        CHAT,
+        CHAT("parameters"),
         /** Beside the type. */
-        RESPONSES
+        RESPONSES("parameters"),
+        /** Anthropic's: beside a type that may be left out. */
+        MESSAGES("input_schema");
+
+        private final String schema;
+
+        Form(String schema) {
+            this.schema = schema;
+        }
     }
 
     private final Form form;
@@ -41,12 +50,12 @@ final class ToolFields {
     /**
      * Reads them; nothing is set when the model is to call nothing.
      *
-     * @param slice {@code tools} in the client's own characters
+     * @param slice {@code tools} in the client's own characters; used by chats alone
      */
     void read(Fields body, String slice, Sampling.Builder sampling, ChatInput.Builder out) {
-        boolean parallel = body.bool("parallel_tool_calls", true);
+        boolean single = single(body);
         Map<String, Fields> tools = tools(body);
-        ToolUse use = choose(body, tools);
+        ToolUse use = form == Form.MESSAGES ? chooseByType(body, tools) : choose(body, tools);
         if (use == null) {
             return;
         }
@@ -57,8 +66,16 @@ final class ToolFields {
                             + sampling.getGrammar().getParam()
                             + "' another form of the output; give only one of them.");
         }
-        out.setToolUse(use.toBuilder().setSingle(!parallel));
+        out.setToolUse(use.toBuilder().setSingle(single));
         out.setToolsJson(form == Form.CHAT ? slice : asChat(tools));
+    }
+
+    private boolean single(Fields body) {
+        if (form == Form.MESSAGES) {
+            Fields choice = body.object("tool_choice");
+            return choice != null && choice.bool("disable_parallel_tool_use", false);
+        }
+        return !body.bool("parallel_tool_calls", true);
     }
 
     private Map<String, Fields> tools(Fields body) {
@@ -95,6 +112,15 @@ final class ToolFields {
         }
         Fields fields = new Fields(tool, body.path(place));
         String type = fields.string("type");
+        if (form == Form.MESSAGES) {
+            if (type != null && !type.equals("custom")) {
+                throw fields.unsupported(
+                        "type",
+                        "'" + fields.path("type") + "' is '" + type
+                                + "'; only tools of the client's own are supported.");
+            }
+            return fields;
+        }
         if (type == null) {
             throw fields.missing("type");
         }
@@ -128,16 +154,19 @@ final class ToolFields {
         return name;
     }
 
-    private static void parameters(Fields function) {
-        JsonNode parameters = function.get("parameters");
+    private void parameters(Fields function) {
+        JsonNode parameters = function.get(form.schema);
         if (parameters == null) {
+            if (form == Form.MESSAGES) {
+                throw function.missing(form.schema);
+            }
             return;
         }
         JsonNode type = parameters.get("type");
         boolean object = type == null || type.isString() && type.stringValue().equals("object");
         if (!parameters.isObject() || !object) {
             throw function.invalid(
-                    "parameters", "'" + function.path("parameters") + "' must be a JSON schema of type \"object\".");
+                    form.schema, "'" + function.path(form.schema) + "' must be a JSON schema of type \"object\".");
         }
     }
 
@@ -172,6 +201,26 @@ final class ToolFields {
         return use.setRequired(true)
                 .addFunctions(known(function(body, "tool_choice", choice), tools))
                 .build();
+    }
+
+    /** As Anthropic has it, an object with a type; null: the model calls nothing. */
+    private static @Nullable ToolUse chooseByType(Fields body, Map<String, Fields> tools) {
+        Fields choice = body.object("tool_choice");
+        String type = choice == null ? "auto" : choice.string("type");
+        if (choice != null && (type == null || !TYPES.contains(type))) {
+            throw choice.invalid("type", "'tool_choice.type' must be auto, any, tool or none.");
+        }
+        boolean required = "any".equals(type) || "tool".equals(type);
+        if (tools.isEmpty() || "none".equals(type)) {
+            if (required) {
+                throw withoutTools(body);
+            }
+            return null;
+        }
+        ToolUse.Builder use = ToolUse.newBuilder().setParam("tool_choice").setRequired(required);
+        return choice != null && "tool".equals(type)
+                ? use.addFunctions(known(choice, tools)).build()
+                : use.addAllFunctions(tools.keySet()).build();
     }
 
     /** Some of the tools, none or at least one of which is to be called. */
@@ -213,7 +262,7 @@ final class ToolFields {
     }
 
     /** The tools as chat templates expect them. */
-    private static String asChat(Map<String, Fields> tools) {
+    private String asChat(Map<String, Fields> tools) {
         JsonText json = new JsonText().array();
         tools.forEach((name, tool) -> {
             json.object().field("type", "function").name("function").object().field("name", name);
@@ -221,7 +270,7 @@ final class ToolFields {
             if (description != null) {
                 json.field("description", description);
             }
-            JsonNode parameters = tool.get("parameters");
+            JsonNode parameters = tool.get(form.schema);
             if (parameters != null) {
                 json.name("parameters").raw(parameters.toString());
             }

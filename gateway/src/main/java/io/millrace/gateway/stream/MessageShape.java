@@ -26,18 +26,39 @@ final class MessageShape {
                 .array();
     }
 
-    /** {@code stop_reason} and {@code stop_sequence}; nulls while it is not known. */
-    JsonText reason(JsonText json, @Nullable End end) {
+    /**
+     * {@code stop_reason} and {@code stop_sequence}; nulls while it is not known.
+     *
+     * @param calls that the model made
+     */
+    JsonText reason(JsonText json, @Nullable End end, int calls) {
         if (end == null) {
             return json.nothing("stop_reason").nothing("stop_sequence");
         }
         boolean sequence = call.first().getSampling().getStopList().contains(end.getStopReason());
-        String reason = switch (end.getFinishReason()) {
+        String reason = switch (ParsedOutput.finishReason(end.getFinishReason(), calls)) {
             case "length" -> "max_tokens";
             case "tool_calls" -> "tool_use";
             default -> sequence ? "stop_sequence" : "end_turn";
         };
         return json.field("stop_reason", reason).field("stop_sequence", sequence ? end.getStopReason() : null);
+    }
+
+    /** The beginning of a call's block: its input follows. */
+    JsonText call(JsonText block, int index, String name) {
+        return block.field("type", "tool_use")
+                .field("id", CallIds.of(call.id(), call.first().getChat(), 0, index))
+                .field("name", name)
+                .name("caller")
+                .object()
+                .field("type", "direct")
+                .endObject()
+                .name("input");
+    }
+
+    /** Whether thoughts are left out. */
+    boolean thoughtless() {
+        return call.first().getChat().getHideReasoning();
     }
 
     /** Tokens of the prompt count as input where they were computed, as cache reads where they were found. */

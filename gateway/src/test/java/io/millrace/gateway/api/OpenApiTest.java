@@ -81,7 +81,7 @@ class OpenApiTest {
         ResponseRequests responses = new ResponseRequests(json, 1_000_000);
         PoolingRequests pooling = new PoolingRequests();
         TokenizeRequests tokens = new TokenizeRequests(chats);
-        MessageRequests messages = new MessageRequests();
+        MessageRequests messages = new MessageRequests(json);
         String chat = "'messages':[{'role':'user','content':'x'}]";
         Map<String, SortedSet<String>> all = new TreeMap<>();
         all.put(

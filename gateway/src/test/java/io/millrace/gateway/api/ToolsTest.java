@@ -54,7 +54,7 @@ class ToolsTest {
                 .build();
     }
 
-    private static void serve(Gateway gateway, String model, String tools, String... words) {
+    static void serve(Gateway gateway, String model, String tools, String... words) {
         gateway.serve(
                 ModelCredit.newBuilder()
                         .setModel(model)
@@ -89,7 +89,7 @@ class ToolsTest {
                 .addTool(tool("get_time"));
     }
 
-    private static final String[] TWO_CALLS = {
+    static final String[] TWO_CALLS = {
         "<think>",
         "Two ",
         "cities.",

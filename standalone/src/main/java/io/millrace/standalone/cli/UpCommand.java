@@ -206,18 +206,28 @@ final class UpCommand implements Callable<Integer> {
         console.plain("");
         console.plain("Ready at " + url + " - try:");
         console.plain("");
-        console.plain("  " + example(url, models));
+        console.plain("  " + example(url, models, System.getenv(ServedModels.API_KEY) != null));
         console.plain("");
         console.readyForParent(url);
     }
 
-    /** A call of the first model that generates, else of the first that does anything else. */
-    static String example(String url, List<ServedModels.Served> models) {
+    /**
+     * A call of the first model that generates, else of the first that does anything else; where none is known, as to who has no key, one
+     * that lists them.
+     *
+     * @param keyed whether calls are made with a key
+     */
+    static String example(String url, List<ServedModels.Served> models, boolean keyed) {
+        String key = "-H \"Authorization: Bearer $" + ServedModels.API_KEY + "\"";
+        if (models.isEmpty()) {
+            return "curl " + url + "/v1/models " + key;
+        }
         ServedModels.Served model = models.stream()
                 .filter(ServedModels.Served::generates)
                 .findFirst()
-                .orElseGet(() -> models.isEmpty() ? new ServedModels.Served("", List.of()) : models.getFirst());
-        String json = "-H 'Content-Type: application/json' -d '{\"model\":\"" + model.name() + "\",";
+                .orElseGet(models::getFirst);
+        String json = (keyed ? key + " " : "") + "-H 'Content-Type: application/json' -d '{\"model\":\"" + model.name()
+                + "\",";
         if (model.generates()) {
             return "curl -N " + url + "/v1/chat/completions " + json
                     + "\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}]}'";

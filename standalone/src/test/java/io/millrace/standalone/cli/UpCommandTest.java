@@ -33,11 +33,15 @@ class UpCommandTest {
         Served scores = new Served("s", List.of("score"));
         Served embeds = new Served("e", List.of("embed", "score"));
         Served chats = new Served("c", List.of("generate"));
-        assertThat(UpCommand.example("u", List.of(scores, embeds, chats)))
-                .contains("u/v1/chat/completions", "\"model\":\"c\"");
-        assertThat(UpCommand.example("u", List.of(embeds, scores))).contains("u/v1/embeddings", "\"model\":\"e\"");
-        assertThat(UpCommand.example("u", List.of(scores))).contains("u/v1/rerank", "\"model\":\"s\"");
-        assertThat(UpCommand.example("u", List.of())).contains("u/v1/chat/completions");
+        assertThat(UpCommand.example("u", List.of(scores, embeds, chats), false))
+                .contains("u/v1/chat/completions", "\"model\":\"c\"")
+                .doesNotContain("Authorization");
+        assertThat(UpCommand.example("u", List.of(embeds, scores), false))
+                .contains("u/v1/embeddings", "\"model\":\"e\"");
+        assertThat(UpCommand.example("u", List.of(scores), true))
+                .contains("u/v1/rerank", "\"model\":\"s\"", "Bearer $MILLRACE_API_KEY");
+        assertThat(UpCommand.example("u", List.of(), false))
+                .isEqualTo("curl u/v1/models -H \"Authorization: Bearer $MILLRACE_API_KEY\"");
     }
 
     @Test

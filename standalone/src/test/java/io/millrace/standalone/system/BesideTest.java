@@ -10,11 +10,18 @@ import com.anthropic.core.http.StreamResponse;
 import com.anthropic.errors.BadRequestException;
 import com.anthropic.errors.NotFoundException;
 import com.anthropic.helpers.MessageAccumulator;
+import com.anthropic.models.messages.ContentBlockParam;
 import com.anthropic.models.messages.Message;
 import com.anthropic.models.messages.MessageCountTokensParams;
 import com.anthropic.models.messages.MessageCreateParams;
 import com.anthropic.models.messages.RawMessageStreamEvent;
 import com.anthropic.models.messages.StopReason;
+import com.anthropic.models.messages.Tool;
+import com.anthropic.models.messages.ToolChoiceNone;
+import com.anthropic.models.messages.ToolChoiceTool;
+import com.anthropic.models.messages.ToolResultBlockParam;
+import com.anthropic.models.messages.ToolUseBlock;
+import com.fasterxml.jackson.core.type.TypeReference;
 import io.millrace.standalone.parts.Role;
 import java.io.IOException;
 import java.net.URI;
@@ -44,6 +51,8 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -150,15 +159,83 @@ class BesideTest {
                         e -> assertThat(e.getMessage()).contains("max_tokens"));
     }
 
+    private static MessageCreateParams forced() {
+        return MessageCreateParams.builder()
+                .model("alpha")
+                .maxTokens(400)
+                .putAdditionalBodyProperty("temperature", JsonValue.from(0))
+                .addTool(Tool.builder()
+                        .name("lamp")
+                        .inputSchema(Tool.InputSchema.builder()
+                                .properties(Tool.InputSchema.Properties.builder()
+                                        .putAdditionalProperty("on", JsonValue.from(Map.of("type", "boolean")))
+                                        .build())
+                                .addRequired("on")
+                                .putAdditionalProperty("additionalProperties", JsonValue.from(false))
+                                .build())
+                        .build())
+                .toolChoice(ToolChoiceTool.builder()
+                        .name("lamp")
+                        .disableParallelToolUse(true)
+                        .build())
+                .addUserMessage("Turn the lamp on")
+                .build();
+    }
+
+    private static ToolUseBlock call(Message message) {
+        assertThat(message.stopReason()).contains(StopReason.TOOL_USE);
+        List<ToolUseBlock> calls = message.content().stream()
+                .flatMap(block -> block.toolUse().stream())
+                .toList();
+        assertThat(calls).hasSize(1);
+        assertThat(calls.getFirst().name()).isEqualTo("lamp");
+        return calls.getFirst();
+    }
+
     @Test
-    void aMessageThatBrokeOffGoesOnByItsLastEvent() throws Exception {
+    void aForcedCallIsTheSameWholeAndStreamedAndItsResultGoesBack() {
+        Message whole = client.messages().create(forced());
+        var streamed = MessageAccumulator.create();
+        try (StreamResponse<RawMessageStreamEvent> events = client.messages().createStreaming(forced())) {
+            events.stream().peek(RawMessageStreamEvent::validate).forEach(streamed::accumulate);
+        }
+
+        ToolUseBlock call = call(whole.validate());
+        Map<String, Boolean> input =
+                Objects.requireNonNull(call._input().convert(new TypeReference<Map<String, Boolean>>() {}));
+        assertThat(input).containsOnlyKeys("on");
+        assertThat(call(streamed.message())._input()).isEqualTo(call._input());
+        Message after = client.messages()
+                .create(forced().toBuilder()
+                        .maxTokens(5)
+                        .toolChoice(ToolChoiceNone.builder().build())
+                        .addMessage(whole)
+                        .addUserMessageOfContentBlockParams(
+                                List.of(ContentBlockParam.ofToolResult(ToolResultBlockParam.builder()
+                                        .toolUseId(call.id())
+                                        .content("done")
+                                        .build())))
+                        .build());
+        assertThat(after.usage().outputTokens()).isPositive();
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "",
+                ",\"tools\":[{\"name\":\"lamp\",\"input_schema\":{\"type\":\"object\",\"properties\":{\"colour\":{\"enum\":[\"red and green\"]}},\"required\":[\"colour\"]}}],\"tool_choice\":{\"type\":\"any\"}"
+            })
+    void aMessageThatBrokeOffGoesOnByItsLastEvent(String tools) throws Exception {
         String body =
-                "{\"model\":\"alpha\",\"max_tokens\":8,\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
+                "{\"model\":\"alpha\",\"max_tokens\":80,\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]"
+                        + tools + "}";
         String whole = system.post("/v1/messages", body, "X-Millrace-Event-Ids", "true")
                 .body();
         List<String> events = List.of(whole.split("(?<=\n\n)"));
-        String third = events.get(3);
-        String last = third.lines()
+        assertThat(whole).contains(tools.isEmpty() ? "\"type\":\"text_delta\"" : "\"type\":\"input_json_delta\"");
+        int heard = events.size() / 2;
+        String last = events.get(heard - 1)
+                .lines()
                 .filter(line -> line.startsWith("id: "))
                 .findFirst()
                 .orElseThrow()
@@ -174,7 +251,7 @@ class BesideTest {
                         .build(),
                 HttpResponse.BodyHandlers.ofString());
 
-        assertThat(rest.body()).isEqualTo(String.join("", events.subList(4, events.size())));
+        assertThat(rest.body()).isEqualTo(String.join("", events.subList(heard, events.size())));
     }
 
     @Test
