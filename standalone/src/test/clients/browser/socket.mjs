@@ -1,11 +1,11 @@
-// What a page does with a plain WebSocket of /v1/responses: responses in turn and an error between them.
-// Runs in a browser, and in Node, whose WebSocket is built in.
-function open(url) {
-  const socket = new WebSocket(url);
+// What a page does with a plain WebSocket of /v1/responses: two responses in turn, an error between them, a key that is wrong.
+// Runs in a browser, and in Node, whose WebSocket is built in. A page cannot set headers: the key is one of the sub-protocols.
+function open(url, key) {
+  const socket = new WebSocket(url, ["millrace", "openai-insecure-api-key." + key]);
   const waiting = [];
   const come = [];
   const put = (what) => (waiting.length ? waiting.shift()(what) : come.push(what));
-  socket.onopen = () => put({ type: "open" });
+  socket.onopen = () => put({ type: "open", protocol: socket.protocol });
   socket.onmessage = (event) => put(JSON.parse(event.data));
   socket.onclose = (event) => put({ type: "close", code: event.code });
   return {
@@ -20,8 +20,8 @@ function expect(truth, what) {
   }
 }
 
-export async function checks(url, model) {
-  const { socket, next } = open(url);
+export async function checks(url, key, model) {
+  const { socket, next } = open(url, key);
   const opened = await next();
   expect(opened.type === "open", JSON.stringify(opened));
   const respond = async (input) => {
@@ -39,8 +39,11 @@ export async function checks(url, model) {
   const third = await respond("Hello");
   socket.close(1000);
   const closed = await next();
+  const wrong = open(url, "wrong");
+  const refused = await wrong.next();
   const text = (events) => events.filter((event) => event.type === "response.output_text.delta").map((event) => event.delta).join("");
   return {
+    "a sub-protocol is chosen": () => expect(opened.protocol === "millrace", JSON.stringify(opened)),
     stream: () => {
       expect(first[0].type === "response.created" && first.at(-1).type === "response.incomplete", JSON.stringify(first));
       expect(first.every((event, number) => event.sequence_number === number), "sequence numbers");
@@ -52,5 +55,6 @@ export async function checks(url, model) {
     },
     "an error leaves the connection": () => expect(error.type === "error" && error.status === 404 && error.error.code === "model_not_found", JSON.stringify(error)),
     close: () => expect(closed.type === "close" && closed.code === 1000, JSON.stringify(closed)),
+    "a wrong key": () => expect(refused.type === "close" && refused.code === 1006, JSON.stringify(refused)),
   };
 }

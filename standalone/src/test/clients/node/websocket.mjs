@@ -2,5 +2,5 @@
 import { checks } from "../browser/socket.mjs";
 import { report } from "./report.mjs";
 
-await report(await checks(process.env.MILLRACE_SOCKET, process.env.MILLRACE_MODEL));
+await report(await checks(process.env.MILLRACE_SOCKET, process.env.OPENAI_API_KEY, process.env.MILLRACE_MODEL));
 process.exit(0);

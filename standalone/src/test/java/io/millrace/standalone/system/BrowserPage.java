@@ -53,12 +53,13 @@ final class BrowserPage implements AutoCloseable {
      *
      * @param profile a folder for the browser
      */
-    Map<String, String> open(Path profile, String socketUrl, String model) throws Exception {
+    Map<String, String> open(Path profile, String socketUrl, String key, String model) throws Exception {
         String browser = Stream.of("chromium", "chromium-browser", "google-chrome")
                 .flatMap(name -> ClientPrograms.onPath(name).stream())
                 .findFirst()
                 .orElseGet(() -> ClientPrograms.missing("no chromium or google-chrome is on the PATH"));
-        String url = origin() + "/index.html?url=" + encoded(socketUrl) + "&model=" + encoded(model);
+        String url = origin() + "/index.html?url=" + encoded(socketUrl) + "&key=" + encoded(key) + "&model="
+                + encoded(model);
         Process process = new ProcessBuilder(
                         browser,
                         "--headless",

@@ -44,12 +44,18 @@ class ClientProgramsTest {
                         "millrace.worker.kv-memory",
                         "256MB"),
                 RealModel.NAME);
-        gateway = system.another(Role.GATEWAY, Map.of("millrace.gateway.api-keys." + KEY, "tester"));
+        gateway = system.another(
+                Role.GATEWAY,
+                Map.of("millrace.gateway.api-keys." + KEY, "tester", "millrace.gateway.cors-origins", page.origin()));
         SystemUnderTest.awaitServed(gateway.url(), RealModel.NAME, "Authorization", "Bearer " + KEY);
         programs = ClientPrograms.install(Map.of(
                 "OPENAI_BASE_URL",
                 gateway.url() + "/v1",
                 "OPENAI_API_KEY",
+                KEY,
+                "ANTHROPIC_BASE_URL",
+                gateway.url(),
+                "ANTHROPIC_API_KEY",
                 KEY,
                 "MILLRACE_SOCKET",
                 socket(),
@@ -69,7 +75,7 @@ class ClientProgramsTest {
     }
 
     private static String socket() {
-        return system.url().replaceFirst("http", "ws") + "/v1/responses";
+        return gateway.url().replaceFirst("http", "ws") + "/v1/responses";
     }
 
     private static Map<String, String> allOf(String... checks) {
@@ -118,8 +124,28 @@ class ClientProgramsTest {
                         "errors"));
     }
 
+    private static Map<String, String> anthropic() {
+        return allOf("models", "messages", "stream", "tools", "streamed tools", "schema", "counted tokens", "errors");
+    }
+
+    @Test
+    void anthropicOfNpm() throws Exception {
+        assertThat(programs.node("anthropic.mjs")).isEqualTo(anthropic());
+    }
+
+    @Test
+    void anthropicOfPyPi() throws Exception {
+        assertThat(programs.python("anthropic_client.py")).isEqualTo(anthropic());
+    }
+
     private static Map<String, String> webSocket() {
-        return allOf("stream", "responses in turn", "an error leaves the connection", "close");
+        return allOf(
+                "a sub-protocol is chosen",
+                "stream",
+                "responses in turn",
+                "an error leaves the connection",
+                "close",
+                "a wrong key");
     }
 
     @Test
@@ -129,6 +155,7 @@ class ClientProgramsTest {
 
     @Test
     void webSocketOfABrowsersPage() throws Exception {
-        assertThat(page.open(dir.resolve("browser"), socket(), RealModel.NAME)).isEqualTo(webSocket());
+        assertThat(page.open(dir.resolve("browser"), socket(), KEY, RealModel.NAME))
+                .isEqualTo(webSocket());
     }
 }
