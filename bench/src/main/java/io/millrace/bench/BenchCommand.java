@@ -9,11 +9,12 @@ import picocli.CommandLine.Option;
         name = "bench",
         description =
                 "Measures: kernels, engine (whole models, and llama.cpp's), serve (load on any OpenAI-compatible server),"
-                        + " log (what the log costs), tracing (what that costs).",
+                        + " mixed (many kinds of request together and one by one), log (what the log costs), tracing (what that costs).",
         subcommands = {
             KernelsCommand.class,
             EngineCommand.class,
             ServeCommand.class,
+            MixedCommand.class,
             LogCommand.class,
             TracingCommand.class
         },
