@@ -286,7 +286,7 @@ class BadInputTest {
         check(gateway.get("/v1/responses"), 405, null);
         check(gateway.post("/v1/models", "{}"), 405, null);
         check(gateway.get("/v1/nothing"), 404, null);
-        check(gateway.get("/"), 404, null);
+        check(gateway.get("/nothing"), 404, null);
         HttpResponse<String> type = gateway.http()
                 .send(
                         HttpRequest.newBuilder(gateway.uri(CHAT))
