@@ -36,9 +36,22 @@ void get(const uint8_t*& from, int64_t count, std::vector<Value>& values) {
   from += values.size() * sizeof(Value);
 }
 
-Header header_of(const Packed& p, size_t order, size_t levels, size_t vector, bool matrix) {
-  return {kMagic,       p.type,  p.rows, p.columns, p.lanes, p.width, p.group_columns, p.float_rows ? 1 : 0, static_cast<int32_t>(order), static_cast<int32_t>(levels),
-          static_cast<int64_t>(vector), matrix ? packed_bytes(p) : 0};
+// Of a vector alone `p` is empty, and its type F32.
+Header header_of(const Tensor& tensor, const Kernels& kernels, const Packed& p, size_t order, size_t levels, size_t vector) {
+  Header h{};
+  h.magic = kMagic;
+  h.type = p.type;
+  h.rows = tensor.rows();
+  h.columns = tensor.width();
+  h.lanes = kernels.lanes;
+  h.width = kernels.panels;
+  h.group_columns = p.group_columns;
+  h.float_rows = p.float_rows ? 1 : 0;
+  h.order = static_cast<int32_t>(order);
+  h.levels = static_cast<int32_t>(levels);
+  h.vector = static_cast<int64_t>(vector);
+  h.packed = packed_bytes(p);
+  return h;
 }
 
 }  // namespace
@@ -46,14 +59,14 @@ Header header_of(const Packed& p, size_t order, size_t levels, size_t vector, bo
 int64_t Model::saved_bytes(int tensor) const {
   if (tensor < 0 || tensor >= static_cast<int>(weights_.size()) || !weights_[static_cast<size_t>(tensor)].bound) return 0;
   const Weight& w = weights_[static_cast<size_t>(tensor)];
-  Header h = header_of(w.packed, w.order.size(), w.levels.size(), w.vector.size(), w.is_matrix);
+  Header h = header_of(program_.tensors[static_cast<size_t>(tensor)], kernels_, w.packed, w.order.size(), w.levels.size(), w.vector.size());
   return side_bytes(h) + h.packed;
 }
 
 void Model::save(int tensor, uint8_t* out, int64_t bytes) {
   if (bytes == 0 || bytes != saved_bytes(tensor)) fail(MR_INVALID, "weight %d is not bound, or takes other than %lld bytes", tensor, static_cast<long long>(bytes));
   const Weight& w = weights_[static_cast<size_t>(tensor)];
-  Header h = header_of(w.packed, w.order.size(), w.levels.size(), w.vector.size(), w.is_matrix);
+  Header h = header_of(program_.tensors[static_cast<size_t>(tensor)], kernels_, w.packed, w.order.size(), w.levels.size(), w.vector.size());
   std::memset(out, 0, static_cast<size_t>(side_bytes(h)));
   std::memcpy(out, &h, sizeof h);
   uint8_t* to = out + sizeof h;

@@ -8,6 +8,7 @@ import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.backend.cpu.CpuBackend;
+import io.millrace.worker.backend.cpu.CpuSettings;
 import io.millrace.worker.backend.cpu.KernelLibrary;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
@@ -59,8 +60,8 @@ final class ModelSteps implements AutoCloseable {
             DecoderConfig config = DecoderConfig.fromGguf(file.toString(), gguf.metadata());
             KvOptions options = new KvOptions(
                     BLOCK_TOKENS, (cacheTokens + BLOCK_TOKENS - 1) / BLOCK_TOKENS + 1, 0, cacheTokens, type);
-            return new ModelSteps(
-                    CpuBackend.load(library, Decoder.of(config, gguf), gguf, options, threads, LoadProgress.NONE));
+            return new ModelSteps(CpuBackend.load(
+                    library, Decoder.of(config, gguf), gguf, options, threads, CpuSettings.DEFAULT, LoadProgress.NONE));
         }
     }
 

@@ -47,6 +47,21 @@ final class WorkerOptions {
                     "How keys and values are kept: f32, f16, bf16 or int8 (default f32; others with the cpu engine).")
     private @Nullable String kvDtype;
 
+    @Option(
+            names = "--activations",
+            paramLabel = "NAME",
+            description = "With which the cpu engine multiplies quantised weights: auto (int8) or float.")
+    private @Nullable String activations;
+
+    @Option(names = "--pin-threads", description = "Keep each of the cpu engine's helpers on one processor.")
+    private boolean pinThreads;
+
+    @Option(
+            names = "--repack-cache",
+            paramLabel = "DIR",
+            description = "Folder where the cpu engine keeps packed weights for the next start.")
+    private @Nullable String repackCache;
+
     Map<String, Object> properties() {
         Map<String, Object> properties = new LinkedHashMap<>();
         for (int i = 0; i < models.size(); i++) {
@@ -58,6 +73,9 @@ final class WorkerOptions {
         put(properties, "millrace.worker.force-max-model-len", forceMaxModelLen ? true : null);
         put(properties, "millrace.worker.kv-memory", kvMemory);
         put(properties, "millrace.worker.kv-dtype", kvDtype);
+        put(properties, "millrace.worker.activations", activations);
+        put(properties, "millrace.worker.pin-threads", pinThreads ? true : null);
+        put(properties, "millrace.worker.repack-cache", repackCache);
         return properties;
     }
 
@@ -73,6 +91,11 @@ final class WorkerOptions {
         }
         add(arguments, "--kv-memory", kvMemory);
         add(arguments, "--kv-dtype", kvDtype);
+        add(arguments, "--activations", activations);
+        if (pinThreads) {
+            arguments.add("--pin-threads");
+        }
+        add(arguments, "--repack-cache", repackCache);
         return arguments;
     }
 

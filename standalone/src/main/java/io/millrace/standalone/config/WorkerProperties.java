@@ -24,6 +24,9 @@ import org.springframework.util.unit.DataSize;
  * @param maxRunning most sequences in a step; 0: chosen by the engine
  * @param stepTokens most token rows of a step; 0: chosen by the engine
  * @param threads that compute, of each model of each worker; 0: the processors divided among them
+ * @param pinThreads whether the cpu engine's helpers stay on one processor each
+ * @param activations with which the cpu engine multiplies quantised weights: {@code auto} (int8) or {@code float}
+ * @param repackCache folder where the cpu engine keeps packed weights for the next start; empty: nowhere
  * @param mockStep what a step of the mock engine takes
  * @param id name of the worker; empty: {@code worker-} and random digits. With several workers a number is added
  * @param slot partition of assignments that it reads; -1: one that no live worker reads
@@ -49,6 +52,9 @@ public record WorkerProperties(
         @DefaultValue("0") int maxRunning,
         @DefaultValue("0") int stepTokens,
         @DefaultValue("0") int threads,
+        @DefaultValue("false") boolean pinThreads,
+        @DefaultValue("auto") String activations,
+        @DefaultValue("") String repackCache,
         @DefaultValue("0ms") Duration mockStep,
         @DefaultValue("") String id,
         @DefaultValue("-1") int slot,

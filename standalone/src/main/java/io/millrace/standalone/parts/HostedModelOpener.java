@@ -2,6 +2,7 @@ package io.millrace.standalone.parts;
 
 import io.millrace.standalone.config.WorkerProperties;
 import io.millrace.worker.backend.KvType;
+import io.millrace.worker.backend.cpu.CpuSettings;
 import io.millrace.worker.serving.ModelHost;
 import io.millrace.worker.serving.ModelOptions;
 import io.millrace.worker.serving.ModelProgress;
@@ -28,6 +29,7 @@ final class HostedModelOpener implements ModelOpener {
                 properties.mockStep().toNanos(),
                 properties.task(),
                 KvType.of(properties.kvDtype()),
+                CpuSettings.of(properties.activations(), properties.pinThreads(), properties.repackCache()),
                 properties.toolFormat(),
                 properties.reasoningFormat());
         host.checkTogether(properties.models(), options, ModelProgress.lines(progress));

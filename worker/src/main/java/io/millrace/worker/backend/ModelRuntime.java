@@ -32,6 +32,11 @@ public interface ModelRuntime extends AutoCloseable {
     /** Number of calls of {@link #run} so far. */
     long steps();
 
+    /** Time that the model's own arithmetic has taken so far, without sampling; 0 when it is not known apart. */
+    default long computeNanos() {
+        return 0;
+    }
+
     @Override
     void close();
 }

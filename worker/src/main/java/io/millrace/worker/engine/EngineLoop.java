@@ -39,6 +39,8 @@ final class EngineLoop {
     private long checkedAt;
     private volatile boolean healthy = true;
     private volatile EngineLoad load;
+    /** Of the last step. */
+    private long hostNanos;
 
     EngineLoop(
             EngineConfig config,
@@ -101,6 +103,7 @@ final class EngineLoop {
             return;
         }
         long planned = clock.nanos();
+        long computed = runtime.computeNanos();
         var planning = new ScheduleEvent();
         planning.begin();
         Step step = scheduler.schedule();
@@ -128,6 +131,8 @@ final class EngineLoop {
             profiler = null;
         }
         load = snapshot();
+        long arithmetic = runtime.computeNanos() - computed;
+        hostNanos = arithmetic == 0 ? 0 : clock.nanos() - planned - arithmetic;
     }
 
     /** Records the next steps; 0: ends the recording that runs, with what it has. MR-PROF-002 when one runs already. */
@@ -325,6 +330,7 @@ final class EngineLoop {
                 started,
                 nanos,
                 started - planned,
+                hostNanos,
                 cache.totalBlocks() - cache.availableBlocks(),
                 cache.totalBlocks(),
                 scheduler.running(),

@@ -233,6 +233,7 @@ final class PoolingLoop {
                 started - planned,
                 0,
                 0,
+                0,
                 scheduler.size(),
                 0,
                 0,

@@ -6,6 +6,7 @@ import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.cpu.CpuBackend;
+import io.millrace.worker.backend.cpu.CpuSettings;
 import io.millrace.worker.backend.cpu.KernelLibrary;
 import io.millrace.worker.backend.torch.TorchBackend;
 import java.nio.file.Path;
@@ -40,13 +41,14 @@ final class Backends {
     /** The engine that a model is loaded into: {@code cpu} with its library, or another. */
     private record Choice(@Nullable Path library, String why) {}
 
-    static Loaded load(ModelFiles files, KvOptions kv, String engine, int threads, LoadProgress progress) {
+    static Loaded load(ModelFiles files, KvOptions kv, ModelOptions options, int threads, LoadProgress progress) {
+        String engine = options.engine();
         Choice choice = choose(engine);
         if (choice.library() == null) {
             return torch(files, kv, threads, progress, choice.why());
         }
         try {
-            return cpu(choice.library(), files, kv, threads, progress);
+            return cpu(choice.library(), files, kv, options.cpu(), threads, progress);
         } catch (MillraceException e) {
             if (engine.equals(CPU) || !NOT_HERE.contains(e.code())) {
                 throw e;
@@ -56,10 +58,10 @@ final class Backends {
     }
 
     /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */
-    static MemoryNeed need(ModelFiles files, KvOptions kv, String engine) {
-        return choose(engine).library() == null
+    static MemoryNeed need(ModelFiles files, KvOptions kv, ModelOptions options) {
+        return choose(options.engine()).library() == null
                 ? TorchBackend.need(files.decoder(), kv)
-                : CpuBackend.need(files.decoder(), files.source(), kv);
+                : CpuBackend.need(files.decoder(), files.source(), kv, options.cpu());
     }
 
     /** How weights are kept, for messages. */
@@ -95,8 +97,10 @@ final class Backends {
                                 + " ./millrace build, or use --engine torch."));
     }
 
-    private static Loaded cpu(Path library, ModelFiles files, KvOptions kv, int threads, LoadProgress progress) {
-        ModelRuntime runtime = CpuBackend.load(library, files.decoder(), files.source(), kv, threads, progress);
+    private static Loaded cpu(
+            Path library, ModelFiles files, KvOptions kv, CpuSettings settings, int threads, LoadProgress progress) {
+        ModelRuntime runtime =
+                CpuBackend.load(library, files.decoder(), files.source(), kv, threads, settings, progress);
         LOG.info("{} runs on the cpu engine, {}", files.path().getFileName(), runtime.numericsId());
         return new Loaded(runtime, CpuBackend.dtype(files.decoder(), files.source()));
     }

@@ -25,7 +25,7 @@ final class Engines {
 
     /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */
     static MemoryNeed need(ModelOptions options, ModelFiles files, KvOptions kv) {
-        MemoryNeed need = Backends.need(files, kv, options.engine());
+        MemoryNeed need = Backends.need(files, kv, options);
         return options.engine().equals(ModelHost.MOCK) ? new MemoryNeed(0, 0, need.availableBytes()) : need;
     }
 

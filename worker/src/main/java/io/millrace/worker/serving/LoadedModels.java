@@ -65,7 +65,7 @@ final class LoadedModels {
         long parameters = files.parameters();
         int threads =
                 options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
-        Backends.Loaded loaded = Backends.load(files, budget.options(), options.engine(), threads, progress);
+        Backends.Loaded loaded = Backends.load(files, budget.options(), options, threads, progress);
         ModelRuntime runtime = loaded.runtime();
         ServedModel.Identity identity = new ServedModel.Identity(
                 model.name(),

@@ -4,6 +4,7 @@ import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.output.ReasoningFormat;
 import io.millrace.shared.output.ToolFormat;
 import io.millrace.worker.backend.KvType;
+import io.millrace.worker.backend.cpu.CpuSettings;
 import java.util.List;
 
 /**
@@ -19,6 +20,7 @@ import java.util.List;
  * @param mockStepNanos what a step of the mock engine takes
  * @param task {@code auto} (what its files say), {@code generate}, {@code embed} or {@code score}
  * @param kvType in which keys and values are kept
+ * @param cpu how the cpu engine computes
  * @param toolFormat how it writes calls of functions: a {@link ToolFormat}, or {@code auto} (what its template says)
  * @param reasoningFormat how it writes its reasoning: a {@link ReasoningFormat}, or {@code auto}
  */
@@ -33,13 +35,14 @@ public record ModelOptions(
         long mockStepNanos,
         String task,
         KvType kvType,
+        CpuSettings cpu,
         String toolFormat,
         String reasoningFormat) {
 
     private static final List<String> TASKS = List.of("auto", "generate", "embed", "score");
 
     public static final ModelOptions DEFAULT =
-            new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0, "auto", KvType.F32, "auto", "auto");
+            new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0, "auto", KvType.F32, CpuSettings.DEFAULT, "auto", "auto");
 
     public ModelOptions {
         switch (engine) {
@@ -91,6 +94,7 @@ public record ModelOptions(
                 mockStepNanos,
                 task,
                 kvType,
+                cpu,
                 toolFormat,
                 reasoningFormat);
     }
@@ -107,6 +111,7 @@ public record ModelOptions(
                 mockStepNanos,
                 task,
                 kvType,
+                cpu,
                 toolFormat,
                 reasoningFormat);
     }
@@ -123,6 +128,7 @@ public record ModelOptions(
                 mockStepNanos,
                 task,
                 kvType,
+                cpu,
                 toolFormat,
                 reasoningFormat);
     }
@@ -139,6 +145,7 @@ public record ModelOptions(
                 mockStepNanos,
                 task,
                 kvType,
+                cpu,
                 toolFormat,
                 reasoningFormat);
     }
@@ -155,6 +162,7 @@ public record ModelOptions(
                 mockStepNanos,
                 task,
                 kvType,
+                cpu,
                 toolFormat,
                 reasoningFormat);
     }
@@ -171,6 +179,7 @@ public record ModelOptions(
                 mockStepNanos,
                 task,
                 kvType,
+                cpu,
                 toolFormat,
                 reasoningFormat);
     }
@@ -187,6 +196,7 @@ public record ModelOptions(
                 mockStepNanos,
                 task,
                 kvType,
+                cpu,
                 toolFormat,
                 reasoningFormat);
     }
@@ -203,6 +213,7 @@ public record ModelOptions(
                 value,
                 task,
                 kvType,
+                cpu,
                 toolFormat,
                 reasoningFormat);
     }
@@ -219,6 +230,7 @@ public record ModelOptions(
                 mockStepNanos,
                 value,
                 kvType,
+                cpu,
                 toolFormat,
                 reasoningFormat);
     }
@@ -234,6 +246,24 @@ public record ModelOptions(
                 threads,
                 mockStepNanos,
                 task,
+                value,
+                cpu,
+                toolFormat,
+                reasoningFormat);
+    }
+
+    public ModelOptions withCpu(CpuSettings value) {
+        return new ModelOptions(
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                maxRunning,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                task,
+                kvType,
                 value,
                 toolFormat,
                 reasoningFormat);
@@ -251,6 +281,7 @@ public record ModelOptions(
                 mockStepNanos,
                 task,
                 kvType,
+                cpu,
                 tools,
                 reasoning);
     }

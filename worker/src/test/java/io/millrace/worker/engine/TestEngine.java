@@ -112,6 +112,11 @@ class TestEngine implements AutoCloseable {
             }
 
             @Override
+            public long computeNanos() {
+                return runtime.computeNanos();
+            }
+
+            @Override
             public void close() {
                 runtime.close();
             }

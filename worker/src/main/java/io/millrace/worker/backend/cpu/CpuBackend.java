@@ -41,38 +41,12 @@ public final class CpuBackend {
      *
      * @param library as {@link KernelLibrary#find} gives it
      * @param threads that compute, the engine's own among them; at least 1
+     * @param settings how they compute, and where packed weights are kept
      * @throws MillraceException MR-CPU-001 when the library cannot be loaded, MR-CPU-002 for a program or type that it has not got,
      *     MR-MEM-001 when weights and cache do not fit, MR-CONFIG-001 for a block size that is not possible, and what reading the
      *     weights may throw
      */
     public static ModelRuntime load(
-            Path library, Decoder decoder, WeightSource source, KvOptions options, int threads, LoadProgress progress) {
-        return load(library, decoder, source, options, threads, CpuSettings.DEFAULT, progress);
-    }
-
-    /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
-    public static MemoryNeed need(Decoder decoder, WeightSource source, KvOptions options) {
-        long weights = new CpuWeights(decoder, source, CpuSettings.DEFAULT).bytes();
-        return MemoryPlan.need(decoder, options, weights, MemoryPlan.available());
-    }
-
-    /** In what most of a model's products are computed: {@code int8}, {@code bf16} or {@code f32}. */
-    public static String dtype(Decoder decoder, WeightSource source) {
-        Map<String, Long> bytes = new HashMap<>();
-        for (WeightSlot slot : decoder.slots().values()) {
-            WeightTensor tensor = source.tensor(slot.tensor());
-            DType stored = tensor.dtype();
-            boolean packed = stored.blockSize() > 1 || GroupedWeight.of(tensor).isPresent();
-            String name = packed ? "int8" : stored == DType.BF16 ? "bf16" : "f32";
-            bytes.merge(name, slot.elements(), Long::sum);
-        }
-        return bytes.entrySet().stream()
-                .max(Map.Entry.comparingByValue())
-                .map(Map.Entry::getKey)
-                .orElse("f32");
-    }
-
-    static ModelRuntime load(
             Path library,
             Decoder decoder,
             WeightSource source,
@@ -107,11 +81,34 @@ public final class CpuBackend {
                     model,
                     layout,
                     decoder.vocabularySize(),
+                    Math.max(1, threads),
                     new OpCosts(decoder.program(), handle -> sizes.getOrDefault(handle, 0L)));
         } catch (RuntimeException | Error e) {
             kernels.free(model);
             throw e;
         }
+    }
+
+    /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
+    public static MemoryNeed need(Decoder decoder, WeightSource source, KvOptions options, CpuSettings settings) {
+        long weights = new CpuWeights(decoder, source, settings).bytes();
+        return MemoryPlan.need(decoder, options, weights, MemoryPlan.available());
+    }
+
+    /** In what most of a model's products are computed: {@code int8}, {@code bf16} or {@code f32}. */
+    public static String dtype(Decoder decoder, WeightSource source) {
+        Map<String, Long> bytes = new HashMap<>();
+        for (WeightSlot slot : decoder.slots().values()) {
+            WeightTensor tensor = source.tensor(slot.tensor());
+            DType stored = tensor.dtype();
+            boolean packed = stored.blockSize() > 1 || GroupedWeight.of(tensor).isPresent();
+            String name = packed ? "int8" : stored == DType.BF16 ? "bf16" : "f32";
+            bytes.merge(name, slot.elements(), Long::sum);
+        }
+        return bytes.entrySet().stream()
+                .max(Map.Entry.comparingByValue())
+                .map(Map.Entry::getKey)
+                .orElse("f32");
     }
 
     private static int cacheType(KvType type) {

@@ -7,7 +7,6 @@ import io.millrace.worker.backend.OpProbe;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.sampling.SampledToken;
-import io.millrace.worker.sampling.Sampler;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
@@ -24,15 +23,15 @@ final class CpuRuntime implements ModelRuntime {
     private final StepBuffer buffer;
     private final Arena arena;
     private final MemorySegment error;
-    private final Sampler sampler;
-    private float[] logits = {};
+    private final RowSamplers samplers;
     private int[] lastSampled = {};
     private volatile long steps;
+    private volatile long computeNanos;
     private @Nullable StageTimes times;
     private boolean closed;
 
     @SuppressWarnings("MustBeClosedChecker") // close() closes the arena
-    CpuRuntime(NativeKernels kernels, long model, KvLayout layout, int vocabulary, OpCosts costs) {
+    CpuRuntime(NativeKernels kernels, long model, KvLayout layout, int vocabulary, int threads, OpCosts costs) {
         this.costs = costs;
         this.kernels = kernels;
         this.model = model;
@@ -42,7 +41,7 @@ final class CpuRuntime implements ModelRuntime {
         this.buffer = new StepBuffer(layout.groups().size(), vocabulary);
         this.arena = Arena.ofShared();
         this.error = NativeKernels.errorBuffer(arena);
-        this.sampler = new Sampler(vocabulary);
+        this.samplers = new RowSamplers(vocabulary, threads);
     }
 
     @Override
@@ -58,6 +57,16 @@ final class CpuRuntime implements ModelRuntime {
     @Override
     public String numericsId() {
         return numericsId;
+    }
+
+    @Override
+    public long computeNanos() {
+        return computeNanos;
+    }
+
+    /** Ops of the program that the last step ran. */
+    long ops() {
+        return kernels.ops(model);
     }
 
     /** Bytes of the packed weights. */
@@ -95,16 +104,15 @@ final class CpuRuntime implements ModelRuntime {
     public StepOutputs run(StepInputs in) {
         requireOpen();
         steps++;
-        kernels.run(model, buffer.write(in, ids(in.tokens())), error);
+        MemorySegment step = buffer.write(in, ids(in.tokens()));
+        long begun = System.nanoTime();
+        kernels.run(model, step, error);
+        computeNanos += System.nanoTime() - begun;
         if (times != null) {
             times.tell();
         }
         int rows = in.logitRows().length;
-        if (logits.length < rows * vocabulary) {
-            logits = new float[rows * vocabulary];
-        }
-        buffer.read(logits, rows);
-        StepOutputs out = StepOutputs.sample(sampler, logits, vocabulary, in.sampling());
+        StepOutputs out = samplers.sample(buffer.logits(), in.sampling());
         lastSampled = new int[rows];
         for (int r = 0; r < rows; r++) {
             SampledToken token = out.sampled()[r];

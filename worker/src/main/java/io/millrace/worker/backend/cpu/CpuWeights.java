@@ -13,6 +13,7 @@ import io.millrace.worker.program.StepProgram;
 import io.millrace.worker.program.TensorInfo;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -34,11 +35,13 @@ final class CpuWeights {
     private final Map<Integer, Long> packed = new HashMap<>();
     private final WeightSource source;
     private final CpuSettings settings;
+    private final int[] program;
 
     CpuWeights(Decoder decoder, WeightSource source, CpuSettings settings) {
         this.source = source;
         this.settings = settings;
         StepProgram program = decoder.program();
+        this.program = program.encode();
         for (int handle = 0; handle < program.tensors().size(); handle++) {
             TensorInfo info = program.tensor(handle);
             if (info.role() == TensorInfo.Role.WEIGHT) {
@@ -71,7 +74,22 @@ final class CpuWeights {
         return kept ? dtype.bytes(slot.elements()) : slot.elements() * Float.BYTES;
     }
 
+    /** Binds all, from what is kept of them where there is such. */
     void bind(NativeKernels kernels, long model, LoadProgress progress) {
+        Path folder = settings.repackCache();
+        if (folder == null) {
+            bindAll(kernels, model, progress);
+            return;
+        }
+        List<Integer> handles = weights.stream().map(Bound::handle).toList();
+        RepackCache cache = RepackCache.of(folder, kernels.path(), kernels.numerics(model), program, source);
+        if (!cache.restore(kernels, model, handles, progress)) {
+            bindAll(kernels, model, progress);
+            cache.keep(kernels, model, handles);
+        }
+    }
+
+    private void bindAll(NativeKernels kernels, long model, LoadProgress progress) {
         long total = bytes();
         long done = 0;
         try (Arena arena = Arena.ofConfined()) {

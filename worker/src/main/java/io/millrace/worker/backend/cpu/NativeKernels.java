@@ -44,6 +44,10 @@ final class NativeKernels {
     private final MethodHandle create;
     private final MethodHandle bind;
     private final MethodHandle bindGroups;
+    private final MethodHandle packedBytes;
+    private final MethodHandle readPacked;
+    private final MethodHandle bindPacked;
+    private final MethodHandle ops;
     private final MethodHandle rope;
     private final MethodHandle run;
     private final MethodHandle copyBlocks;
@@ -65,6 +69,12 @@ final class NativeKernels {
                 JAVA_LONG, JAVA_LONG);
         this.bindGroups = f.of(
                 "mr_bind_groups", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.packedBytes = f.of("mr_packed_bytes", JAVA_LONG, JAVA_LONG, JAVA_INT);
+        this.readPacked =
+                f.of("mr_read_packed", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.bindPacked =
+                f.of("mr_bind_packed", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.ops = f.of("mr_ops", JAVA_LONG, JAVA_LONG);
         this.rope =
                 f.of("mr_rope", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_FLOAT, JAVA_LONG, JAVA_LONG);
         this.run = f.of("mr_run", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
@@ -158,6 +168,27 @@ final class NativeKernels {
             checked(arena, error -> (int) bindGroups.invokeExact(
                     model, tensor, rows, columns, groups.address(), error.address(), error.byteSize()));
         }
+    }
+
+    /** A bound weight in its packed form. */
+    MemorySegment packed(long model, int tensor, Arena arena) {
+        MemorySegment out = arena.allocate(call(() -> (long) packedBytes.invokeExact(model, tensor)), 64);
+        checked(arena, error -> (int) readPacked.invokeExact(
+                model, tensor, out.address(), out.byteSize(), error.address(), error.byteSize()));
+        return out;
+    }
+
+    /** Binds a weight of which {@link #packed} gave the form. */
+    void bindPacked(long model, int tensor, MemorySegment packed) {
+        try (Arena arena = Arena.ofConfined()) {
+            checked(arena, error -> (int) bindPacked.invokeExact(
+                    model, tensor, packed.address(), packed.byteSize(), error.address(), error.byteSize()));
+        }
+    }
+
+    /** Ops of the program that the last step ran. */
+    long ops(long model) {
+        return call(() -> (long) ops.invokeExact(model));
     }
 
     /** Bytes of the packed weights. */

@@ -76,9 +76,9 @@ final class StepBuffer implements AutoCloseable {
         return step;
     }
 
-    /** Copies the logits of {@code rows} rows. */
-    void read(float[] out, int rows) {
-        MemorySegment.copy(logits, JAVA_FLOAT, 0, out, 0, rows * vocabulary);
+    /** The logits of the step that was written last, row by row; valid until the next. */
+    MemorySegment logits() {
+        return logits;
     }
 
     private final class Cursor {

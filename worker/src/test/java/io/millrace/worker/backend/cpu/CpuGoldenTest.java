@@ -11,6 +11,8 @@ import io.millrace.worker.backend.torch.PagedRunner;
 import io.millrace.worker.backend.torch.PagedRunner.Sequence;
 import io.millrace.worker.backend.torch.PagedRunner.Work;
 import io.millrace.worker.model.Golden;
+import io.millrace.worker.program.Op;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
@@ -121,6 +123,27 @@ class CpuGoldenTest {
                 System.out.printf("cache %s %s: %.5f%n", type.label(), model.name(), off);
                 assertThat(off).as("%s %s", model.name(), runtime.numericsId()).isLessThan(bound(type, experts(model)));
                 assertThat(runtime.numericsId().contains("kv-")).isEqualTo(type != KvType.F32);
+            }
+        }
+    }
+
+    /** Experts and latent attention too: no op of any family is left to another engine. */
+    @ParameterizedTest
+    @MethodSource("cases")
+    void everyOpOfTheProgramRunsNatively(Case model) {
+        int length = model.lengths()[0];
+        Path path = Golden.path(model.file());
+        long ops = CpuModels.decoder(path).program().ops().stream()
+                .filter(op -> !(op instanceof Op.Sample))
+                .count();
+        for (int isa : CpuModels.instructionSets()) {
+            CpuSettings settings = new CpuSettings(isa, CpuSettings.Precision.NATIVE, false);
+            try (ModelRuntime runtime = CpuModels.load(path, GoldenModels.blocks(16, 64, length), 1, settings)) {
+                PagedRunner runner = new PagedRunner(runtime, 1);
+                runner.step(List.of(new Work(runner.sequence(new int[] {1, 2, 3}), 3, false)));
+                assertThat(((CpuRuntime) runtime).ops())
+                        .as(runtime.numericsId())
+                        .isEqualTo(ops);
             }
         }
     }

@@ -41,6 +41,21 @@ final class CpuModels {
         return IntStream.rangeClosed(1, 3).filter(kernels::isaAvailable).boxed().toList();
     }
 
+    /** A model's program and slots; its weights cannot be read. */
+    static Decoder decoder(Path path) {
+        if (Files.isDirectory(path)) {
+            Path file = path.resolve("config.json");
+            try (WeightSource source = QuantizedSource.open(path, Files.readString(file))) {
+                return Decoder.of(DecoderConfig.fromJson(file.toString(), Files.readString(file)), source);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+        try (GgufFile source = GgufFile.open(path)) {
+            return Decoder.of(DecoderConfig.fromGguf(path.toString(), source.metadata()), source);
+        }
+    }
+
     static ModelRuntime load(Path path, KvOptions options, int threads, CpuSettings settings) {
         Path library = library();
         if (Files.isDirectory(path)) {
@@ -58,5 +73,23 @@ final class CpuModels {
             return CpuBackend.load(
                     library, Decoder.of(config, source), source, options, threads, settings, LoadProgress.NONE);
         }
+    }
+
+    /** Root mean square of the differences, relative to the deviation of what is expected. */
+    static double rms(List<float[]> actual, List<float[]> expected) {
+        double error = 0;
+        double squares = 0;
+        double sum = 0;
+        long n = 0;
+        for (int r = 0; r < expected.size(); r++) {
+            for (int i = 0; i < expected.get(r).length; i++) {
+                double e = expected.get(r)[i];
+                error += Math.pow(actual.get(r)[i] - e, 2);
+                squares += e * e;
+                sum += e;
+                n++;
+            }
+        }
+        return Math.sqrt(error / (squares - sum * sum / n));
     }
 }

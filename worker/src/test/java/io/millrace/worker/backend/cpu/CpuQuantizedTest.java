@@ -73,7 +73,7 @@ class CpuQuantizedTest {
             try (ModelRuntime exact = load(folder, CpuModels.F32);
                     ModelRuntime runtime = load(folder, new CpuSettings(isa, CpuSettings.Precision.NATIVE, false))) {
                 int[] ids = GoldenModels.ints(prompts.get(2).get("ids"));
-                double off = rms(forced(runtime, ids), forced(exact, ids));
+                double off = CpuModels.rms(forced(runtime, ids), forced(exact, ids));
                 System.out.printf("%s %s: %.4f%n", folder.name(), runtime.numericsId(), off);
                 assertThat(off).as(runtime.numericsId()).isLessThan(INT8_RMS);
             }
@@ -149,23 +149,6 @@ class CpuQuantizedTest {
         List<float[]> logits = List.copyOf(seq.logits);
         seq.release();
         return logits;
-    }
-
-    private static double rms(List<float[]> actual, List<float[]> expected) {
-        double error = 0;
-        double squares = 0;
-        double sum = 0;
-        long n = 0;
-        for (int r = 0; r < expected.size(); r++) {
-            for (int i = 0; i < expected.get(r).length; i++) {
-                double e = expected.get(r)[i];
-                error += Math.pow(actual.get(r)[i] - e, 2);
-                squares += e * e;
-                sum += e;
-                n++;
-            }
-        }
-        return Math.sqrt(error / (squares - sum * sum / n));
     }
 
     private static void assertClose(float[] logits, float[] expected, int row) {

@@ -60,7 +60,7 @@ class SmolLm2CpuTest {
                                 .isCloseTo(top.get("logprob").doubleValue(), within(1e-3));
                     }
                 }
-                assertThat(rms(logits, reference)).isLessThan(RMS);
+                assertThat(CpuModels.rms(logits, reference)).isLessThan(RMS);
             }
         }
     }
@@ -95,23 +95,6 @@ class SmolLm2CpuTest {
             sum -= logprob(logits.get(i), ids[i + 1]);
         }
         return Math.exp(sum / (ids.length - 1));
-    }
-
-    private static double rms(List<float[]> actual, List<float[]> expected) {
-        double error = 0;
-        double squares = 0;
-        double sum = 0;
-        long n = 0;
-        for (int r = 0; r < expected.size(); r++) {
-            for (int i = 0; i < expected.get(r).length; i++) {
-                double e = expected.get(r)[i];
-                error += Math.pow(actual.get(r)[i] - e, 2);
-                squares += e * e;
-                sum += e;
-                n++;
-            }
-        }
-        return Math.sqrt(error / (squares - sum * sum / n));
     }
 
     private static int best(float[] logits) {

@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 /** Drives a runtime as the engine would, with blocks handed out in a random order. */
 public final class PagedRunner {
 
-    private static final TokenHistory NO_HISTORY = new TokenHistory() {
+    public static final TokenHistory NO_HISTORY = new TokenHistory() {
         @Override
         public int promptLength() {
             return 0;
