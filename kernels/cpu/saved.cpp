@@ -25,14 +25,14 @@ int64_t side_bytes(const Header& h) {
 
 template <class Value>
 void put(uint8_t*& to, const std::vector<Value>& values) {
-  std::memcpy(to, values.data(), values.size() * sizeof(Value));
+  if (!values.empty()) std::memcpy(to, values.data(), values.size() * sizeof(Value));
   to += values.size() * sizeof(Value);
 }
 
 template <class Value>
 void get(const uint8_t*& from, int64_t count, std::vector<Value>& values) {
   values.resize(static_cast<size_t>(count));
-  std::memcpy(values.data(), from, values.size() * sizeof(Value));
+  if (!values.empty()) std::memcpy(values.data(), from, values.size() * sizeof(Value));
   from += values.size() * sizeof(Value);
 }
 
