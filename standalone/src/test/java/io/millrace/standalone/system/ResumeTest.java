@@ -3,6 +3,7 @@ package io.millrace.standalone.system;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.openai.client.OpenAIClient;
+import com.openai.core.JsonValue;
 import com.openai.core.http.StreamResponse;
 import com.openai.models.responses.Response;
 import com.openai.models.responses.ResponseCreateParams;
@@ -283,6 +284,7 @@ class ResumeTest {
                         .input("without end")
                         .background(true)
                         .maxOutputTokens(1500)
+                        .putAdditionalBodyProperty("ignore_eos", JsonValue.from(true))
                         .build());
         Response cancelled = elsewhere.responses().cancel(endless.id());
         assertThat(cancelled.status().orElseThrow()).isEqualTo(ResponseStatus.CANCELLED);
