@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -38,6 +39,7 @@ public final class Keyring {
     private final @Nullable KeyFile file;
     private final TenantLimits defaults;
     private final InstantSource clock;
+    private final LongSupplier nanos;
     private final Caller everybody;
     /** What an unknown id is compared with, so that it takes as long as a known one. */
     private final SecretHash nobody;
@@ -53,6 +55,17 @@ public final class Keyring {
      * @param defaults limits of tenants and of keys without any
      */
     public Keyring(Map<String, String> keys, @Nullable KeyFile file, TenantLimits defaults, InstantSource clock) {
+        this(keys, file, defaults, clock, System::nanoTime);
+    }
+
+    /** @param nanos tells when the file is due to be looked at again, as {@link System#nanoTime} does */
+    Keyring(
+            Map<String, String> keys,
+            @Nullable KeyFile file,
+            TenantLimits defaults,
+            InstantSource clock,
+            LongSupplier nanos) {
+        this.nanos = nanos;
         this.file = file;
         this.defaults = defaults;
         this.clock = clock;
@@ -72,7 +85,7 @@ public final class Keyring {
         if (file != null) {
             loaded = load(file, stamp(file), loaded);
         }
-        lookedNanos.set(System.nanoTime());
+        lookedNanos.set(nanos.getAsLong());
     }
 
     /** Whose key that is; throws 401 for none, or one that is unknown or expired. */
@@ -117,7 +130,7 @@ public final class Keyring {
 
     private Loaded current() {
         long looked = lookedNanos.get();
-        long now = System.nanoTime();
+        long now = nanos.getAsLong();
         if (file != null && now - looked > LOOK_AGAIN_NANOS && lookedNanos.compareAndSet(looked, now)) {
             String stamp = stamp(file);
             Loaded before = loaded;
