@@ -104,7 +104,8 @@ class ConsoleInBrowserTest {
         String part = chromium.text(TEXT + ".length");
         chromium.await("more text while it runs", STATE + " === 'running' && " + TEXT + ".length > " + part);
         chromium.await("the end", STATE + " === 'done'");
-        assertThat(chromium.text("document.querySelector('.user .said').innerText")).isEqualTo("first line\nsecond line");
+        assertThat(chromium.text("document.querySelector('.user .said').innerText"))
+                .isEqualTo("first line\nsecond line");
         assertThat(chromium.text(ANSWER + ".querySelector('.figures-line').innerText"))
                 .containsPattern("[0-9.]+ (ms|s) to first token")
                 .containsPattern("[0-9.]+ tokens/s")
