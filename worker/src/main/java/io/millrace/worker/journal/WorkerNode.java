@@ -62,6 +62,8 @@ public final class WorkerNode implements AutoCloseable {
     private volatile boolean draining;
     private volatile boolean finishing;
     private volatile boolean closed;
+    /** The last heartbeat is composed: none may follow it. Guarded by this node's beats. */
+    private boolean left;
 
     public WorkerNode(
             WorkerConfig config, Log log, List<HostedModel> models, Telemetry telemetry, MeterRegistry registry) {
@@ -173,11 +175,22 @@ public final class WorkerNode implements AutoCloseable {
     }
 
     private CompletableFuture<Long> beat() {
+        return beat(false);
+    }
+
+    /** Appends a heartbeat, unless the last one stands in the log already. */
+    private CompletableFuture<Long> beat(boolean last) {
         Beats composing = beats;
         if (composing == null) {
             throw new IllegalStateException("the worker has not started");
         }
-        return writer.append(Topic.WORKERS, 0, id, composing.next(draining, finishing, false));
+        synchronized (composing) {
+            if (left) {
+                return CompletableFuture.completedFuture(-1L);
+            }
+            left = last;
+            return writer.append(Topic.WORKERS, 0, id, composing.next(draining, finishing, last));
+        }
     }
 
     private void tick() {
@@ -221,8 +234,7 @@ public final class WorkerNode implements AutoCloseable {
         finishing = true;
         draining = true;
         AssignmentHandler handling = handler;
-        Beats composing = beats;
-        if (handling == null || composing == null || closed) {
+        if (handling == null || beats == null || closed) {
             done.complete(null);
             return done;
         }
@@ -235,8 +247,7 @@ public final class WorkerNode implements AutoCloseable {
                 finishing = false;
                 handling.handOver();
                 awaitEmpty(Duration.ofSeconds(5), Duration.ZERO);
-                writer.append(Topic.WORKERS, 0, id, composing.next(true, false, true))
-                        .get(2, TimeUnit.SECONDS);
+                beat(true).get(2, TimeUnit.SECONDS);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
             } catch (TimeoutException | java.util.concurrent.ExecutionException | RuntimeException e) {

@@ -392,6 +392,7 @@ class WorkerNodeTest {
         assertThat(worker.executions()).isZero();
         long afterwards = run(submit("late", 5, 1));
         await("its return", () -> journals.yielded(afterwards, "drain"));
+        assertThat(journals.beat()).returns(true, WorkerBeat::getLeaving);
     }
 
     @Test
