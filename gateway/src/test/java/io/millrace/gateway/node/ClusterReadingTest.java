@@ -60,6 +60,11 @@ class ClusterReadingTest {
                 }
 
                 @Override
+                public void executeLater(Runnable task) {
+                    task.run();
+                }
+
+                @Override
                 public void close() {}
             };
         }

@@ -183,6 +183,11 @@ class JournalHubTest {
         }
 
         @Override
+        public void executeLater(Runnable task) {
+            execute(task);
+        }
+
+        @Override
         public CompletableFuture<Long> append(Topic topic, int partition, String key, byte @Nullable [] value) {
             throw new UnsupportedOperationException("the hub only reads");
         }

@@ -25,9 +25,7 @@ public interface LogReader extends AutoCloseable {
     }
 
     /** Runs the task on the reader's thread without waking it for that: with the next record, or 50 ms later. */
-    default void executeLater(Runnable task) {
-        execute(task);
-    }
+    void executeLater(Runnable task);
 
     /** Stops the thread; nothing is delivered after it returns (unless called on the reader's own thread). */
     @Override

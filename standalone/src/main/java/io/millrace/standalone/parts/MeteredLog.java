@@ -165,6 +165,11 @@ final class MeteredLog implements Log {
         }
 
         @Override
+        public void executeLater(Runnable task) {
+            reader.executeLater(task);
+        }
+
+        @Override
         public long lag() {
             return reader.lag();
         }

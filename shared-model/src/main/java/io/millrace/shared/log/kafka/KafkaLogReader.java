@@ -269,13 +269,14 @@ final class KafkaLogReader implements LogReader {
             deliver(key, records.records(key));
         }
         boolean tick = System.nanoTime() - tickNanos >= TICK_NANOS;
+        if (!closed && (tick || !records.isEmpty())) {
+            // First of all: what listeners have gathered goes out here.
+            guard(listener::onTick);
+        }
         reportCaughtUp(reading, records, tick);
         if (tick) {
             tickNanos = System.nanoTime();
             outage.check(reading, places.isEmpty());
-        }
-        if (!closed && (tick || !records.isEmpty())) {
-            guard(listener::onTick);
         }
     }
 
@@ -356,13 +357,12 @@ final class KafkaLogReader implements LogReader {
         if (!all && records.isEmpty() && behind.isEmpty()) {
             return;
         }
-        List<TopicPartition> candidates = new ArrayList<>(places.keySet());
-        long sum = 0;
-        for (TopicPartition key : candidates) {
-            sum += Math.max(0, reading.currentLag(key).orElse(0));
+        if (all) {
+            lag = places.keySet().stream()
+                    .mapToLong(key -> Math.max(0, reading.currentLag(key).orElse(0)))
+                    .sum();
         }
-        lag = sum;
-        for (TopicPartition key : candidates) {
+        for (TopicPartition key : List.copyOf(places.keySet())) {
             if (!all && !behind.contains(key) && records.records(key).isEmpty()) {
                 continue;
             }
