@@ -18,6 +18,7 @@ import java.util.EnumSet;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.IntFunction;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -28,7 +29,8 @@ import tools.jackson.databind.node.ObjectNode;
 
 /**
  * {@code millrace bench log}: the same requests to the mock model, once to its engine directly, once through HTTP, gateway,
- * Kafka, router and worker and back. The difference is what the log costs.
+ * Kafka, router and worker and back. The difference is what the log costs: of a server in its steady state, and beside it of one that
+ * has just started.
  */
 @Command(
         name = "log",
@@ -39,6 +41,7 @@ final class LogCommand implements Callable<Integer> {
     private static final String MODEL = "mock";
     private static final long PATIENCE_S = 60;
     private static final int WARM_UP_FACTOR = 10;
+    private static final int COLD_MAX = 100;
 
     @Option(names = "--rate", defaultValue = "10", description = "Mean arrivals a second (default ${DEFAULT-VALUE}).")
     private double rate;
@@ -48,9 +51,10 @@ final class LogCommand implements Callable<Integer> {
 
     @Option(
             names = "--warm-up",
-            defaultValue = "3000",
-            description = "Before it counts, at ten times the rate: a server that has just started still"
-                    + " interprets much of its code (default ${DEFAULT-VALUE}).")
+            defaultValue = "8000",
+            description =
+                    "At most so many, at ten times the rate, until the server is in its steady state: one that has just"
+                            + " started still interprets much of its code (default ${DEFAULT-VALUE}).")
     private int warmUp;
 
     @Option(names = "--max-tokens", defaultValue = "32", description = "Of an answer (default ${DEFAULT-VALUE}).")
@@ -75,21 +79,27 @@ final class LogCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private CommandSpec spec;
 
+    /** One way's times: its first requests, how it became steady, and those that count. */
+    private record Way(LoadResult cold, SteadyState.Reached steady, LoadResult load) {
+
+        int failed() {
+            return cold.failed() + load.failed();
+        }
+    }
+
     @Override
     public Integer call() throws IOException, InterruptedException {
         PrintWriter print = spec.commandLine().getOut();
-        LoadResult direct = direct();
-        LoadResult path = path();
-        print.printf("%-22s %9s %9s %9s %9s%n", "", "ttft p50", "ttft p99", "itl p50", "itl p99");
-        row(print, "engine alone (ms)", direct.firstMs(50), direct.firstMs(99), direct.gapMs(50), direct.gapMs(99));
-        row(print, "whole path (ms)", path.firstMs(50), path.firstMs(99), path.gapMs(50), path.gapMs(99));
-        row(
-                print,
-                "the log costs (ms)",
-                path.firstMs(50) - direct.firstMs(50),
-                path.firstMs(99) - direct.firstMs(99),
-                path.gapMs(50) - direct.gapMs(50),
-                path.gapMs(99) - direct.gapMs(99));
+        Way direct = direct();
+        Way path = path();
+        print.printf("%-26s %9s %9s %9s %9s%n", "", "ttft p50", "ttft p99", "itl p50", "itl p99");
+        row(print, "engine alone (ms)", times(direct.load()));
+        row(print, "whole path (ms)", times(path.load()));
+        row(print, "the log costs (ms)", difference(direct.load(), path.load()));
+        row(print, "just started (ms)", difference(direct.cold(), path.cold()));
+        print.printf(
+                "Steady after %s of the engine and %s of the path; just started: the first %d of each.%n",
+                told(direct.steady()), told(path.steady()), cold());
         Results results = new Results();
         ObjectNode all = results.object()
                 .put("bench", "log")
@@ -98,22 +108,59 @@ final class LogCommand implements Callable<Integer> {
                 .put("max_tokens", maxTokens)
                 .put("step_ms", stepMs)
                 .put("failed", path.failed() + direct.failed());
-        all.set("direct", results.percentiles(direct));
-        all.set("path", results.percentiles(path));
-        all.putObject("delta")
-                .put("ttft_p50_ms", path.firstMs(50) - direct.firstMs(50))
-                .put("ttft_p99_ms", path.firstMs(99) - direct.firstMs(99))
-                .put("inter_token_p50_ms", path.gapMs(50) - direct.gapMs(50))
-                .put("inter_token_p99_ms", path.gapMs(99) - direct.gapMs(99));
+        all.set("direct", results.percentiles(direct.load()));
+        all.set("path", results.percentiles(path.load()));
+        difference(direct.load(), path.load()).write(all.putObject("delta"));
+        all.putObject("warm_up")
+                .put("direct_requests", direct.steady().requests())
+                .put("direct_steady", direct.steady().reached())
+                .put("path_requests", path.steady().requests())
+                .put("path_steady", path.steady().reached());
+        ObjectNode started = all.putObject("just_started").put("requests", cold());
+        started.set("direct", results.percentiles(direct.cold()));
+        started.set("path", results.percentiles(path.cold()));
+        difference(direct.cold(), path.cold()).write(started.putObject("delta"));
         print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "log", all));
         return path.failed() + direct.failed() == 0 ? 0 : 1;
     }
 
-    private static void row(PrintWriter print, String what, double a, double b, double c, double d) {
-        print.printf("%-22s %9.2f %9.2f %9.2f %9.2f%n", what, a, b, c, d);
+    /** What a row of the table shows, in milliseconds. */
+    private record Times(double first50, double first99, double gap50, double gap99) {
+
+        void write(ObjectNode to) {
+            to.put("ttft_p50_ms", first50)
+                    .put("ttft_p99_ms", first99)
+                    .put("inter_token_p50_ms", gap50)
+                    .put("inter_token_p99_ms", gap99);
+        }
     }
 
-    private LoadResult direct() throws InterruptedException {
+    private static Times times(LoadResult load) {
+        return new Times(load.firstMs(50), load.firstMs(99), load.gapMs(50), load.gapMs(99));
+    }
+
+    private static Times difference(LoadResult direct, LoadResult path) {
+        Times a = times(direct);
+        Times b = times(path);
+        return new Times(
+                b.first50() - a.first50(), b.first99() - a.first99(), b.gap50() - a.gap50(), b.gap99() - a.gap99());
+    }
+
+    private static void row(PrintWriter print, String what, Times times) {
+        print.printf(
+                "%-26s %9.2f %9.2f %9.2f %9.2f%n",
+                what, times.first50(), times.first99(), times.gap50(), times.gap99());
+    }
+
+    private static String told(SteadyState.Reached steady) {
+        return "%,d requests%s".formatted(steady.requests(), steady.reached() ? "" : " (not steady yet)");
+    }
+
+    private int cold() {
+        return Math.min(COLD_MAX, requests);
+    }
+
+    private Way direct() throws InterruptedException {
         ModelOptions options = ModelOptions.DEFAULT.withEngine("mock").withMockStepNanos(stepMs * 1_000_000L);
         try (ServedModel model = ModelHost.fromEnvironment().load(MODEL, options, ModelProgress.NONE)) {
             EngineCalls calls = new EngineCalls(model);
@@ -121,7 +168,7 @@ final class LogCommand implements Callable<Integer> {
         }
     }
 
-    private LoadResult path() throws IOException, InterruptedException {
+    private Way path() throws IOException, InterruptedException {
         Path data = Files.createTempDirectory("millrace-bench");
         try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(data.resolve("kafka"), 0));
                 PartsApplication parts = PartsApplication.start(
@@ -150,10 +197,15 @@ final class LogCommand implements Callable<Integer> {
         }
     }
 
-    private LoadResult measure(java.util.function.IntFunction<StreamTimes> one) throws InterruptedException {
-        OpenLoop.run(warmUp, WARM_UP_FACTOR * rate, 2, PATIENCE_S, new LoadResult(1_000, 100), one);
+    private Way measure(IntFunction<StreamTimes> one) throws InterruptedException {
+        LoadResult first = load(cold(), one);
+        SteadyState.Reached steady = SteadyState.await(warmUp, WARM_UP_FACTOR * rate, one);
+        return new Way(first, steady, load(requests, one));
+    }
+
+    private LoadResult load(int count, IntFunction<StreamTimes> one) throws InterruptedException {
         LoadResult load = new LoadResult(1_000, 100);
-        OpenLoop.run(requests, rate, 1, PATIENCE_S, load, one);
+        OpenLoop.run(count, rate, 1, PATIENCE_S, load, one);
         return load;
     }
 

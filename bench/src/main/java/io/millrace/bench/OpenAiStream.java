@@ -1,29 +1,39 @@
 package io.millrace.bench;
 
-import io.netty.buffer.Unpooled;
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Arrays;
+import org.apache.hc.client5.http.classic.methods.HttpPost;
+import org.apache.hc.client5.http.config.ConnectionConfig;
+import org.apache.hc.client5.http.impl.classic.CloseableHttpClient;
+import org.apache.hc.client5.http.impl.classic.HttpClients;
+import org.apache.hc.client5.http.impl.io.PoolingHttpClientConnectionManagerBuilder;
+import org.apache.hc.core5.http.ContentType;
+import org.apache.hc.core5.http.io.entity.ByteArrayEntity;
+import org.apache.hc.core5.pool.PoolConcurrencyPolicy;
+import org.apache.hc.core5.pool.PoolReusePolicy;
+import org.apache.hc.core5.util.Timeout;
 import org.jspecify.annotations.Nullable;
-import reactor.core.publisher.Mono;
-import reactor.netty.http.client.HttpClient;
-import reactor.netty.resources.ConnectionProvider;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Streams chat completions from any OpenAI-compatible server and takes their times where the bytes arrive, on the connection's own
- * thread: a client that hands them on to others first measures itself too. Thread-safe.
+ * Streams chat completions from any OpenAI-compatible server. Its caller's thread writes the request and reads the answer, with no other in
+ * between: a client that hands them on measures itself too. Thread-safe.
  */
 final class OpenAiStream {
 
     private static final Duration TIMEOUT = Duration.ofMinutes(5);
     private static final int CONNECTIONS_MAX = 16_384;
+    private static final int BUFFER_BYTES = 8_192;
 
-    private final HttpClient client;
+    private final CloseableHttpClient client;
+    private final @Nullable String authorization;
     private final JsonMapper json = new JsonMapper();
     private final String endpoint;
     private final String model;
@@ -37,14 +47,24 @@ final class OpenAiStream {
         String trimmed = base.replaceAll("/+$", "").replaceAll("/v1$", "");
         this.endpoint = trimmed + "/v1/chat/completions";
         this.model = model;
-        this.client = HttpClient.create(ConnectionProvider.create("bench", CONNECTIONS_MAX))
-                .responseTimeout(TIMEOUT)
-                .headers(headers -> {
-                    headers.set("Content-Type", "application/json");
-                    if (apiKey != null) {
-                        headers.set("Authorization", "Bearer " + apiKey);
-                    }
-                });
+        this.authorization = apiKey == null ? null : "Bearer " + apiKey;
+        this.client = HttpClients.custom()
+                .setConnectionManager(PoolingHttpClientConnectionManagerBuilder.create()
+                        .setMaxConnTotal(CONNECTIONS_MAX)
+                        .setMaxConnPerRoute(CONNECTIONS_MAX)
+                        .setPoolConcurrencyPolicy(PoolConcurrencyPolicy.LAX)
+                        .setConnPoolPolicy(PoolReusePolicy.LIFO)
+                        .setDefaultConnectionConfig(ConnectionConfig.custom()
+                                .setConnectTimeout(Timeout.of(TIMEOUT))
+                                .setSocketTimeout(Timeout.of(TIMEOUT))
+                                .build())
+                        .build())
+                .disableAutomaticRetries()
+                .disableAuthCaching()
+                .disableContentCompression()
+                .disableCookieManagement()
+                .disableRedirectHandling()
+                .build();
     }
 
     /** One answer; returns when it has ended. Greedy, and as long as asked where the server knows {@code ignore_eos}. */
@@ -60,24 +80,28 @@ final class OpenAiStream {
         body.putArray("messages").addObject().put("role", "user").put("content", prompt);
         byte[] bytes = json.writeValueAsBytes(body);
         Answer answer = new Answer();
+        HttpPost post = new HttpPost(endpoint);
+        post.setEntity(new ByteArrayEntity(bytes, ContentType.APPLICATION_JSON));
+        if (authorization != null) {
+            post.setHeader("Authorization", authorization);
+        }
         try {
-            client.headers(headers -> headers.set("Content-Length", bytes.length))
-                    .post()
-                    .uri(endpoint)
-                    .send(Mono.fromSupplier(() -> Unpooled.wrappedBuffer(bytes)))
-                    .response((response, content) -> {
-                        answer.status = response.status().code();
-                        return content.asByteArray().doOnNext(answer::read);
-                    })
-                    .blockLast();
-        } catch (RuntimeException e) {
-            Throwable cause = e.getCause() == null ? e : e.getCause();
-            return answer.failed(cause.getClass().getSimpleName());
+            client.execute(post, response -> {
+                answer.status = response.getCode();
+                InputStream content = response.getEntity().getContent();
+                byte[] buffer = new byte[BUFFER_BYTES];
+                for (int n = content.read(buffer); n >= 0; n = content.read(buffer)) {
+                    answer.read(buffer, n);
+                }
+                return null;
+            });
+        } catch (IOException e) {
+            return answer.failed(e.getClass().getSimpleName());
         }
         return answer.times();
     }
 
-    /** What has come of one answer: by its connection's thread until it ends. */
+    /** What has come of one answer. */
     private final class Answer {
 
         private final long sent = System.nanoTime();
@@ -91,10 +115,10 @@ final class OpenAiStream {
         private int status;
         private @Nullable String fault;
 
-        void read(byte[] bytes) {
+        void read(byte[] bytes, int length) {
             long now = System.nanoTime();
             int from = 0;
-            for (int i = 0; i < bytes.length; i++) {
+            for (int i = 0; i < length; i++) {
                 if (bytes[i] == '\n') {
                     line.write(bytes, from, i - from);
                     from = i + 1;
@@ -104,7 +128,7 @@ final class OpenAiStream {
                     line.reset();
                 }
             }
-            line.write(bytes, from, bytes.length - from);
+            line.write(bytes, from, length - from);
         }
 
         private void line(String text, long now) {
