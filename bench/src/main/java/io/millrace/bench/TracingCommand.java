@@ -20,6 +20,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -30,7 +31,7 @@ import tools.jackson.databind.node.ObjectNode;
 
 /**
  * {@code millrace bench tracing}: tokens a second of the whole path with every request traced, against the same without tracing. Both
- * systems stand in this process, and rounds of the one and the other alternate.
+ * systems stand in this process, serve the same requests, and take turns; a ratio is that of two rounds side by side.
  */
 @Command(
         name = "tracing",
@@ -39,16 +40,23 @@ import tools.jackson.databind.node.ObjectNode;
 final class TracingCommand implements Callable<Integer> {
 
     private static final String MODEL = "alpha";
+    private static final int WARM_UP = 3;
 
     @Option(names = "--streams", defaultValue = "16", description = "At one time (default ${DEFAULT-VALUE}).")
     private int streams;
 
-    @Option(names = "--rounds", defaultValue = "5", description = "Of each (default ${DEFAULT-VALUE}).")
+    @Option(names = "--rounds", defaultValue = "12", description = "Of each, at most (default ${DEFAULT-VALUE}).")
     private int rounds;
 
     @Option(
+            names = "--seconds",
+            defaultValue = "30",
+            description = "After which no further pair of rounds begins (default ${DEFAULT-VALUE}).")
+    private int seconds;
+
+    @Option(
             names = "--requests",
-            defaultValue = "8",
+            defaultValue = "2",
             description = "Of each stream in a round (default ${DEFAULT-VALUE}).")
     private int requests;
 
@@ -96,10 +104,13 @@ final class TracingCommand implements Callable<Integer> {
                 PartsApplication traced = parts(broker, "traced.", endpoint)) {
             OpenAiStream one = server(plain);
             OpenAiStream other = server(traced);
-            round(one);
-            round(other);
+            for (int i = 0; i < WARM_UP; i++) {
+                round(one);
+                round(other);
+            }
+            long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(seconds);
             print.printf("%6s %14s %14s %8s%n", "round", "off tok/s", "on tok/s", "ratio");
-            for (int i = 0; i < rounds; i++) {
+            for (int i = 0; i < rounds && (i == 0 || System.nanoTime() < end); i++) {
                 // The one that is measured first changes, so that a drift of the machine falls on both.
                 double first = round(i % 2 == 0 ? one : other);
                 double second = round(i % 2 == 0 ? other : one);
@@ -114,8 +125,8 @@ final class TracingCommand implements Callable<Integer> {
         }
         double ratio = median(ratios);
         print.printf(
-                "%nTracing every request: %.2f %% of the tokens a second (median of %d rounds); %,d bytes of spans.%n",
-                100 * (1 - ratio), rounds, bytes.get());
+                "%nTracing every request: ratio %.4f, so %.2f %% of the tokens a second (median of %d pairs of rounds, half of them between %.4f and %.4f); %,d bytes of spans.%n",
+                ratio, 100 * (1 - ratio), ratios.size(), quantile(ratios, 0.25), quantile(ratios, 0.75), bytes.get());
         Results results = new Results();
         ObjectNode all = results.object()
                 .put("bench", "tracing")
@@ -126,15 +137,25 @@ final class TracingCommand implements Callable<Integer> {
                 .put("step_ms", stepMs)
                 .put("off_tokens_per_s", median(without))
                 .put("on_tokens_per_s", median(with))
-                .put("ratio", ratio);
+                .put("pairs", ratios.size())
+                .put("ratio", ratio)
+                .put("ratio_p25", quantile(ratios, 0.25))
+                .put("ratio_p75", quantile(ratios, 0.75));
         print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "tracing", all));
         return 0;
     }
 
     private static double median(List<Double> values) {
+        return quantile(values, 0.5);
+    }
+
+    /** Between the two nearest values, by their distance. */
+    private static double quantile(List<Double> values, double share) {
         List<Double> sorted = values.stream().sorted().toList();
-        int n = sorted.size();
-        return (sorted.get((n - 1) / 2) + sorted.get(n / 2)) / 2;
+        double at = share * (sorted.size() - 1);
+        int below = (int) at;
+        double above = sorted.get(Math.min(below + 1, sorted.size() - 1));
+        return sorted.get(below) + (at - below) * (above - sorted.get(below));
     }
 
     /** Takes spans as a collector on the same machine would, and does nothing with them. */

@@ -1,7 +1,11 @@
 package io.millrace.gateway.api;
 
 import io.millrace.gateway.node.ClusterWatch;
+import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
+import io.millrace.gateway.stream.Cursor;
+import io.millrace.gateway.trace.Traces;
+import io.millrace.shared.id.RequestId;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -11,6 +15,7 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.MediaType;
@@ -22,17 +27,26 @@ import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.reactive.function.server.ServerResponse;
 import reactor.core.publisher.Mono;
 
-/** The console: its page and files, which anybody may load, and the live cluster, which wants a key of the scope admin where there are keys. Thread-safe. */
+/** The console: its page and files, which anybody may load, and the live cluster with its traces, which want a key of the scope admin where there are keys. Thread-safe. */
 final class ConsoleEndpoints {
 
     private static final String PAGE = "index.html";
     private static final String CLUSTER = "/cluster";
+    private static final Pattern TRACE = Pattern.compile("[0-9a-f]{32}");
     private static final MediaType SCRIPT = MediaType.parseMediaType("text/javascript;charset=utf-8");
     private static final MediaType STYLE = MediaType.parseMediaType("text/css;charset=utf-8");
     private static final MediaType HTML = MediaType.parseMediaType("text/html;charset=utf-8");
     private static final MediaType ICON = MediaType.parseMediaType("image/svg+xml");
-    private static final List<String> SCRIPTS =
-            List.of("app.js", "answer.js", "chat.js", "cluster.js", "draw.js", "http.js", "markdown.js", "settings.js");
+    private static final List<String> SCRIPTS = List.of(
+            "app.js",
+            "answer.js",
+            "chat.js",
+            "cluster.js",
+            "draw.js",
+            "http.js",
+            "markdown.js",
+            "settings.js",
+            "waterfall.js");
 
     /** Nothing from elsewhere, no script in the page, in nobody's frame. */
     private static final String POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -42,9 +56,11 @@ final class ConsoleEndpoints {
 
     private final Map<String, Asset> assets = new LinkedHashMap<>();
     private final ClusterWatch watch;
+    private final Traces traces;
 
-    ConsoleEndpoints(ClusterWatch watch) {
+    ConsoleEndpoints(ClusterWatch watch, Traces traces) {
         this.watch = watch;
+        this.traces = traces;
         assets.put(PAGE, load(PAGE, HTML));
         assets.put("console.css", load("console.css", STYLE));
         assets.put("icon.svg", load("icon.svg", ICON));
@@ -56,6 +72,7 @@ final class ConsoleEndpoints {
                 .GET("/", request -> file(request, PAGE))
                 .GET("/console/{file}", request -> file(request, request.pathVariable("file")))
                 .GET(CLUSTER, request -> cluster())
+                .GET(CLUSTER + "/traces/{trace}", this::trace)
                 .build();
     }
 
@@ -82,6 +99,33 @@ final class ConsoleEndpoints {
                 .body(BodyInserters.fromServerSentEvents(watch.pictures()
                         .map(picture ->
                                 ServerSentEvent.builder(ClusterJson.of(picture)).build())));
+    }
+
+    /** One request's waterfall. */
+    private Mono<ServerResponse> trace(ServerRequest request) {
+        String trace = request.pathVariable("trace");
+        if (!TRACE.matcher(trace).matches()) {
+            throw new ApiException(ApiError.invalid("trace", "A trace's id is 32 hex digits, not '" + trace + "'."));
+        }
+        RequestId id = request.queryParam("request").map(ConsoleEndpoints::id).orElse(null);
+        Cursor cursor = id == null
+                ? null
+                : request.queryParam("event")
+                        .map(text -> Cursor.parse(id, text))
+                        .orElse(null);
+        return traces.of(trace, id, cursor)
+                .flatMap(waterfall -> ServerResponse.ok()
+                        .header(HttpHeaders.CACHE_CONTROL, "no-store")
+                        .contentType(MediaType.APPLICATION_JSON)
+                        .bodyValue(WaterfallJson.of(waterfall)));
+    }
+
+    private static RequestId id(String text) {
+        try {
+            return RequestId.parse(text);
+        } catch (IllegalArgumentException e) {
+            throw new ApiException(ApiError.invalid("request", "'" + text + "' is no id of an answer."));
+        }
     }
 
     private static Asset load(String name, MediaType type) {

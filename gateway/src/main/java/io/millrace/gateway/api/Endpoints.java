@@ -10,6 +10,7 @@ import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.node.ClusterWatch;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.GatewayNode;
+import io.millrace.gateway.trace.Traces;
 import io.millrace.shared.log.Clock;
 import io.millrace.shared.proto.ResponseShape.Api;
 import io.millrace.shared.telemetry.Telemetry;
@@ -108,13 +109,14 @@ public final class Endpoints {
             Dispatcher dispatcher,
             Batches batching,
             ClusterWatch watch,
+            Traces traces,
             Edge edge,
             GatewayMetrics metrics,
             Tracer tracer,
             BooleanSupplier ready) {
         this.edge = edge;
         this.ready = ready;
-        this.console = new ConsoleEndpoints(watch);
+        this.console = new ConsoleEndpoints(watch, traces);
         this.completions = new CompletionRequests(json, settings.promptsMax());
         var calls = new CallFactory(nodeId, clock, settings.deadline());
         this.generation = new Generation(admission, calls, node, dispatcher, metrics, tracer);

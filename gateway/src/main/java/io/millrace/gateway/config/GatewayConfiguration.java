@@ -19,6 +19,7 @@ import io.millrace.gateway.node.JournalHub;
 import io.millrace.gateway.node.LogPieces;
 import io.millrace.gateway.node.LogScans;
 import io.millrace.gateway.node.NodeSettings;
+import io.millrace.gateway.trace.Traces;
 import io.millrace.shared.id.RequestId;
 import io.millrace.shared.log.Clock;
 import io.millrace.shared.log.Log;
@@ -77,6 +78,11 @@ public class GatewayConfiguration {
     @Bean
     ApplicationListener<ContextClosedEvent> gatewayClusterWatchEnd(ClusterWatch watch) {
         return closed -> watch.close();
+    }
+
+    @Bean
+    Traces gatewayTraces(Log log, GatewayProperties properties) {
+        return new Traces(log, properties.jaegerAddress());
     }
 
     @Bean
@@ -171,6 +177,7 @@ public class GatewayConfiguration {
             FileStore store,
             BatchRunner runner,
             ClusterWatch watch,
+            Traces traces,
             Edge edge,
             GatewayMetrics metrics,
             GatewayHealth health,
@@ -184,6 +191,7 @@ public class GatewayConfiguration {
                         dispatcher,
                         new Endpoints.Batches(registry, store, runner),
                         watch,
+                        traces,
                         edge,
                         metrics,
                         telemetry.getIfAvailable(OpenTelemetry::noop).getTracer(SCOPE),

@@ -3,9 +3,11 @@ package io.millrace.gateway.config;
 import io.millrace.gateway.api.Endpoints;
 import io.millrace.gateway.limits.TenantLimits;
 import io.millrace.gateway.node.NodeSettings;
+import java.net.URI;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.springframework.boot.context.properties.ConfigurationProperties;
 import org.springframework.boot.context.properties.bind.DefaultValue;
 import org.springframework.util.unit.DataSize;
@@ -17,6 +19,8 @@ import org.springframework.util.unit.DataSize;
  * @param apiKeys API key to tenant; with none, and no file of keys, no key is asked for, and everybody is the tenant {@code default}
  * @param keysFile file of API keys that {@code millrace keys} makes; it need not be there yet, and changes are seen within a second
  * @param corsOrigins origins of web pages that may call this gateway beside its own, as {@code https://*.example.org}; {@code *}: all
+ * @param jaeger address of a Jaeger's query API, as {@code http://127.0.0.1:16686}, that the console's waterfalls are drawn from; empty: from the
+ *     journal
  * @param deadline of each request, from its arrival; at most 30 min
  * @param bodyMax largest request body or WebSocket message; at most 8 MiB, since a log record must hold it
  * @param bodyTimeout until a request's body must be complete
@@ -47,6 +51,7 @@ public record GatewayProperties(
         @DefaultValue Map<String, String> apiKeys,
         @DefaultValue("") String keysFile,
         @DefaultValue List<String> corsOrigins,
+        @DefaultValue("") String jaeger,
         @DefaultValue("600s") Duration deadline,
         @DefaultValue("8MB") DataSize bodyMax,
         @DefaultValue("60s") Duration bodyTimeout,
@@ -95,6 +100,20 @@ public record GatewayProperties(
             throw new IllegalArgumentException(
                     "millrace.gateway: prompts-max must be at least 1, lag-max 1 KB, beat 10 ms");
         }
+    }
+
+    /** Null where no Jaeger is named; throws IllegalArgumentException for what is no address. */
+    @Nullable
+    URI jaegerAddress() {
+        if (jaeger.isEmpty()) {
+            return null;
+        }
+        URI address = URI.create(jaeger);
+        if (address.getHost() == null || !List.of("http", "https").contains(address.getScheme())) {
+            throw new IllegalArgumentException(
+                    "millrace.gateway.jaeger must be an address as http://127.0.0.1:16686, not '" + jaeger + "'");
+        }
+        return address;
     }
 
     NodeSettings nodeSettings(String nodeId) {

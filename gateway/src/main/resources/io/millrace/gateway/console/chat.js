@@ -3,6 +3,7 @@
 import { Answer, begin, figures } from "./answer.js";
 import { amount, duration, timeline } from "./draw.js";
 import { el, show } from "./markdown.js";
+import { Waterfall } from "./waterfall.js";
 
 const STORE = "millrace.chat";
 const SAVE_MS = 250;
@@ -180,6 +181,11 @@ export class Chat {
     turn.figures = el("p", { class: "figures-line" });
     turn.canvas = el("canvas", { class: "timeline", role: "img" });
     turn.notes = el("p", { class: "notes" });
+    turn.answer = new Answer(data, () => {
+      this.drawSoon(turn);
+      this.saveSoon();
+    });
+    const waterfall = new Waterfall(turn.answer, () => this.settings.key);
     turn.node = el(
       "article",
       { class: "turn answer", "aria-label": `Answer of ${data.body.model}` },
@@ -187,12 +193,8 @@ export class Chat {
       turn.thought,
       turn.text,
       turn.error,
-      el("div", { class: "came" }, turn.figures, turn.canvas, turn.notes),
+      el("div", { class: "came" }, turn.figures, turn.canvas, turn.notes, waterfall.button, waterfall.panel),
     );
-    turn.answer = new Answer(data, () => {
-      this.drawSoon(turn);
-      this.saveSoon();
-    });
     this.turns.push(turn);
     this.log.append(turn.node);
     this.draw(turn);

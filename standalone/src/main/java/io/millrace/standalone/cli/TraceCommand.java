@@ -2,9 +2,9 @@ package io.millrace.standalone.cli;
 
 import io.millrace.shared.id.RequestId;
 import io.millrace.shared.log.kafka.KafkaLog;
+import io.millrace.shared.trace.RequestTrace;
 import io.millrace.standalone.config.AllProperties;
 import io.millrace.standalone.config.KafkaProperties;
-import io.millrace.standalone.trace.RequestTrace;
 import java.io.PrintWriter;
 import java.time.Duration;
 import java.util.LinkedHashMap;

@@ -24,7 +24,7 @@ import io.millrace.shared.proto.WorkerBeat;
 import io.millrace.shared.telemetry.Telemetry;
 import io.millrace.shared.telemetry.TelemetrySettings;
 import io.millrace.shared.topic.Topic;
-import io.millrace.standalone.trace.RequestTrace;
+import io.millrace.shared.trace.RequestTrace;
 import io.millrace.worker.journal.HashModel;
 import io.millrace.worker.journal.HostedModel;
 import io.millrace.worker.journal.WorkerConfig;

@@ -1,4 +1,4 @@
-package io.millrace.standalone.trace;
+package io.millrace.shared.trace;
 
 import io.millrace.shared.proto.Claim;
 import io.millrace.shared.proto.Tokens;

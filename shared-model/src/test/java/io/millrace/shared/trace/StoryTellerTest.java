@@ -1,4 +1,4 @@
-package io.millrace.standalone.trace;
+package io.millrace.shared.trace;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -18,8 +18,8 @@ import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.Tokens;
 import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.proto.Usage;
-import io.millrace.standalone.trace.RequestHistory.Dispatched;
-import io.millrace.standalone.trace.RequestHistory.Journalled;
+import io.millrace.shared.trace.RequestHistory.Dispatched;
+import io.millrace.shared.trace.RequestHistory.Journalled;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;

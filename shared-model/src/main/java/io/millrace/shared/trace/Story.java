@@ -1,4 +1,4 @@
-package io.millrace.standalone.trace;
+package io.millrace.shared.trace;
 
 import java.util.List;
 import java.util.Map;
@@ -11,9 +11,9 @@ import java.util.Map;
  * @param shares where the time went: name to milliseconds, in the order of events; together the whole time
  * @param ignored records that the fold left out, with why
  */
-record Story(List<String> heading, Node root, Map<String, Long> shares, List<String> ignored) {
+public record Story(List<String> heading, Node root, Map<String, Long> shares, List<String> ignored) {
 
-    Story {
+    public Story {
         heading = List.copyOf(heading);
         ignored = List.copyOf(ignored);
     }

@@ -1,4 +1,4 @@
-package io.millrace.standalone.trace;
+package io.millrace.shared.trace;
 
 import java.util.ArrayList;
 import java.util.List;

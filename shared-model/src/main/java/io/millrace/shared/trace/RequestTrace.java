@@ -1,8 +1,9 @@
-package io.millrace.standalone.trace;
+package io.millrace.shared.trace;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.id.RequestId;
 import io.millrace.shared.log.Log;
+import io.millrace.shared.log.LogReader;
 import java.time.Duration;
 import java.util.List;
 
@@ -38,6 +39,17 @@ public final class RequestTrace {
      * @throws MillraceException MR-TRACE-002 no such request, MR-TRACE-003 the log is too slow, MR-TRACE-004 a malformed record
      */
     public List<String> lines(RequestId id) throws InterruptedException {
-        return StoryText.lines(StoryTeller.tell(new HistoryReader(log, patience).read(id)));
+        return StoryText.lines(story(id, LogReader.BEGINNING, LogReader.BEGINNING));
+    }
+
+    /**
+     * The same for programs.
+     *
+     * @param req offset in {@code requests} from which to look for it
+     * @param begin offset in {@code responses} from which to look for its journal
+     * @throws MillraceException as {@link #lines}
+     */
+    public Story story(RequestId id, long req, long begin) throws InterruptedException {
+        return StoryTeller.tell(new HistoryReader(log, patience).read(id, req, begin));
     }
 }

@@ -1,4 +1,4 @@
-package io.millrace.standalone.trace;
+package io.millrace.shared.trace;
 
 import java.util.List;
 
@@ -9,9 +9,9 @@ import java.util.List;
  * @param open it has not ended: the end is when the log was read
  * @param notes further lines about it
  */
-record Node(String name, long startMs, long endMs, boolean open, List<String> notes, List<Node> children) {
+public record Node(String name, long startMs, long endMs, boolean open, List<String> notes, List<Node> children) {
 
-    Node {
+    public Node {
         notes = List.copyOf(notes);
         children = List.copyOf(children);
     }
@@ -24,7 +24,8 @@ record Node(String name, long startMs, long endMs, boolean open, List<String> no
         return new Node(name, startMs, Math.max(startMs, endMs), false, List.of(notes), List.of());
     }
 
-    long tookMs() {
+    /** Milliseconds; 0 of a moment. */
+    public long tookMs() {
         return endMs - startMs;
     }
 }

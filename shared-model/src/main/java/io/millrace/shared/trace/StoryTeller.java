@@ -1,4 +1,4 @@
-package io.millrace.standalone.trace;
+package io.millrace.shared.trace;
 
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.fold.Verdict;
@@ -7,8 +7,8 @@ import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.JournalRecord.RecordCase;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.Usage;
-import io.millrace.standalone.trace.RequestHistory.Dispatched;
-import io.millrace.standalone.trace.RequestHistory.Journalled;
+import io.millrace.shared.trace.RequestHistory.Dispatched;
+import io.millrace.shared.trace.RequestHistory.Journalled;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;

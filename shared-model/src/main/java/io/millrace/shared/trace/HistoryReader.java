@@ -1,4 +1,4 @@
-package io.millrace.standalone.trace;
+package io.millrace.shared.trace;
 
 import com.google.protobuf.InvalidProtocolBufferException;
 import io.millrace.shared.error.MillraceException;
@@ -10,8 +10,8 @@ import io.millrace.shared.proto.Assignment;
 import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.RequestRecord;
 import io.millrace.shared.topic.Topic;
-import io.millrace.standalone.trace.RequestHistory.Dispatched;
-import io.millrace.standalone.trace.RequestHistory.Journalled;
+import io.millrace.shared.trace.RequestHistory.Dispatched;
+import io.millrace.shared.trace.RequestHistory.Journalled;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -37,17 +37,19 @@ final class HistoryReader {
     /**
      * Reads up to the log's end as it is now.
      *
+     * @param req where to begin in {@code requests}: the request's offset, or one before it
+     * @param begin where to begin in {@code responses}: that of the journal's first record, or one before it
      * @throws MillraceException MR-TRACE-002 no such request stands in the log, MR-TRACE-003 the scan takes too long
      */
-    RequestHistory read(RequestId id) throws InterruptedException {
+    RequestHistory read(RequestId id, long req, long begin) throws InterruptedException {
         int partitions = log.partitions(Topic.REQUESTS);
         if (id.partition() >= partitions) {
             throw unknown(
                     id, "it names partition " + id.partition() + ", and there are only " + partitions + " partitions");
         }
-        List<LogRecord> requests = scan(Topic.REQUESTS, id.partition(), id.text());
+        List<LogRecord> requests = scan(Topic.REQUESTS, id.partition(), req, id.text());
         List<Journalled> journal = new ArrayList<>();
-        for (LogRecord record : scan(Topic.RESPONSES, id.partition(), id.text())) {
+        for (LogRecord record : scan(Topic.RESPONSES, id.partition(), begin, id.text())) {
             journal.add(new Journalled(record.offset(), record.timestampMs(), parse(record, JournalRecord::parseFrom)));
         }
         for (LogRecord record : requests) {
@@ -83,7 +85,7 @@ final class HistoryReader {
         }
         List<Dispatched> all = new ArrayList<>();
         for (int slot : slots) {
-            for (LogRecord record : scan(Topic.ASSIGNMENTS, slot, id.text())) {
+            for (LogRecord record : scan(Topic.ASSIGNMENTS, slot, LogReader.BEGINNING, id.text())) {
                 Assignment assignment = parse(record, Assignment::parseFrom);
                 if (assignment.hasDispatch() && assignment.getReq() == req) {
                     all.add(new Dispatched(slot, record.offset(), record.timestampMs(), assignment));
@@ -93,8 +95,8 @@ final class HistoryReader {
         return all;
     }
 
-    /** Records with that key and a value, from the partition's beginning to its end as it is now. */
-    private List<LogRecord> scan(Topic topic, int partition, String key) throws InterruptedException {
+    /** Records with that key and a value, from that offset to the partition's end as it is now. */
+    private List<LogRecord> scan(Topic topic, int partition, long from, String key) throws InterruptedException {
         List<LogRecord> found = new ArrayList<>();
         CompletableFuture<Void> done = new CompletableFuture<>();
         Consumer<LogRecord> keep = record -> {
@@ -113,7 +115,7 @@ final class HistoryReader {
                 done.complete(null);
             }
         })) {
-            reader.assign(topic, partition, LogReader.BEGINNING);
+            reader.assign(topic, partition, from);
             done.get(patience.toMillis(), TimeUnit.MILLISECONDS);
         } catch (TimeoutException | ExecutionException e) {
             throw new MillraceException(
