@@ -1,5 +1,6 @@
 package io.millrace.bench;
 
+import io.millrace.bench.chaos.ChaosCommand;
 import io.millrace.standalone.cli.Subcommand;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -9,14 +10,16 @@ import picocli.CommandLine.Option;
         name = "bench",
         description =
                 "Measures: kernels, engine (whole models, and llama.cpp's), serve (load on any OpenAI-compatible server),"
-                        + " mixed (many kinds of request together and one by one), log (what the log costs), tracing (what that costs).",
+                        + " mixed (many kinds of request together and one by one), log (what the log costs), tracing (what that costs),"
+                        + " chaos (faults on real processes, and whether every answer stays whole).",
         subcommands = {
             KernelsCommand.class,
             EngineCommand.class,
             ServeCommand.class,
             MixedCommand.class,
             LogCommand.class,
-            TracingCommand.class
+            TracingCommand.class,
+            ChaosCommand.class
         },
         synopsisSubcommandLabel = "COMMAND")
 public final class BenchCommand implements Subcommand {

@@ -11,19 +11,20 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /** Where results are kept: one JSON file a run. */
-final class Results {
+public final class Results {
 
     private static final DateTimeFormatter STAMP =
             DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss").withZone(ZoneOffset.UTC);
 
     private final JsonMapper json = new JsonMapper();
 
-    ObjectNode object() {
+    /** An empty object. */
+    public ObjectNode object() {
         return json.createObjectNode();
     }
 
     /** Writes it to {@code folder/NAME-TIME.json}; returns the file. */
-    Path write(Path folder, String name, ObjectNode result) {
+    public Path write(Path folder, String name, ObjectNode result) {
         Instant now = Instant.now();
         result.put("at", now.toString());
         result.put("java", Runtime.version().toString());
@@ -52,7 +53,7 @@ final class Results {
     }
 
     /** Where the script lies; else the working folder. */
-    static Path defaultFolder() {
+    public static Path defaultFolder() {
         return Path.of(System.getenv().getOrDefault("MILLRACE_HOME", "."), "bench", "results");
     }
 }

@@ -11,15 +11,17 @@ import java.nio.file.Path;
  * @param advertisedHost host that clients are told to connect to; empty: {@code host}, or {@code 127.0.0.1} when that is a
  *     wildcard
  * @param minFreeBytes the start is refused when the disk has less free
+ * @param cluster that it is a node of
  */
-public record BrokerSettings(Path dataDir, String host, int port, String advertisedHost, long minFreeBytes) {
+public record BrokerSettings(
+        Path dataDir, String host, int port, String advertisedHost, long minFreeBytes, BrokerCluster cluster) {
 
     /** 256 MiB. */
     public static final long MIN_FREE_BYTES = 256L << 20;
 
     /** A broker for this machine only. */
     public static BrokerSettings local(Path dataDir, int port) {
-        return new BrokerSettings(dataDir, "127.0.0.1", port, "", MIN_FREE_BYTES);
+        return new BrokerSettings(dataDir, "127.0.0.1", port, "", MIN_FREE_BYTES, BrokerCluster.ALONE);
     }
 
     String clientHost() {

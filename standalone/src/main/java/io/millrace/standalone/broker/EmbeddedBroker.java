@@ -20,7 +20,6 @@ import java.util.Properties;
 import java.util.stream.Stream;
 import kafka.server.KafkaConfig;
 import kafka.server.KafkaRaftServer;
-import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.utils.Exit;
 import org.apache.kafka.common.utils.Time;
 import org.apache.kafka.metadata.storage.Formatter;
@@ -29,7 +28,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One Kafka broker and its controller (KRaft) in this JVM; its data outlives the process, also when that is killed.
+ * A Kafka broker and its controller (KRaft) in this JVM, alone or as a node of a cluster; its data outlives the process, also when that is
+ * killed.
  *
  * <p>The folder is formatted once, beside its place, and moved there whole, so a kill in the middle leaves nothing half made.
  * Start and close from one thread.
@@ -37,7 +37,6 @@ import org.slf4j.LoggerFactory;
 public final class EmbeddedBroker implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(EmbeddedBroker.class);
-    private static final int NODE_ID = 1;
     /** Bodies are at most 8 MiB; see docs/protocol.md. */
     private static final int MESSAGE_BYTES_MAX = 10 << 20;
 
@@ -53,16 +52,18 @@ public final class EmbeddedBroker implements AutoCloseable {
      * Starts the broker; returns when it takes clients.
      *
      * @throws MillraceException MR-BROKER-001 the port is taken, -002 another process has the folder, -003 the disk is full,
-     *     -004 the folder cannot be used, -005 anything else that Kafka says
+     *     -004 the folder cannot be used, -005 anything else that Kafka says. As a node of a cluster it waits for a majority of
+     *     the others
      */
     public static EmbeddedBroker start(BrokerSettings settings) {
         Path data = settings.dataDir().toAbsolutePath();
-        prepare(data, settings.minFreeBytes());
+        prepare(data, settings);
         requireUnlocked(data);
         int port = settings.port() == 0 ? freePort(settings.host()) : settings.port();
         requireFree(settings.host(), port);
-        int controllerPort = freePort("127.0.0.1");
-        Properties properties = properties(settings, data, port, controllerPort);
+        BrokerCluster cluster = settings.cluster();
+        String controller = cluster.alone() ? "127.0.0.1:" + freePort("127.0.0.1") : cluster.controller();
+        Properties properties = properties(settings, data, port, controller);
         explainEnd(data);
         KafkaRaftServer server = null;
         try {
@@ -86,19 +87,19 @@ public final class EmbeddedBroker implements AutoCloseable {
         stopQuietly(server);
     }
 
-    private static void prepare(Path data, long minFreeBytes) {
+    private static void prepare(Path data, BrokerSettings settings) {
         try {
             Path parent = data.getParent() == null ? data : data.getParent();
             Files.createDirectories(parent);
             FileStore disk = Files.getFileStore(parent);
-            if (disk.getUsableSpace() < minFreeBytes) {
+            if (disk.getUsableSpace() < settings.minFreeBytes()) {
                 throw new MillraceException(
                         "MR-BROKER-003",
                         "The disk of %s has %,d MiB free; the broker wants %,d. Free some, or name another folder with --data-dir."
-                                .formatted(data, disk.getUsableSpace() >> 20, minFreeBytes >> 20));
+                                .formatted(data, disk.getUsableSpace() >> 20, settings.minFreeBytes() >> 20));
             }
             if (!Files.exists(data.resolve("meta.properties"))) {
-                format(data, parent);
+                format(data, parent, settings.cluster());
             }
         } catch (IOException e) {
             throw new MillraceException(
@@ -109,13 +110,13 @@ public final class EmbeddedBroker implements AutoCloseable {
         }
     }
 
-    private static void format(Path data, Path parent) throws IOException {
+    private static void format(Path data, Path parent, BrokerCluster cluster) throws IOException {
         Path fresh = Files.createTempDirectory(parent, data.getFileName() + ".format-");
         try (PrintStream silent = new PrintStream(OutputStream.nullOutputStream())) {
             new Formatter()
                     .setPrintStream(silent)
-                    .setNodeId(NODE_ID)
-                    .setClusterId(Uuid.randomUuid().toString())
+                    .setNodeId(cluster.node())
+                    .setClusterId(cluster.id())
                     .setControllerListenerName("CONTROLLER")
                     .setHasDynamicQuorum(false)
                     .addDirectory(fresh.toString())
@@ -146,33 +147,44 @@ public final class EmbeddedBroker implements AutoCloseable {
         }
     }
 
-    private static Properties properties(BrokerSettings settings, Path data, int port, int controllerPort) {
+    private static Properties properties(BrokerSettings settings, Path data, int port, String controller) {
+        BrokerCluster cluster = settings.cluster();
+        String replicas = String.valueOf(cluster.replicas());
+        String inSync = String.valueOf(cluster.inSync());
         Properties p = new Properties();
         p.put("process.roles", "broker,controller");
-        p.put("node.id", String.valueOf(NODE_ID));
-        p.put("controller.quorum.voters", NODE_ID + "@127.0.0.1:" + controllerPort);
+        p.put("node.id", String.valueOf(cluster.node()));
+        p.put(
+                "controller.quorum.voters",
+                cluster.alone() ? cluster.node() + "@" + controller : String.join(",", cluster.voters()));
         p.put("controller.listener.names", "CONTROLLER");
-        p.put("listeners", "PLAINTEXT://" + settings.host() + ":" + port + ",CONTROLLER://127.0.0.1:" + controllerPort);
+        p.put("listeners", "PLAINTEXT://" + settings.host() + ":" + port + ",CONTROLLER://" + controller);
         p.put("advertised.listeners", "PLAINTEXT://" + settings.clientHost() + ":" + port);
         p.put("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT");
         p.put("inter.broker.listener.name", "PLAINTEXT");
         p.put("log.dirs", data.toString());
-        // One broker: nothing to replicate to.
-        p.put("default.replication.factor", "1");
-        p.put("min.insync.replicas", "1");
-        p.put("offsets.topic.replication.factor", "1");
+        p.put("default.replication.factor", replicas);
+        p.put("min.insync.replicas", inSync);
+        p.put("offsets.topic.replication.factor", replicas);
         p.put("offsets.topic.num.partitions", "1");
-        p.put("transaction.state.log.replication.factor", "1");
-        p.put("transaction.state.log.min.isr", "1");
+        p.put("transaction.state.log.replication.factor", replicas);
+        p.put("transaction.state.log.min.isr", inSync);
         p.put("transaction.state.log.num.partitions", "1");
-        p.put("share.coordinator.state.topic.replication.factor", "1");
-        p.put("share.coordinator.state.topic.min.isr", "1");
+        p.put("share.coordinator.state.topic.replication.factor", replicas);
+        p.put("share.coordinator.state.topic.min.isr", inSync);
+        if (!cluster.alone()) {
+            // The partitions of a node that died stand still until it is missed: the defaults of 2 s and more add up.
+            p.put("controller.quorum.fetch.timeout.ms", "1000");
+            p.put("controller.quorum.election.timeout.ms", "500");
+            p.put("controller.quorum.election.backoff.max.ms", "500");
+            p.put("replica.lag.time.max.ms", "5000");
+        }
         p.put("auto.create.topics.enable", "false");
         p.put("group.initial.rebalance.delay.ms", "0");
         p.put("message.max.bytes", String.valueOf(MESSAGE_BYTES_MAX));
         p.put("replica.fetch.max.bytes", String.valueOf(MESSAGE_BYTES_MAX));
         p.put("socket.request.max.bytes", String.valueOf(4 * MESSAGE_BYTES_MAX));
-        // A restart after kill -9 otherwise waits 9 s for the old session.
+        // A restart after kill -9, and the partitions that a dead node led, otherwise wait 9 s for the old session.
         p.put("broker.session.timeout.ms", "2000");
         p.put("broker.heartbeat.interval.ms", "500");
         // Otherwise 128 MiB.

@@ -239,11 +239,7 @@ final class UpCommand implements Callable<Integer> {
     }
 
     private static BrokerProperties fixPort(BrokerProperties properties) {
-        if (properties.port() != 0) {
-            return properties;
-        }
-        return new BrokerProperties(
-                properties.host(), freePort(null), properties.advertisedHost(), properties.minFreeDisk());
+        return properties.port() != 0 ? properties : properties.withPort(freePort(null));
     }
 
     /** A port that is free on that host; null: on every address of this machine. */

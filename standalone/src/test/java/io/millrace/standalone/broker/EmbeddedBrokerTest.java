@@ -80,7 +80,8 @@ class EmbeddedBrokerTest {
 
     @Test
     void aDiskWithTooLittleSpaceIsACodedErrorWithBothNumbers() {
-        var settings = new BrokerSettings(dir.resolve("kafka"), "127.0.0.1", 0, "", Long.MAX_VALUE);
+        var settings =
+                new BrokerSettings(dir.resolve("kafka"), "127.0.0.1", 0, "", Long.MAX_VALUE, BrokerCluster.ALONE);
         assertThatThrownBy(() -> EmbeddedBroker.start(settings))
                 .isInstanceOfSatisfying(
                         MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-BROKER-003"))

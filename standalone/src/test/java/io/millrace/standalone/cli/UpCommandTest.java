@@ -15,7 +15,7 @@ import org.springframework.util.unit.DataSize;
 class UpCommandTest {
 
     private static Map<String, String> local(String host, String advertised) {
-        return UpCommand.local(new BrokerProperties(host, 9092, advertised, DataSize.ofMegabytes(1)));
+        return UpCommand.local(new BrokerProperties(host, 9092, advertised, DataSize.ofMegabytes(1), 1, "", ""));
     }
 
     @Test

@@ -5,22 +5,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.openai.client.OpenAIClient;
 import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.models.chat.completions.ChatCompletionCreateParams;
-import io.millrace.standalone.broker.BrokerSettings;
-import io.millrace.standalone.broker.EmbeddedBroker;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Real processes, and kill -9 in the middle of their work. */
+/** Real processes, and kill -9 of all that there is; of one part at a time: {@code ChaosTest} of bench. */
 class KilledProcessTest {
 
     private static final int STREAMS = 16;
@@ -28,71 +23,6 @@ class KilledProcessTest {
 
     @TempDir
     Path dir;
-
-    @Test
-    void aWorkerKilledAmidSixteenStreamsLeavesThemAllWholeAndUnchanged() throws Exception {
-        int port = Processes.freePort();
-        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), 0));
-                Processes processes = new Processes(dir);
-                var threads = Executors.newVirtualThreadPerTaskExecutor()) {
-            String[] small = {"--set", "millrace.kafka.partitions=4", "--set", "millrace.kafka.slots=4"};
-            Process first = processes.start(
-                    "worker-1",
-                    with(
-                            small,
-                            "worker",
-                            "--kafka",
-                            broker.bootstrap(),
-                            "--model",
-                            "mock:alpha",
-                            "--set",
-                            "millrace.worker.mock-step=25ms"));
-            processes.start(
-                    "worker-2",
-                    with(
-                            small,
-                            "worker",
-                            "--kafka",
-                            broker.bootstrap(),
-                            "--model",
-                            "mock:alpha",
-                            "--set",
-                            "millrace.worker.mock-step=25ms"));
-            processes.start(
-                    "rest",
-                    with(small, "up", "--workers", "0", "--kafka", broker.bootstrap(), "--port", String.valueOf(port)));
-            processes.awaitOutput("worker-1", "health and metrics");
-            processes.awaitOutput("worker-2", "health and metrics");
-            processes.awaitOutput("rest", "Ready at");
-            SystemUnderTest.awaitServed("http://127.0.0.1:" + port, "alpha");
-            OpenAIClient client = client(port);
-
-            List<Future<String>> disturbed = new ArrayList<>();
-            Set<Integer> begun = ConcurrentHashMap.newKeySet();
-            for (int i = 0; i < STREAMS; i++) {
-                int number = i;
-                disturbed.add(threads.submit(() -> stream(client, number, begun)));
-            }
-            Processes.await("the first text of all streams", () -> begun.size() == STREAMS);
-            Processes.kill(first);
-
-            List<Future<String>> undisturbed = new ArrayList<>();
-            for (Future<String> each : disturbed) {
-                each.get(120, TimeUnit.SECONDS);
-            }
-            for (int i = 0; i < STREAMS; i++) {
-                int number = i;
-                undisturbed.add(threads.submit(() -> stream(client, number, begun)));
-            }
-            for (int i = 0; i < STREAMS; i++) {
-                assertThat(disturbed.get(i).get())
-                        .as("stream %d", i)
-                        .isNotBlank()
-                        .isEqualTo(undisturbed.get(i).get(120, TimeUnit.SECONDS));
-            }
-            client.close();
-        }
-    }
 
     @Test
     void everythingAcceptedEndsAfterTheWholeOfItIsKilledAndStartedAgain() throws Exception {
@@ -209,11 +139,5 @@ class KilledProcessTest {
                     })
                     .collect(Collectors.joining());
         }
-    }
-
-    private static String[] with(String[] more, String... first) {
-        List<String> all = new ArrayList<>(List.of(first));
-        all.addAll(List.of(more));
-        return all.toArray(String[]::new);
     }
 }

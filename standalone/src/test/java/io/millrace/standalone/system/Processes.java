@@ -1,64 +1,42 @@
 package io.millrace.standalone.system;
 
+import io.millrace.standalone.Main;
+import io.millrace.standalone.process.ProgramProcesses;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.BooleanSupplier;
 
 /** Commands of the program in processes of their own, on the tests' class path. */
 final class Processes implements AutoCloseable {
 
-    private final Path dir;
-    private final List<Process> all = new ArrayList<>();
+    private final ProgramProcesses processes;
 
     Processes(Path dir) {
-        this.dir = dir;
+        this.processes = new ProgramProcesses(dir, Main.class.getName());
     }
 
     /** Starts a command; its output goes to a file of that name. */
     Process start(String name, String... arguments) throws IOException {
-        List<String> command = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:TieredStopAtLevel=1",
-                "-XX:+UseSerialGC",
-                "-Xmx384m",
-                "--enable-native-access=ALL-UNNAMED",
-                "--sun-misc-unsafe-memory-access=allow",
-                "-cp",
-                System.getProperty("java.class.path"),
-                "io.millrace.standalone.Main"));
-        command.addAll(List.of(arguments));
-        Process process = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(output(name).toFile())
-                .start();
-        all.add(process);
-        return process;
+        return processes.start(name, List.of(), List.of(arguments));
     }
 
     /** Where the output of that name goes. */
     Path output(String name) {
-        return dir.resolve(name + ".out");
+        return processes.output(name);
     }
 
     /** Waits until the output holds that text. */
     void awaitOutput(String name, String text) throws IOException, InterruptedException {
-        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(180);
-        String seen = "";
-        while (System.nanoTime() < end) {
-            seen = Files.exists(output(name)) ? Files.readString(output(name), StandardCharsets.UTF_8) : "";
-            if (seen.contains(text)) {
-                return;
-            }
-            Thread.sleep(20);
+        try {
+            processes.awaitOutput(name, text, 180);
+        } catch (TimeoutException late) {
+            throw new AssertionError(late.getMessage(), late);
         }
-        throw new AssertionError(name + " did not say '" + text + "' in 180 s, but: " + seen);
     }
 
     /** Waits, 120 s at most. */
@@ -80,15 +58,11 @@ final class Processes implements AutoCloseable {
 
     /** As {@code kill -9} does; returns when it is gone. */
     static void kill(Process process) throws InterruptedException {
-        process.destroyForcibly();
-        process.waitFor(20, TimeUnit.SECONDS);
+        ProgramProcesses.kill(process);
     }
 
     @Override
     public void close() throws InterruptedException {
-        for (Process each : all) {
-            each.descendants().forEach(ProcessHandle::destroyForcibly);
-            kill(each);
-        }
+        processes.close();
     }
 }

@@ -20,7 +20,7 @@ import java.util.List;
 /** Serves the mock model: real engine, real scheduling, tokens that are hashes of all ids before them. Needs no files. */
 final class MockModels {
 
-    private static final int VOCABULARY = 1024;
+    static final int VOCABULARY = 1024;
     private static final int CONTEXT = 8192;
     private static final int BLOCK_TOKENS = 16;
     private static final int BLOCKS = 8192;
@@ -33,8 +33,8 @@ final class MockModels {
     static ServedModel load(
             String name, String weights, List<String> aliases, ModelOptions options, Clock clock, StepListener steps) {
         int context = options.maxModelLen() == 0 ? CONTEXT : options.maxModelLen();
-        long seed = seed(weights);
-        MockTokens tokens = new MockTokens(seed, VOCABULARY, VOCABULARY - 1, MEAN_LENGTH);
+        MockTokens tokens = tokens(weights);
+        long seed = tokens.seed();
         long wanted =
                 options.kvMemoryBytes() == 0 ? BLOCKS : options.kvMemoryBytes() / ((long) BLOCK_TOKENS * ENTRY_BYTES);
         int blocks = (int) Math.min(1 << 20, Math.max(wanted, (context + BLOCK_TOKENS - 1L) / BLOCK_TOKENS + 1));
@@ -48,6 +48,11 @@ final class MockModels {
         ServedModel.Identity identity = new ServedModel.Identity(
                 name, aliases, "mock", seed, runtime.numericsId(), "mock", 0, context, formats(options));
         return new ServedModel(identity, tokenizer, preparer, engine, () -> {});
+    }
+
+    /** The tokens of a mock of those weights. */
+    static MockTokens tokens(String weights) {
+        return new MockTokens(seed(weights), VOCABULARY, VOCABULARY - 1, MEAN_LENGTH);
     }
 
     private static OutputFormats formats(ModelOptions options) {

@@ -1,0 +1,232 @@
+package io.millrace.bench.chaos;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/** What came of a run, counted once it is over. */
+final class ChaosReport {
+
+    /** Goodput under faults must be at least this share of that without. */
+    static final double FLOOR = 0.35;
+
+    /** Begin of the load, of the faults, and their end. */
+    record Span(long beganNanos, long faultsNanos, long endNanos) {}
+
+    /** Times of many, in milliseconds. */
+    record Times(int count, double p50, double p99, double max) {
+
+        static Times of(List<Long> nanos) {
+            long[] sorted = nanos.stream().mapToLong(Long::longValue).sorted().toArray();
+            return sorted.length == 0
+                    ? new Times(0, 0, 0, 0)
+                    : new Times(sorted.length, at(sorted, 0.5), at(sorted, 0.99), at(sorted, 1));
+        }
+
+        private static double at(long[] sorted, double share) {
+            return sorted[Math.max(0, (int) Math.ceil(share * sorted.length) - 1)] / 1e6;
+        }
+    }
+
+    /** Of one kind of fault. */
+    record Row(
+            FaultKind kind,
+            int faults,
+            int open,
+            int through,
+            Map<Phase, Integer> phases,
+            Times stall,
+            Times steady,
+            int fences) {}
+
+    private final ChaosSetup setup;
+    private final List<Struck> struck;
+    private final List<StreamResult> results;
+    private final JournalWatch watch;
+    private final Span span;
+    private final boolean drained;
+    private final List<String> disagreements;
+    private final Judgement judgement;
+    private final Map<String, StreamResult> byId = new HashMap<>();
+
+    ChaosReport(
+            ChaosSetup setup,
+            Questions questions,
+            List<Struck> struck,
+            List<StreamResult> results,
+            JournalWatch watch,
+            Span span,
+            boolean drained,
+            List<String> disagreements) {
+        this.setup = setup;
+        this.struck = List.copyOf(struck);
+        this.results = List.copyOf(results);
+        this.watch = watch;
+        this.span = span;
+        this.drained = drained;
+        this.disagreements = List.copyOf(disagreements);
+        this.judgement = Judgement.of(questions, results, watch);
+        results.forEach(result -> byId.put(result.id(), result));
+    }
+
+    ChaosSetup setup() {
+        return setup;
+    }
+
+    List<Struck> struck() {
+        return struck;
+    }
+
+    Judgement judgement() {
+        return judgement;
+    }
+
+    int streams() {
+        return results.size();
+    }
+
+    /** Sum over the faults of the streams that were open. */
+    int openAtFaults() {
+        return struck.stream().mapToInt(each -> each.open().size()).sum();
+    }
+
+    /** Different streams that were open at some fault. */
+    long differentStreams() {
+        return struck.stream().flatMap(each -> each.open().stream()).distinct().count();
+    }
+
+    int reconnections() {
+        return results.stream().mapToInt(each -> each.connections() - 1).sum();
+    }
+
+    JournalWatch watch() {
+        return watch;
+    }
+
+    double seconds() {
+        return (span.endNanos() - span.faultsNanos()) / 1e9;
+    }
+
+    /** Events with text a second, each a token or more, from there to there. */
+    private double eventsPerS(long from, long to) {
+        long events = results.stream()
+                .filter(each -> each.error() == null)
+                .flatMapToLong(each -> Arrays.stream(each.eventNanos(), 1, each.eventNanos().length - 1))
+                .filter(nanos -> nanos - from >= 0 && nanos - to < 0)
+                .count();
+        return events / Math.max(1e-9, (to - from) / 1e9);
+    }
+
+    double undisturbedPerS() {
+        return eventsPerS(span.beganNanos(), span.faultsNanos());
+    }
+
+    double disturbedPerS() {
+        return eventsPerS(span.faultsNanos(), span.endNanos());
+    }
+
+    List<Row> rows() {
+        Map<FaultKind, List<Struck>> kinds = new TreeMap<>();
+        struck.forEach(each ->
+                kinds.computeIfAbsent(each.kind(), k -> new ArrayList<>()).add(each));
+        return kinds.entrySet().stream()
+                .map(each -> row(each.getKey(), each.getValue()))
+                .toList();
+    }
+
+    private Row row(FaultKind kind, List<Struck> faults) {
+        Map<Phase, Integer> phases = new EnumMap<>(Phase.class);
+        List<Long> stalls = new ArrayList<>();
+        for (Struck fault : faults) {
+            for (StreamState state : fault.open()) {
+                phases.merge(phase(state, fault.ms()), 1, Integer::sum);
+                StreamResult result = byId.get(state.id());
+                if (result != null) {
+                    stalls.add(result.stallNanos(fault.nanos(), fault.nanos() + fault.steadyNanos()));
+                }
+            }
+        }
+        return new Row(
+                kind,
+                faults.size(),
+                faults.stream().mapToInt(each -> each.open().size()).sum(),
+                faults.stream().mapToInt(Struck::through).sum(),
+                phases,
+                Times.of(stalls),
+                Times.of(faults.stream().map(Struck::steadyNanos).toList()),
+                faults.stream().mapToInt(this::fences).sum());
+    }
+
+    private Phase phase(StreamState state, long ms) {
+        Tale tale = watch.tale(state.requestId());
+        Phase phase = tale == null ? null : tale.phaseAt(ms);
+        // Its end stands in the log, and its client has not read it yet.
+        return tale == null ? Phase.BEFORE_ADMISSION : phase == null ? Phase.NEAR_END : phase;
+    }
+
+    /** Of all: every stall of every stream that was open at a fault. */
+    Times stalls() {
+        return Times.of(struck.stream()
+                .flatMap(fault -> fault.open().stream().map(state -> stall(fault, byId.get(state.id()))))
+                .filter(each -> each >= 0)
+                .toList());
+    }
+
+    private static long stall(Struck fault, @Nullable StreamResult result) {
+        return result == null ? -1 : result.stallNanos(fault.nanos(), fault.nanos() + fault.steadyNanos());
+    }
+
+    Times steady() {
+        return Times.of(struck.stream().map(Struck::steadyNanos).toList());
+    }
+
+    /** Claims after the first between this fault and its steady state. */
+    private int fences(Struck fault) {
+        long end = fault.ms() + fault.steadyNanos() / 1_000_000;
+        return (int) watch.fences().stream()
+                .filter(each -> each.ms() >= fault.ms() && each.ms() <= end)
+                .count();
+    }
+
+    /** Fences after faults of brokers alone, which must cause none. */
+    int fencesOfBrokers() {
+        return struck.stream()
+                .filter(each -> each.kind().role() == ChaosNode.Role.BROKER && each.aimed() != Phase.RESUMING)
+                .mapToInt(this::fences)
+                .sum();
+    }
+
+    /** What must not be; empty when all holds. */
+    List<String> violations() {
+        List<String> all = new ArrayList<>();
+        judgement.wrong().forEach(each -> all.add("wrong answer: " + each));
+        judgement.failed().forEach(each -> all.add("no answer: " + each));
+        disagreements.forEach(each -> all.add("two readers see different verdicts: " + each));
+        if (watch.keysOfSeveralIds() > 0) {
+            all.add(watch.keysOfSeveralIds() + " idempotency keys have several ids");
+        }
+        if (!drained) {
+            all.add("some streams did not end");
+        }
+        if (!watch.open().isEmpty()) {
+            all.add(watch.open().size() + " accepted requests have not ended");
+        }
+        if (fencesOfBrokers() > 0) {
+            all.add(fencesOfBrokers() + " fences after faults of brokers");
+        }
+        struck.stream()
+                .filter(each -> !each.steady())
+                .forEach(each -> all.add(
+                        "fault " + each.number() + " (" + each.kind().words() + "): not all was well again in time"));
+        if (disturbedPerS() < FLOOR * undisturbedPerS()) {
+            all.add("goodput %.1f a second is below %.0f %% of the undisturbed %.1f"
+                    .formatted(disturbedPerS(), 100 * FLOOR, undisturbedPerS()));
+        }
+        return all;
+    }
+}
