@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * @param detachGrace how long a request without a client lives on; 0 ends it at once; default 30 s
  * @param noWorkerAfter how long a request waits for any worker of its model before 503; default 10 s
  * @param modelGoneAfter how long an admitted request waits for a worker with its weights; default 60 s
- * @param queuedPerModelMax most requests that wait for one model, beyond them 429; default 2,048
+ * @param queuedPerTenantMax most requests of a tenant that wait for one model, beyond them 429; of all tenants twice as many; default 2,048
  * @param ageing waiting time that lifts a request by one priority; default 20 s
  * @param aheadOfWorker requests a worker is given beyond those it can run at once; default 2
  * @param tenantWeights share of a tenant relative to 1, the share of those not named; default none
@@ -31,7 +31,7 @@ public record RouterProperties(
         @Nullable Duration detachGrace,
         @Nullable Duration noWorkerAfter,
         @Nullable Duration modelGoneAfter,
-        @Nullable Integer queuedPerModelMax,
+        @Nullable Integer queuedPerTenantMax,
         @Nullable Duration ageing,
         @Nullable Integer aheadOfWorker,
         @Nullable Map<String, Double> tenantWeights,
@@ -51,7 +51,7 @@ public record RouterProperties(
                 detachGrace,
                 noWorkerAfter,
                 modelGoneAfter,
-                queuedPerModelMax,
+                queuedPerTenantMax,
                 ageing,
                 aheadOfWorker,
                 tenantWeights,
@@ -67,7 +67,7 @@ public record RouterProperties(
                 grace,
                 noWorkerAfter,
                 modelGoneAfter,
-                queuedPerModelMax,
+                queuedPerTenantMax,
                 ageing,
                 aheadOfWorker,
                 tenantWeights,
@@ -103,7 +103,7 @@ public record RouterProperties(
                         timing.checkpointEveryMs(),
                         timing.retryMs()))
                 .with(new Queueing(
-                        or(queuedPerModelMax, queueing.queuedPerModelMax()),
+                        or(queuedPerTenantMax, queueing.queuedPerTenantMax()),
                         ms(ageing, queueing.ageingMs()),
                         or(aheadOfWorker, queueing.aheadOfWorker()),
                         tenantWeights == null ? Map.of() : Map.copyOf(tenantWeights)))

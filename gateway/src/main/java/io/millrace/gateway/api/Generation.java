@@ -50,6 +50,13 @@ final class Generation {
         return node.view().awaitDecided(draft.model());
     }
 
+    /** The same, and whether the caller's limits allow it. */
+    Mono<Void> ready(Draft draft, Caller caller) {
+        return ready(draft)
+                .then(Mono.defer(
+                        () -> admission.heard(caller.account(), draft.prompts().size(), CallFactory.estimate(draft))));
+    }
+
     /** Begins the draft's call; throws what admission refuses. */
     <T> Exchange<T> begin(Draft draft, Caller caller, CallTelemetry telemetry, Function<Call, Frames<T>> frames) {
         Admission.Admitted admitted = telemetry.admission(() -> {
@@ -57,7 +64,7 @@ final class Generation {
             ModelState model = admission.model(draft.model());
             CallFactory.check(draft, model);
             return admission.admit(
-                    caller.account(), caller.limits(), model, draft.prompts().size(), CallFactory.estimate(draft));
+                    caller.account(), caller.tenant(), model, draft.prompts().size(), CallFactory.estimate(draft));
         });
         return begin(
                 draft,

@@ -53,7 +53,7 @@ final class HttpEndpoints {
                                             bytes.length < LARGE_BYTES ? Schedulers.immediate() : Schedulers.parallel())
                                     .flatMap(body -> read.apply(json.object(body), caller.tenant())))
                             .flatMap(draft -> generation
-                                    .ready(draft)
+                                    .ready(draft, caller)
                                     .then(Mono.defer(() -> answer(request, draft, caller, telemetry))));
                 })
                 .doOnError(error -> telemetry.refused(error instanceof ApiException api ? api.error() : null))

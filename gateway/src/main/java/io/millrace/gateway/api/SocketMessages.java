@@ -113,7 +113,7 @@ final class SocketMessages {
         return Flux.defer(() -> drafts.readForSocket(
                                 message.body(), caller.get().tenant(), recent)
                         .flatMapMany(draft -> generation
-                                .ready(draft)
+                                .ready(draft, caller.get())
                                 .thenMany(Flux.defer(() -> begin(draft, message.streamId(), telemetry)))))
                 .onErrorResume(failure -> failed(failure, message.streamId(), telemetry::refused));
     }

@@ -1,5 +1,6 @@
 package io.millrace.gateway.auth;
 
+import io.millrace.gateway.limits.Account;
 import io.millrace.gateway.limits.TenantLimits;
 import java.time.Instant;
 import java.util.List;
@@ -44,6 +45,6 @@ public record ApiKey(
 
     Caller caller(TenantLimits defaults) {
         String account = limits.equals(TenantLimits.NONE) ? "tenant:" + tenant : "key:" + id;
-        return new Caller(tenant, account, limits.or(defaults), scopes, models);
+        return new Caller(tenant, new Account(account, limits.or(defaults)), scopes, models);
     }
 }

@@ -1,6 +1,6 @@
 package io.millrace.gateway.auth;
 
-import io.millrace.gateway.limits.TenantLimits;
+import io.millrace.gateway.limits.Account;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
 import java.util.List;
@@ -11,10 +11,9 @@ import java.util.Set;
  *
  * @param tenant whose it is
  * @param account what its limits are counted for: the tenant, or a key with limits of its own
- * @param limits of that account
  * @param models names it may use, {@code *} at the end for any rest; empty: all
  */
-public record Caller(String tenant, String account, TenantLimits limits, Set<Scope> scopes, List<String> models) {
+public record Caller(String tenant, Account account, Set<Scope> scopes, List<String> models) {
 
     public Caller {
         scopes = Set.copyOf(scopes);

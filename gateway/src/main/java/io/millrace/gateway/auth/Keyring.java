@@ -1,5 +1,6 @@
 package io.millrace.gateway.auth;
 
+import io.millrace.gateway.limits.Account;
 import io.millrace.gateway.limits.TenantLimits;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
@@ -69,7 +70,8 @@ public final class Keyring {
         this.file = file;
         this.defaults = defaults;
         this.clock = clock;
-        this.everybody = new Caller(EVERYBODY, "tenant:" + EVERYBODY, defaults, Set.of(Scope.ADMIN), List.of());
+        this.everybody =
+                new Caller(EVERYBODY, new Account("tenant:" + EVERYBODY, defaults), Set.of(Scope.ADMIN), List.of());
         SecureRandom random = new SecureRandom();
         this.nobody = SecretHash.of("", random);
         keys.forEach((key, tenant) -> configured.add(new ApiKey(

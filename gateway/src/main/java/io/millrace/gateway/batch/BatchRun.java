@@ -2,6 +2,7 @@ package io.millrace.gateway.batch;
 
 import com.google.protobuf.ByteString;
 import io.millrace.gateway.node.LogPieces;
+import io.millrace.gateway.node.ModelState;
 import io.millrace.gateway.stream.JsonText;
 import io.millrace.shared.id.RequestId;
 import io.millrace.shared.log.Clock;
@@ -85,11 +86,13 @@ final class BatchRun {
     }
 
     /** Takes notice of time and cancellation, and of who waits for the model. */
-    void tick(int queued) {
+    void tick(@Nullable ModelState model) {
         if (over()) {
             window.open();
+        } else if (model == null || model.workers() == 0) {
+            window.close();
         } else {
-            window.adapt(queued);
+            window.adapt(model.queued(), model.queuedBeforeBatches());
         }
     }
 

@@ -1,7 +1,6 @@
 package io.millrace.gateway.batch;
 
 import io.millrace.gateway.node.GatewayNode;
-import io.millrace.gateway.node.ModelState;
 import io.millrace.shared.log.Clock;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -109,7 +108,7 @@ public final class BatchRunner implements AutoCloseable {
                     over.add(id);
                 }
             } else {
-                each.run.tick(queued(each.run.model()));
+                each.run.tick(node.view().model(each.run.model()));
                 if (ticks % REPORT_TICKS == 0) {
                     report(id, each);
                 }
@@ -120,11 +119,6 @@ public final class BatchRunner implements AutoCloseable {
 
     private boolean owns(Registry.Batch batch) {
         return node.owns(batch.info().getId());
-    }
-
-    private int queued(String name) {
-        ModelState model = node.view().model(name);
-        return model == null || model.workers() == 0 ? -1 : model.queued();
     }
 
     private void begin(Registry.Batch batch, BatchLines how) {

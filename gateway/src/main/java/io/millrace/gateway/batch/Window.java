@@ -44,21 +44,27 @@ final class Window {
     }
 
     /**
-     * Adapts to how it is now.
+     * Adapts to how it is now: none while others wait, one by one while batches' own lines do, so that there is always one to go first.
      *
-     * @param queued requests that wait for the model; -1: nobody serves it
+     * @param queued requests that wait for the model
+     * @param before of them, those that are no batch's
      */
-    void adapt(int queued) {
+    void adapt(int queued, int before) {
         synchronized (this) {
-            if (queued < 0) {
-                size = 0;
-            } else if (queued == 0) {
-                size = Math.clamp(2L * size, 2, most);
-            } else {
+            if (before > 0) {
+                size = size / 2;
+            } else if (queued > 0) {
                 size = Math.max(1, size / 2);
+            } else {
+                size = Math.clamp(2L * size, 2, most);
             }
         }
         admit();
+    }
+
+    /** Nobody serves the model: no line begins. */
+    synchronized void close() {
+        size = 0;
     }
 
     /** Lets all in, to find that it is over. */

@@ -11,6 +11,7 @@ import io.millrace.gateway.batch.FileStore;
 import io.millrace.gateway.batch.Registry;
 import io.millrace.gateway.edge.Edge;
 import io.millrace.gateway.limits.Admission;
+import io.millrace.gateway.limits.Quotas;
 import io.millrace.gateway.node.ClusterView;
 import io.millrace.gateway.node.ClusterWatch;
 import io.millrace.gateway.node.Dispatcher;
@@ -65,8 +66,13 @@ public class GatewayConfiguration {
     }
 
     @Bean
-    ClusterView gatewayClusterView(NodeSettings settings, ObjectProvider<Clock> clock) {
-        return new ClusterView(settings, clock(clock));
+    Quotas gatewayQuotas(NodeSettings settings, ObjectProvider<Clock> clock) {
+        return new Quotas(settings.node(), settings.beat().toMillis(), clock(clock));
+    }
+
+    @Bean
+    ClusterView gatewayClusterView(NodeSettings settings, Quotas quotas, ObjectProvider<Clock> clock) {
+        return new ClusterView(settings, clock(clock), quotas);
     }
 
     @Bean
@@ -92,8 +98,13 @@ public class GatewayConfiguration {
 
     @Bean
     GatewayNode gatewayNode(
-            Log log, JournalHub hub, ClusterView view, NodeSettings settings, ObjectProvider<Clock> clock) {
-        return new GatewayNode(log, hub, view, settings, clock(clock));
+            Log log,
+            JournalHub hub,
+            ClusterView view,
+            Quotas quotas,
+            NodeSettings settings,
+            ObjectProvider<Clock> clock) {
+        return new GatewayNode(log, hub, view, quotas, settings, clock(clock));
     }
 
     @Bean
@@ -135,8 +146,8 @@ public class GatewayConfiguration {
     }
 
     @Bean
-    Admission gatewayAdmission(ClusterView view, GatewayProperties properties) {
-        return new Admission(view, properties.kafkaSilence().toMillis());
+    Admission gatewayAdmission(ClusterView view, Quotas quotas, GatewayProperties properties) {
+        return new Admission(view, quotas, properties.kafkaSilence().toMillis(), properties.memberTimeout());
     }
 
     @Bean

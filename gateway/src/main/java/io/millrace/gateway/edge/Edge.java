@@ -75,8 +75,7 @@ public final class Edge implements WebFilter, Ordered {
             AnswerHeaders.time(headers, System.nanoTime() - startNanos, dialect);
             @Nullable Caller caller = exchange.getAttribute(CALLER);
             if (caller != null && request.getMethod() == HttpMethod.POST) {
-                AnswerHeaders.rates(
-                        headers, admission.rates(caller.account(), caller.limits()), dialect, Instant.now());
+                AnswerHeaders.rates(headers, admission.rates(caller.account()), dialect, Instant.now());
             }
         }));
         try {

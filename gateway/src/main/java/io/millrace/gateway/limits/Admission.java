@@ -1,48 +1,34 @@
 package io.millrace.gateway.limits;
 
-import io.github.bucket4j.Bucket;
-import io.github.bucket4j.ConsumptionProbe;
 import io.millrace.gateway.node.ClusterView;
 import io.millrace.gateway.node.GatewayErrors;
 import io.millrace.gateway.node.ModelState;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
 import java.time.Duration;
-import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
 
 /** Decides, before anything is appended, whether a call may enter the log. Thread-safe. */
 public final class Admission {
 
+    private static final Duration LOOK_AGAIN = Duration.ofMillis(10);
+
     private final ClusterView view;
+    private final Quotas quotas;
     private final long silenceMsMax;
-    private final Map<Named, Account> accounts = new ConcurrentHashMap<>();
-
-    /** An account under those limits: with others it is another one. */
-    private record Named(String name, TenantLimits limits) {}
-
-    /** What an account has used of its limits. */
-    private record Account(
-            TenantLimits limits,
-            @Nullable Bucket requests,
-            @Nullable Bucket tokens,
-            AtomicInteger running) {}
+    private final Duration hearingMax;
 
     /** A call that was let in; {@link #settle} wants to be called once it is over. */
-    public final class Admitted {
+    public static final class Admitted {
 
         private final ModelState model;
-        private final Account account;
-        private final long estimate;
-        private final AtomicBoolean settled = new AtomicBoolean();
+        private final Quotas.@Nullable Admitted counted;
 
-        private Admitted(ModelState model, Account account, long estimate) {
+        private Admitted(ModelState model, Quotas.@Nullable Admitted counted) {
             this.model = model;
-            this.account = account;
-            this.estimate = estimate;
+            this.counted = counted;
         }
 
         public ModelState model() {
@@ -51,23 +37,21 @@ public final class Admission {
 
         /** Corrects the estimate by the tokens really used; later calls do nothing. */
         public void settle(long tokensUsed) {
-            if (settled.compareAndSet(false, true)) {
-                account.running().decrementAndGet();
-                Bucket tokens = account.tokens();
-                int perMinute = account.limits().tokensPerMinute();
-                if (tokens != null && tokensUsed < estimate) {
-                    tokens.addTokens(Math.min(estimate, perMinute) - Math.min(tokensUsed, perMinute));
-                } else if (tokens != null && tokensUsed > estimate) {
-                    tokens.consumeIgnoringRateLimits(tokensUsed - estimate);
-                }
+            if (counted != null) {
+                counted.end(tokensUsed);
             }
         }
     }
 
-    /** @param silenceMsMax how long Kafka may return none of this gateway's beats before calls are refused at once */
-    public Admission(ClusterView view, long silenceMsMax) {
+    /**
+     * @param silenceMsMax how long Kafka may return none of this gateway's beats before calls are refused at once
+     * @param hearingMax how long a call waits for gateways to hear of each other where its account has the room
+     */
+    public Admission(ClusterView view, Quotas quotas, long silenceMsMax, Duration hearingMax) {
         this.view = view;
+        this.quotas = quotas;
         this.silenceMsMax = silenceMsMax;
+        this.hearingMax = hearingMax;
     }
 
     /** The model of that name; throws 404, or 503 when nobody could know it or nobody serves it. */
@@ -99,105 +83,75 @@ public final class Admission {
     }
 
     /**
+     * Completes once the gateways have heard enough of each other to decide on the call: at once, but for an account whose share of what is
+     * left is used up here while other gateways may have room; in a beat or two then.
+     */
+    public Mono<Void> heard(Account account, int requests, long estimatedTokens) {
+        if (!mustHear(account, requests, estimatedTokens)) {
+            return Mono.empty();
+        }
+        return Flux.interval(LOOK_AGAIN)
+                .onBackpressureDrop()
+                .takeUntil(turn -> !mustHear(account, requests, estimatedTokens))
+                .take(hearingMax)
+                .then();
+    }
+
+    private boolean mustHear(Account account, int requests, long tokens) {
+        return !account.limits().equals(TenantLimits.NONE) && quotas.mustHear(account, requests, tokens);
+    }
+
+    /**
      * Lets the call in, or throws 429; a call that is refused costs nothing.
      *
-     * @param name of the account that is charged
-     * @param limits of that account
+     * @param account that is charged
+     * @param tenant whose place in queues it takes
      * @param requests prompts of the call
      * @param estimatedTokens of all of them, prompt and output
      */
-    public Admitted admit(String name, TenantLimits limits, ModelState model, int requests, long estimatedTokens) {
-        Account account = account(name, limits);
-        int running = account.running().incrementAndGet();
-        long spentRequests = 0;
-        long spentTokens = 0;
-        try {
-            if (limits.concurrent() > 0 && running > limits.concurrent()) {
-                throw tooMany("concurrent requests", limits.concurrent(), 1_000);
-            }
-            spentRequests = take(account.requests(), requests, limits.requestsPerMinute(), "requests per minute");
-            spentTokens = take(account.tokens(), estimatedTokens, limits.tokensPerMinute(), "tokens per minute");
-            if (!view.take(model, requests)) {
-                throw queueFull(model);
-            }
-        } catch (ApiException refused) {
-            account.running().decrementAndGet();
-            giveBack(account.requests(), spentRequests);
-            giveBack(account.tokens(), spentTokens);
-            throw refused;
+    public Admitted admit(Account account, String tenant, ModelState model, int requests, long estimatedTokens) {
+        if (model.fullTenants().contains(tenant)) {
+            throw queueFull(model, "yours take all the places that one tenant may have");
         }
-        return new Admitted(model, account, estimatedTokens);
+        if (account.limits().equals(TenantLimits.NONE)) {
+            if (!view.take(model, requests)) {
+                throw queueFull(model, "it is full");
+            }
+            return new Admitted(model, null);
+        }
+        return switch (quotas.begin(account, requests, estimatedTokens, () -> view.take(model, requests))) {
+            case Quotas.Verdict.Yes yes -> new Admitted(model, yes.call());
+            case Quotas.Verdict.NoRoom none -> throw queueFull(model, "it is full");
+            case Quotas.Verdict.HearFirst wait ->
+                throw tooMany(
+                        "This gateway's share of your limits is used up until it has heard the others.", wait.waitMs());
+            case Quotas.Verdict.UsedUp up ->
+                throw tooMany("Your limit of %,d %s is used up.".formatted(up.limit(), up.what()), up.waitMs());
+        };
     }
 
     /** What that account has left under those limits. */
-    public Rates rates(String name, TenantLimits limits) {
-        Account account = account(name, limits);
-        return new Rates(
-                rate(account.requests(), limits.requestsPerMinute()), rate(account.tokens(), limits.tokensPerMinute()));
+    public Rates rates(Account account) {
+        return quotas.rates(account);
     }
 
-    private static Rates.@Nullable Rate rate(@Nullable Bucket bucket, int perMinute) {
-        if (bucket == null) {
-            return null;
-        }
-        long left = Math.clamp(bucket.getAvailableTokens(), 0, perMinute);
-        long resetMs = (perMinute - left) * Duration.ofMinutes(1).toMillis() / perMinute;
-        return new Rates.Rate(perMinute, left, resetMs);
-    }
-
-    private Account account(String name, TenantLimits limits) {
-        return accounts.computeIfAbsent(
-                new Named(name, limits),
-                fresh -> new Account(
-                        limits,
-                        bucket(limits.requestsPerMinute()),
-                        bucket(limits.tokensPerMinute()),
-                        new AtomicInteger()));
-    }
-
-    private static @Nullable Bucket bucket(int perMinute) {
-        return perMinute == 0
-                ? null
-                : Bucket.builder()
-                        .addLimit(limit -> limit.capacity(perMinute).refillGreedy(perMinute, Duration.ofMinutes(1)))
-                        .build();
-    }
-
-    /** Takes that much, or all that a minute holds when it is more, and says how much it took; throws 429. */
-    private static long take(@Nullable Bucket bucket, long wanted, int perMinute, String what) {
-        if (bucket == null) {
-            return 0;
-        }
-        long taken = Math.clamp(wanted, 1, perMinute);
-        ConsumptionProbe probe = bucket.tryConsumeAndReturnRemaining(taken);
-        if (!probe.isConsumed()) {
-            throw tooMany(what, perMinute, probe.getNanosToWaitForRefill() / 1_000_000);
-        }
-        return taken;
-    }
-
-    private static void giveBack(@Nullable Bucket bucket, long taken) {
-        if (bucket != null && taken > 0) {
-            bucket.addTokens(taken);
-        }
-    }
-
-    private static ApiException queueFull(ModelState model) {
+    private static ApiException queueFull(ModelState model, String why) {
         return new ApiException(ApiError.of(
                         429,
                         "queue_full",
                         null,
-                        "[MR-GW-012] The queue of '%s' is full: %,d requests with %,d tokens wait. Try again in %,d s."
-                                .formatted(model.name(), model.queued(), model.queuedTokens(), model.drainMs() / 1000))
+                        "[MR-GW-012] No more requests can wait for '%s': %s; %,d requests with %,d tokens wait. Try again in %,d s."
+                                .formatted(
+                                        model.name(),
+                                        why,
+                                        model.queued(),
+                                        model.queuedTokens(),
+                                        model.drainMs() / 1000))
                 .retryAfterMs(model.drainMs()));
     }
 
-    private static ApiException tooMany(String what, int limit, long waitMs) {
-        return new ApiException(ApiError.of(
-                        429,
-                        "rate_limit_exceeded",
-                        null,
-                        "[MR-GW-011] Your limit of %,d %s is used up.".formatted(limit, what))
+    private static ApiException tooMany(String why, long waitMs) {
+        return new ApiException(ApiError.of(429, "rate_limit_exceeded", null, "[MR-GW-011] " + why)
                 .retryAfterMs(Math.max(1, waitMs)));
     }
 }

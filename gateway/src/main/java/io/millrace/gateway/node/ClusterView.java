@@ -45,6 +45,7 @@ public final class ClusterView implements LogReader.Listener {
 
     private final NodeSettings settings;
     private final Clock clock;
+    private final Gossip gossip;
     private final Map<String, Seen> members = new HashMap<>();
     private final Map<String, AtomicInteger> spent = new ConcurrentHashMap<>();
     private final Set<String> known = ConcurrentHashMap.newKeySet();
@@ -53,8 +54,10 @@ public final class ClusterView implements LogReader.Listener {
     private volatile boolean ownSeen;
     private volatile long firstOwnNanos;
 
-    public ClusterView(NodeSettings settings, Clock clock) {
+    /** @param gossip hears every beat */
+    public ClusterView(NodeSettings settings, Clock clock, Gossip gossip) {
         this.settings = settings;
+        this.gossip = gossip;
         this.clock = clock;
     }
 
@@ -93,6 +96,7 @@ public final class ClusterView implements LogReader.Listener {
             }
         }
         rebuild();
+        gossip.heard(beat, now.gateways());
     }
 
     private void rebuild() {

@@ -6,7 +6,6 @@ import io.millrace.shared.log.Log;
 import io.millrace.shared.log.LogReader;
 import io.millrace.shared.proto.MemberBeat;
 import io.millrace.shared.topic.Topic;
-import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -33,7 +32,7 @@ public final class GatewayNode implements AutoCloseable {
     private final ClusterView view;
     private final NodeSettings settings;
     private final Clock clock;
-    private final long incarnation = new SecureRandom().nextLong();
+    private final Gossip gossip;
     private final AtomicInteger turn = new AtomicInteger();
     private final LogReader reader;
     private final ScheduledExecutorService beats;
@@ -43,7 +42,9 @@ public final class GatewayNode implements AutoCloseable {
     private Set<String> lastGateways = Set.of();
     private int membersPartitions;
 
-    public GatewayNode(Log log, JournalHub hub, ClusterView view, NodeSettings settings, Clock clock) {
+    /** @param gossip what this gateway's beats tell the others */
+    public GatewayNode(Log log, JournalHub hub, ClusterView view, Gossip gossip, NodeSettings settings, Clock clock) {
+        this.gossip = gossip;
         this.log = log;
         this.hub = hub;
         this.view = view;
@@ -105,12 +106,15 @@ public final class GatewayNode implements AutoCloseable {
         if (before != null && !before.isDone()) {
             return;
         }
+        Gossip.Told told = gossip.tell();
         MemberBeat beat = MemberBeat.newBuilder()
                 .setNode(settings.node())
-                .setIncarnation(incarnation)
+                .setIncarnation(gossip.incarnation())
                 .setRole(MemberBeat.Role.GATEWAY)
                 .setTimeMs(clock.wallMs())
                 .setLeaving(leaving)
+                .addAllAccounts(told.accounts())
+                .setAccountsBegun(told.begun())
                 .build();
         int partition = Math.floorMod(settings.node().hashCode(), membersPartitions);
         lastBeat = log.append(Topic.MEMBERS, partition, settings.node(), beat.toByteArray());

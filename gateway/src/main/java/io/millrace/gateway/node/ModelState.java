@@ -16,6 +16,8 @@ import java.util.Set;
  * @param maxModelLen longest prompt and output together, in tokens; 0: not known
  * @param toolFormat how it writes calls of functions; empty: not known
  * @param reasoningFormat how it writes its reasoning; empty: not known
+ * @param fullTenants those that hold as much of its queue as one may
+ * @param queuedBeforeBatches of those queued, what is no batch's
  */
 public record ModelState(
         String name,
@@ -31,7 +33,11 @@ public record ModelState(
         long parameters,
         List<Task> tasks,
         String toolFormat,
-        String reasoningFormat) {
+        String reasoningFormat,
+        Set<String> fullTenants,
+        int queuedBeforeBatches) {
+
+    private static final double UNKNOWN_PACE_S = 10;
 
     static ModelState of(ModelCredit credit) {
         return new ModelState(
@@ -48,12 +54,16 @@ public record ModelState(
                 credit.getParameters(),
                 List.copyOf(credit.getTasksList()),
                 credit.getToolFormat(),
-                credit.getReasoningFormat());
+                credit.getReasoningFormat(),
+                Set.copyOf(credit.getFullTenantsList()),
+                credit.getQueuedBeforeBatches());
     }
 
     ModelState plus(ModelState other) {
         Set<String> names = new LinkedHashSet<>(aliases);
         names.addAll(other.aliases);
+        Set<String> full = new LinkedHashSet<>(fullTenants);
+        full.addAll(other.fullTenants);
         return new ModelState(
                 name,
                 List.copyOf(names),
@@ -68,12 +78,14 @@ public record ModelState(
                 Math.max(parameters, other.parameters),
                 tasks.isEmpty() ? other.tasks : tasks,
                 toolFormat.isEmpty() ? other.toolFormat : toolFormat,
-                reasoningFormat.isEmpty() ? other.reasoningFormat : reasoningFormat);
+                reasoningFormat.isEmpty() ? other.reasoningFormat : reasoningFormat,
+                Set.copyOf(full),
+                queuedBeforeBatches + other.queuedBeforeBatches);
     }
 
-    /** Milliseconds until the queue has drained, 1 to 60 s. */
+    /** Milliseconds until the queue has drained, 1 to 60 s; 10 s while nothing is known of its pace. */
     public long drainMs() {
-        double seconds = drainRate > 0 ? queuedTokens / drainRate : 1;
+        double seconds = drainRate > 0 ? queuedTokens / drainRate : UNKNOWN_PACE_S;
         return (long) (1000 * Math.clamp(seconds, 1, 60));
     }
 }

@@ -3,6 +3,7 @@ package io.millrace.gateway.auth;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.millrace.gateway.limits.Account;
 import io.millrace.gateway.limits.TenantLimits;
 import io.millrace.gateway.stream.ApiException;
 import io.millrace.shared.error.MillraceException;
@@ -159,10 +160,10 @@ class KeyringTest {
                 file.create("alice", "", Set.of(Scope.INFERENCE), List.of(), new TenantLimits(0, 1000, 0), null);
         Keyring ring = ring(Map.of());
 
-        assertThat(ring.of(plain.text().whole()).limits()).isEqualTo(DEFAULTS);
-        assertThat(ring.of(plain.text().whole()).account()).isEqualTo("tenant:alice");
-        assertThat(ring.of(own.text().whole()).limits()).isEqualTo(new TenantLimits(60, 1000, 0));
-        assertThat(ring.of(own.text().whole()).account())
+        assertThat(ring.of(plain.text().whole()).account().limits()).isEqualTo(DEFAULTS);
+        assertThat(ring.of(plain.text().whole()).account().name()).isEqualTo("tenant:alice");
+        assertThat(ring.of(own.text().whole()).account().limits()).isEqualTo(new TenantLimits(60, 1000, 0));
+        assertThat(ring.of(own.text().whole()).account().name())
                 .isEqualTo("key:" + own.key().id());
     }
 
@@ -186,7 +187,10 @@ class KeyringTest {
     })
     void aScopeOpensItsPathsOnly(String scope, String path, boolean opens) {
         var caller = new Caller(
-                "t", "t", TenantLimits.NONE, Set.of(Scope.parse(scope).orElseThrow()), List.of());
+                "t",
+                new Account("t", TenantLimits.NONE),
+                Set.of(Scope.parse(scope).orElseThrow()),
+                List.of());
         if (opens) {
             caller.checkPath(path);
         } else {
@@ -199,7 +203,8 @@ class KeyringTest {
 
     @Test
     void modelsAreNamedWholeOrByTheirBeginning() {
-        var caller = new Caller("t", "t", TenantLimits.NONE, Set.of(Scope.CHAT), List.of("alpha", "org/*"));
+        var caller =
+                new Caller("t", new Account("t", TenantLimits.NONE), Set.of(Scope.CHAT), List.of("alpha", "org/*"));
 
         assertThat(caller.mayUse("alpha")).isTrue();
         assertThat(caller.mayUse("alphabet")).isFalse();

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.gateway.node.ClusterView;
+import io.millrace.gateway.node.Gossip;
 import io.millrace.gateway.node.ModelState;
 import io.millrace.gateway.node.NodeSettings;
 import io.millrace.gateway.stream.ApiException;
@@ -13,6 +14,7 @@ import io.millrace.shared.proto.MemberBeat;
 import io.millrace.shared.proto.ModelCredit;
 import io.millrace.shared.topic.Topic;
 import java.time.Duration;
+import java.util.List;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
 
@@ -21,16 +23,19 @@ class AdmissionTest {
 
     private static final Duration LONG = Duration.ofHours(1);
     private final ClusterView view =
-            new ClusterView(new NodeSettings("g", LONG, LONG, LONG, LONG, LONG, LONG, 1024), Clock.SYSTEM);
+            new ClusterView(new NodeSettings("g", LONG, LONG, LONG, LONG, LONG, LONG, 1024), Clock.SYSTEM, Gossip.NONE);
+    private final Admission admission =
+            new Admission(view, new Quotas("g", 200, Clock.SYSTEM), 1000, Duration.ofSeconds(1));
 
-    private ModelState credits(int credits) {
+    private ModelState credits(int credits, String... fullTenants) {
         MemberBeat beat = MemberBeat.newBuilder()
                 .setNode("r")
                 .setRole(MemberBeat.Role.ROUTER)
                 .addCredits(ModelCredit.newBuilder()
                         .setModel("m")
                         .setCredits(credits)
-                        .setWorkers(1))
+                        .setWorkers(1)
+                        .addAllFullTenants(List.of(fullTenants)))
                 .build();
         view.onRecord(new LogRecord(Topic.MEMBERS, 0, 0, 0, "r", beat.toByteArray()));
         ModelState model = view.model("m");
@@ -40,56 +45,61 @@ class AdmissionTest {
         return model;
     }
 
-    private static void refused(Admission admission, TenantLimits limits, ModelState model, long tokens, String said) {
-        assertThatThrownBy(() -> admission.admit("t", limits, model, 1, tokens))
+    private void refused(TenantLimits limits, ModelState model, long tokens, String said) {
+        assertThatThrownBy(() -> admission.admit(new Account("t", limits), "t", model, 1, tokens))
                 .isInstanceOf(ApiException.class)
                 .hasMessageContaining(said);
     }
 
     @Test
     void aFullQueueLeavesTheTenantsQuotaAlone() {
-        var admission = new Admission(view, 1000);
         var limits = new TenantLimits(2, 100, 0);
         ModelState full = credits(0);
         for (int i = 0; i < 20; i++) {
-            refused(admission, limits, full, 50, "MR-GW-012");
+            refused(limits, full, 50, "MR-GW-012");
         }
         ModelState free = credits(10);
-        assertThat(admission.admit("t", limits, free, 1, 50)).isNotNull();
-        assertThat(admission.admit("t", limits, free, 1, 50)).isNotNull();
-        refused(admission, limits, free, 1, "requests per minute");
+        assertThat(admission.admit(new Account("t", limits), "t", free, 1, 50)).isNotNull();
+        assertThat(admission.admit(new Account("t", limits), "t", free, 1, 50)).isNotNull();
+        refused(limits, free, 1, "requests per minute");
+    }
+
+    @Test
+    void whoFillsItsPartOfTheQueueIsRefusedAndNobodyElse() {
+        ModelState model = credits(10, "t");
+        refused(TenantLimits.NONE, model, 1, "yours take all the places");
+        assertThat(admission.admit(new Account("u", TenantLimits.NONE), "u", model, 1, 1))
+                .isNotNull();
     }
 
     @Test
     void tooManyTokensOrTooManyAtOnceTakeNoRequestOfTheMinute() {
-        var admission = new Admission(view, 1000);
         var limits = new TenantLimits(3, 100, 1);
         ModelState model = credits(10);
-        Admission.Admitted first = admission.admit("t", limits, model, 1, 80);
+        Admission.Admitted first = admission.admit(new Account("t", limits), "t", model, 1, 80);
         for (int i = 0; i < 20; i++) {
-            refused(admission, limits, model, 1, "concurrent requests");
+            refused(limits, model, 1, "concurrent requests");
         }
         first.settle(80);
         for (int i = 0; i < 20; i++) {
-            refused(admission, limits, model, 90, "tokens per minute");
+            refused(limits, model, 90, "tokens per minute");
         }
-        admission.admit("t", limits, model, 1, 5).settle(5);
-        admission.admit("t", limits, model, 1, 5).settle(5);
-        refused(admission, limits, model, 1, "requests per minute");
+        admission.admit(new Account("t", limits), "t", model, 1, 5).settle(5);
+        admission.admit(new Account("t", limits), "t", model, 1, 5).settle(5);
+        refused(limits, model, 1, "requests per minute");
     }
 
     @Test
     void whatIsLeftOfLimitsIsTold() {
-        var admission = new Admission(view, 1000);
         var limits = new TenantLimits(4, 1000, 0);
-        admission.admit("t", limits, credits(10), 1, 500);
+        admission.admit(new Account("t", limits), "t", credits(10), 1, 500);
 
-        Rates rates = admission.rates("t", limits);
+        Rates rates = admission.rates(new Account("t", limits));
         assertThat(rates.requests()).isEqualTo(new Rates.Rate(4, 3, 15_000));
         Rates.Rate tokens = Objects.requireNonNull(rates.tokens());
         assertThat(tokens.remaining()).isBetween(500L, 900L);
         assertThat(tokens.resetMs()).isEqualTo((1000 - tokens.remaining()) * 60);
-        assertThat(admission.rates("other", limits).requests()).isEqualTo(new Rates.Rate(4, 4, 0));
-        assertThat(admission.rates("t", TenantLimits.NONE)).isEqualTo(new Rates(null, null));
+        assertThat(admission.rates(new Account("other", limits)).requests()).isEqualTo(new Rates.Rate(4, 4, 0));
+        assertThat(admission.rates(new Account("t", TenantLimits.NONE))).isEqualTo(new Rates(null, null));
     }
 }

@@ -90,7 +90,7 @@ class ClusterReadingTest {
     };
     private final ClusterReading reading = new ClusterReading(
             new StillLog(),
-            new ClusterView(new NodeSettings("g", TIME, TIME, TIME, TIME, TIME, TIME, 1024), clock),
+            new ClusterView(new NodeSettings("g", TIME, TIME, TIME, TIME, TIME, TIME, 1024), clock, Gossip.NONE),
             clock,
             pictures::add);
 

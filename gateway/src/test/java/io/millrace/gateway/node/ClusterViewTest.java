@@ -15,7 +15,9 @@ class ClusterViewTest {
 
     private static final Duration TIMEOUT = Duration.ofMillis(300);
     private final ClusterView view = new ClusterView(
-            new NodeSettings("g", TIMEOUT, TIMEOUT, TIMEOUT, TIMEOUT, TIMEOUT, TIMEOUT, 1024), Clock.SYSTEM);
+            new NodeSettings("g", TIMEOUT, TIMEOUT, TIMEOUT, TIMEOUT, TIMEOUT, TIMEOUT, 1024),
+            Clock.SYSTEM,
+            Gossip.NONE);
 
     private void beat(MemberBeat beat) {
         view.onRecord(new LogRecord(Topic.MEMBERS, 0, 0, 0, beat.getNode(), beat.toByteArray()));

@@ -12,6 +12,7 @@ final class Admission {
 
     private static final long RETRY_AFTER_MIN_MS = 1_000;
     private static final long RETRY_AFTER_MAX_MS = 60_000;
+    private static final long RETRY_AFTER_UNKNOWN_MS = 10_000;
 
     private final Context context;
     private final JournalWriter writer;
@@ -61,14 +62,7 @@ final class Admission {
             withoutWorker(request);
             return;
         }
-        int queued = context.queues.size(offer.model().getName());
-        if (queued >= 2 * context.config.queueing().queuedPerModelMax()) {
-            reject(
-                    request,
-                    429,
-                    "queue_full",
-                    retryAfterMs(offer.model().getName()),
-                    "%d requests wait for model %s already.".formatted(queued, submit.getModel()));
+        if (full(request, offer.model().getName())) {
             return;
         }
         Admit.Builder admit = Admit.newBuilder()
@@ -86,6 +80,25 @@ final class Admission {
         request.admittedHere = true;
         writer.append(request, JournalRecord.newBuilder().setAdmit(admit), null);
         dispatcher.sendOn(request, admit.build());
+    }
+
+    /** Whether there is no place in the model's queue for it; then it is rejected. */
+    private boolean full(Request request, String model) {
+        int queued = context.queues.size(model);
+        String tenant = request.submit.getTenant();
+        int own = queued < context.config.queueing().queuedPerTenantMax() ? 0 : context.queues.size(model, tenant);
+        if (queued < context.config.queueing().queuedMax()
+                && own < context.config.queueing().queuedPerTenantMax()) {
+            return false;
+        }
+        reject(
+                request,
+                429,
+                "queue_full",
+                retryAfterMs(model),
+                "%d requests wait for model %s already, %d of them yours."
+                        .formatted(queued, request.submit.getModel(), context.queues.size(model, tenant)));
+        return true;
     }
 
     private void withoutWorker(Request request) {
@@ -114,7 +127,7 @@ final class Admission {
     /** When the queue will have drained, by the rate at which tokens ended of late. */
     long retryAfterMs(String model) {
         double rate = context.stats.drainRate(model, context.nowMs);
-        long ms = rate <= 0 ? RETRY_AFTER_MIN_MS : (long) (context.queues.tokens(model) / rate * 1_000);
+        long ms = rate <= 0 ? RETRY_AFTER_UNKNOWN_MS : (long) (context.queues.tokens(model) / rate * 1_000);
         return Math.clamp(ms, RETRY_AFTER_MIN_MS, RETRY_AFTER_MAX_MS);
     }
 

@@ -6,6 +6,7 @@ import io.millrace.shared.proto.ModelCredit;
 import io.millrace.shared.proto.ServedModel;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 
 /** What this router may still admit for each model, as its beats say. */
 final class Credits {
@@ -18,6 +19,7 @@ final class Credits {
 
     List<ModelCredit> now() {
         List<ModelCredit> credits = new ArrayList<>();
+        int tenantMax = context.config.queueing().queuedPerTenantMax();
         for (String name : context.workers.models()) {
             Workers.Offer offer = context.workers.offer(name);
             if (offer == null) {
@@ -27,8 +29,10 @@ final class Credits {
             int queued = context.queues.size(name);
             credits.add(ModelCredit.newBuilder()
                     .setModel(name)
-                    .setCredits(Math.max(0, context.config.queueing().queuedPerModelMax() - queued))
+                    .setCredits(Math.max(0, context.config.queueing().queuedMax() - queued))
                     .setQueued(queued)
+                    .setQueuedBeforeBatches(queued - context.queues.ofBatches(name))
+                    .addAllFullTenants(queued < tenantMax ? Set.of() : context.queues.full(name, tenantMax))
                     .setQueuedTokens(context.queues.tokens(name))
                     .setDrainRate(context.stats.drainRate(name, context.nowMs))
                     .setWorkers(offer.workers())

@@ -53,7 +53,8 @@ final class Dispatcher {
                     Estimates.outputTokens(request.submit, context.stats.outputTokens(key.model())),
                     request.submit.getPrefixHashList(),
                     journal.acceptedTotal() > 0 || !journal.outputsEnded().isEmpty() ? journal.numericsId() : "",
-                    key.solo());
+                    key.solo(),
+                    idle(request) && request.cause.isEmpty() && !request.dispatchedOnce);
             Placement.Choice choice = context.placement.choose(candidates, key.model(), demand);
             if (choice == null) {
                 return;
@@ -77,7 +78,8 @@ final class Dispatcher {
                 Estimates.outputTokens(request.submit, context.stats.outputTokens(admit.getModel())),
                 request.submit.getPrefixHashList(),
                 "",
-                false);
+                false,
+                idle(request));
         Placement.Choice choice = context.placement.choose(candidates, admit.getModel(), demand);
         if (choice != null) {
             request.queuedMs = context.nowMs;
@@ -86,6 +88,10 @@ final class Dispatcher {
             request.binding = bind(request, admit.getModel(), choice, demand, 1, ByteString.EMPTY);
             slots.first(request, admit, request.binding);
         }
+    }
+
+    private static boolean idle(Request request) {
+        return request.submit.getPriority() == ModelQueue.BAND_BATCH;
     }
 
     private void send(Request request, JournalFold journal, Placement.Choice choice, Demand demand) {

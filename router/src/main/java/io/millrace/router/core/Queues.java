@@ -4,6 +4,8 @@ import io.millrace.router.core.queue.FairShare;
 import io.millrace.router.core.queue.ModelQueue;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 
 /** One queue for each (model, weights, alone or not): requests in one queue can run on the same workers. */
 final class Queues {
@@ -64,6 +66,41 @@ final class Queues {
             sum += entry.getKey().model().equals(model) ? entry.getValue().tokens() : 0;
         }
         return sum;
+    }
+
+    /** How many of that tenant wait for the model. */
+    int size(String model, String tenant) {
+        int sum = 0;
+        for (var entry : queues.entrySet()) {
+            sum += entry.getKey().model().equals(model)
+                    ? entry.getValue().sizes().getOrDefault(tenant, 0)
+                    : 0;
+        }
+        return sum;
+    }
+
+    /** How many of batches wait for the model. */
+    int ofBatches(String model) {
+        int sum = 0;
+        for (var entry : queues.entrySet()) {
+            sum += entry.getKey().model().equals(model) ? entry.getValue().ofBatches() : 0;
+        }
+        return sum;
+    }
+
+    /** Tenants of which at least so many wait for the model. */
+    Set<String> full(String model, int most) {
+        Set<String> full = new TreeSet<>();
+        for (var entry : queues.entrySet()) {
+            if (entry.getKey().model().equals(model) && entry.getValue().size() > 0) {
+                for (String tenant : entry.getValue().sizes().keySet()) {
+                    if (size(model, tenant) >= most) {
+                        full.add(tenant);
+                    }
+                }
+            }
+        }
+        return full;
     }
 
     /** Drops queues that are empty. */

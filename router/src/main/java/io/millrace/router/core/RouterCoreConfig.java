@@ -97,14 +97,20 @@ public record RouterCoreConfig(
     }
 
     /**
-     * @param queuedPerModelMax most requests that wait here for one model; beyond them: 429
+     * @param queuedPerTenantMax most requests of a tenant that wait here for one model; beyond them: 429
      * @param ageingMs waiting time that lifts a request by one priority
      * @param aheadOfWorker requests a worker holds beyond those it can run at once
      * @param tenantWeights share of a tenant relative to 1, the share of one not named
      */
-    public record Queueing(int queuedPerModelMax, long ageingMs, int aheadOfWorker, Map<String, Double> tenantWeights) {
+    public record Queueing(
+            int queuedPerTenantMax, long ageingMs, int aheadOfWorker, Map<String, Double> tenantWeights) {
 
         public static final Queueing DEFAULT = new Queueing(2_048, 20_000, 2, Map.of());
+
+        /** Most requests of all tenants that wait here for one model: one tenant alone leaves places to the others. */
+        int queuedMax() {
+            return 2 * queuedPerTenantMax;
+        }
     }
 
     /**

@@ -66,7 +66,7 @@ class KeysCommandTest {
         assertThat(made.status()).as(made.err()).isZero();
         var caller = ring().of(made.key());
         assertThat(caller.tenant()).isEqualTo("alice");
-        assertThat(caller.limits().requestsPerMinute()).isEqualTo(5);
+        assertThat(caller.account().limits().requestsPerMinute()).isEqualTo(5);
         assertThat(caller.mayUse("m1")).isTrue();
         assertThat(caller.mayUse("x")).isFalse();
         String id = made.key().substring(3, 15);

@@ -86,6 +86,11 @@ public final class Placement {
         return Math.max(1, model.getMaxRunning()) + ahead;
     }
 
+    /** Places for what fills idle time: of eight that run at once one stays free for others, and nothing waits at the worker. */
+    private static int idleCapacity(ServedModel model) {
+        return Math.max(1, model.getMaxRunning() - Math.max(1, model.getMaxRunning() / 8));
+    }
+
     private List<Choice> open(List<Worker> candidates, String modelName, Demand demand) {
         double sum = 0;
         for (Worker worker : candidates) {
@@ -97,7 +102,8 @@ public final class Placement {
         List<Choice> same = new ArrayList<>();
         for (Worker worker : candidates) {
             ServedModel model = worker.model(modelName);
-            if (model == null || worker.load(model) >= Math.min(most, capacity(model))) {
+            if (model == null
+                    || worker.load(model) >= Math.min(most, demand.idle() ? idleCapacity(model) : capacity(model))) {
                 continue;
             }
             if (demand.solo() && worker.hasSolo()) {

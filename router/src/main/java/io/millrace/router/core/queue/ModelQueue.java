@@ -3,7 +3,6 @@ package io.millrace.router.core.queue;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -12,11 +11,15 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Requests that wait for one model: the highest band first, in it the tenant with the least service, of that the earliest
- * deadline. Waiting lifts a request by a band every {@code ageingMs}, up to the highest ordinary one. Not thread-safe.
+ * deadline. Waiting lifts a request by a band every {@code ageingMs}, up to the highest ordinary one; those of batches stay below all others.
+ * Not thread-safe.
  *
  * @param <T> what waits; compared by identity of its own equals
  */
 public final class ModelQueue<T> {
+
+    /** Lines of batches, which fill idle time only. */
+    public static final int BAND_BATCH = 0;
 
     /** Highest of the ordinary bands; priorities 0..3. */
     public static final int BAND_HIGH = 3;
@@ -27,10 +30,12 @@ public final class ModelQueue<T> {
     /**
      * One that waits.
      *
+     * @param band at first
      * @param sinceMs when it began to wait
      * @param tokens estimate of prompt and output
      */
-    public record Waiting<T>(T item, String tenant, long deadlineMs, long sinceMs, long tokens, long sequence) {}
+    public record Waiting<T>(
+            T item, String tenant, int band, long deadlineMs, long sinceMs, long tokens, long sequence) {}
 
     private static final Comparator<Waiting<?>> ORDER =
             Comparator.<Waiting<?>>comparingLong(Waiting::deadlineMs).thenComparingLong(Waiting::sequence);
@@ -42,8 +47,10 @@ public final class ModelQueue<T> {
     private final List<Band> bands = new ArrayList<>();
     private final Map<T, Integer> bandOf = new HashMap<>();
     private final Map<T, Waiting<T>> index = new HashMap<>();
+    private final Map<String, Integer> sizes = new HashMap<>();
     private final FairShare shares;
     private final long ageingMs;
+    private int ofBatches;
     private long sequence;
     private long tokens;
     private long agedMs;
@@ -61,14 +68,17 @@ public final class ModelQueue<T> {
         if (index.containsKey(item)) {
             return;
         }
-        Set<String> others = tenants();
+        Set<String> others = sizes.keySet();
         if (!others.contains(tenant)) {
             shares.lift(tenant, others);
         }
-        Waiting<T> waiting = new Waiting<>(item, tenant, deadlineMs, nowMs, estimatedTokens, sequence++);
+        int first = Math.clamp(band, BAND_BATCH, BAND_RESUME);
+        Waiting<T> waiting = new Waiting<>(item, tenant, first, deadlineMs, nowMs, estimatedTokens, sequence++);
         index.put(item, waiting);
         tokens += estimatedTokens;
-        put(waiting, Math.clamp(band, 0, BAND_RESUME));
+        sizes.merge(tenant, 1, Integer::sum);
+        ofBatches += first == BAND_BATCH ? 1 : 0;
+        put(waiting, first);
     }
 
     /** Who comes next; stays in the queue. */
@@ -100,6 +110,8 @@ public final class ModelQueue<T> {
             return false;
         }
         tokens -= waiting.tokens();
+        sizes.computeIfPresent(waiting.tenant(), (tenant, size) -> size == 1 ? null : size - 1);
+        ofBatches -= waiting.band() == BAND_BATCH ? 1 : 0;
         take(waiting);
         return true;
     }
@@ -108,17 +120,19 @@ public final class ModelQueue<T> {
         return index.size();
     }
 
+    /** How many of each tenant wait. */
+    public Map<String, Integer> sizes() {
+        return sizes;
+    }
+
+    /** How many of batches wait. */
+    public int ofBatches() {
+        return ofBatches;
+    }
+
     /** Estimated tokens of all that wait. */
     public long tokens() {
         return tokens;
-    }
-
-    private Set<String> tenants() {
-        Set<String> names = new HashSet<>();
-        for (Band band : bands) {
-            names.addAll(band.tenants.keySet());
-        }
-        return names;
     }
 
     private void age(long nowMs) {
@@ -128,11 +142,11 @@ public final class ModelQueue<T> {
         agedMs = nowMs;
         for (Waiting<T> waiting : List.copyOf(index.values())) {
             Integer band = bandOf.get(waiting.item());
-            if (band == null || band >= BAND_HIGH) {
+            if (band == null || band >= BAND_HIGH || band == BAND_BATCH) {
                 continue;
             }
             long waited = nowMs - waiting.sinceMs();
-            int lifted = (int) Math.min(BAND_HIGH, waited / Math.max(1, ageingMs));
+            int lifted = (int) Math.min(BAND_HIGH, waiting.band() + waited / Math.max(1, ageingMs));
             if (lifted > band) {
                 take(waiting);
                 put(waiting, lifted);

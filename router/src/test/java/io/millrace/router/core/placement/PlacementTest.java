@@ -38,7 +38,7 @@ class PlacementTest {
     }
 
     private static Demand demand(String numerics, boolean solo, long... hashes) {
-        return new Demand(1_000, 50, java.util.Arrays.stream(hashes).boxed().toList(), numerics, solo);
+        return new Demand(1_000, 50, java.util.Arrays.stream(hashes).boxed().toList(), numerics, solo, false);
     }
 
     private String choose(Demand demand) {

@@ -33,18 +33,36 @@ class ModelQueueTest {
         assertThat(queue.tokens()).isZero();
     }
 
+    private void assertNext(long nowMs, String item) {
+        assertThat(queue.peek(nowMs))
+                .isNotNull()
+                .extracting(ModelQueue.Waiting::item)
+                .isEqualTo(item);
+    }
+
     @Test
     void waitingLiftsARequestBandByBand() {
-        queue.add("old", "t", 0, 900, 1, 0);
-        queue.add("new", "t", 2, 100, 1, 2_500);
-        assertThat(queue.peek(2_500))
-                .isNotNull()
-                .extracting(ModelQueue.Waiting::item)
-                .isEqualTo("new");
-        assertThat(queue.peek(3_100))
-                .isNotNull()
-                .extracting(ModelQueue.Waiting::item)
-                .isEqualTo("old");
+        queue.add("old", "t", 1, 900, 1, 0);
+        queue.add("new", "t", 2, 100, 1, 900);
+        assertNext(900, "new");
+        queue.add("newer", "t", 1, 50, 1, 900);
+        assertNext(1_100, "new");
+        queue.remove("new");
+        assertNext(1_100, "old");
+        assertNext(2_100, "old");
+    }
+
+    @Test
+    void batchesComeLastHoweverLongTheyWait() {
+        queue.add("batch", "t", ModelQueue.BAND_BATCH, 10, 1, 0);
+        queue.add("low", "t", 1, 900, 1, 99_000);
+        assertThat(queue.ofBatches()).isOne();
+        assertNext(100_000, "low");
+        queue.remove("low");
+        assertNext(100_000, "batch");
+        queue.remove("batch");
+        assertThat(queue.ofBatches()).isZero();
+        assertThat(queue.sizes()).isEmpty();
     }
 
     @Test
