@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the native kernels into kernels/build: with CMake where it is, otherwise with the compiler alone. Prints why not on its last line.
 #   kernels/build.sh          the library
-#   kernels/build.sh tests    its tests and benchmarks too (with CMake)
+#   kernels/build.sh tests    its tests and benchmarks too, and the CUDA kernels under their emulator (with CMake)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -24,7 +24,7 @@ if command -v cmake > /dev/null; then
   command -v ninja > /dev/null && [[ ! -f build/CMakeCache.txt ]] && generator=(-G Ninja)
   CXX="$compiler" cmake -S . -B build "${generator[@]+"${generator[@]}"}" -DCMAKE_BUILD_TYPE=Release
   targets=(millrace)
-  [[ "${1:-}" == tests ]] && targets=(millrace kernel_tests kernel_bench)
+  [[ "${1:-}" == tests ]] && targets=(millrace kernel_tests kernel_bench millrace_cuda_emulated cuda_kernel_tests)
   cmake --build build --parallel "$jobs" --target "${targets[@]}"
 else
   flags=(-std=gnu++20 -O2 -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math -w -Wno-psabi -Iinclude -Icpu)

@@ -4,15 +4,25 @@
 #include <new>
 
 #include "error.h"
+#if MILLRACE_CUDA
+#include "../cuda/model.h"
+#else
 #include "isa.h"
 #include "model.h"
+#endif
 
 #define MR_EXPORT extern "C" __attribute__((visibility("default")))
+
+#if MILLRACE_CUDA
+using Model = millrace::cuda::Model;
+#else
+using Model = millrace::Model;
+#endif
 
 struct mr_model {
   mr_model(const mr_options& options, const int32_t* program, int64_t words) : model(options, program, words) {}
 
-  millrace::Model model;
+  Model model;
 };
 
 namespace {
@@ -46,6 +56,20 @@ void require(const void* pointer, const char* name) {
 
 MR_EXPORT int32_t mr_abi_version(void) { return MR_ABI_VERSION; }
 
+#if MILLRACE_CUDA
+MR_EXPORT int32_t mr_isa_best(void) { return MR_ISA_AUTO; }
+
+MR_EXPORT int32_t mr_isa_available(int32_t isa) { return isa == MR_ISA_AUTO ? 1 : 0; }
+
+MR_EXPORT const char* mr_isa_name(int32_t isa) { return isa == MR_ISA_AUTO ? "auto" : "?"; }
+
+MR_EXPORT int32_t mr_device(int64_t* free_bytes, int64_t* total_bytes, char* text, int64_t text_size) {
+  const millrace::cuda::DeviceInfo info = millrace::cuda::device_info();
+  if (free_bytes) *free_bytes = info.free_bytes;
+  if (total_bytes) *total_bytes = info.total_bytes;
+  return report(info.usable ? MR_OK : MR_UNSUPPORTED, info.text.c_str(), text, text_size);
+}
+#else
 MR_EXPORT int32_t mr_isa_best(void) {
   int32_t isa = MR_ISA_PORTABLE;
   guarded(nullptr, 0, [&] { isa = millrace::isa_best(); });
@@ -55,6 +79,13 @@ MR_EXPORT int32_t mr_isa_best(void) {
 MR_EXPORT int32_t mr_isa_available(int32_t isa) { return millrace::isa_available(isa) ? 1 : 0; }
 
 MR_EXPORT const char* mr_isa_name(int32_t isa) { return millrace::isa_name(isa); }
+
+MR_EXPORT int32_t mr_device(int64_t* free_bytes, int64_t* total_bytes, char* text, int64_t text_size) {
+  if (free_bytes) *free_bytes = 0;
+  if (total_bytes) *total_bytes = 0;
+  return report(MR_OK, mr_isa_name(mr_isa_best()), text, text_size);
+}
+#endif
 
 MR_EXPORT int32_t mr_create(const mr_options* options, const int32_t* program, int64_t words, mr_model** model, char* error,
                             int64_t error_size) {
@@ -146,6 +177,12 @@ MR_EXPORT int32_t mr_read(mr_model* model, int32_t tensor, float* out, int64_t f
 MR_EXPORT int64_t mr_weight_bytes(const mr_model* model) { return model->model.weight_bytes(); }
 
 MR_EXPORT int64_t mr_ops(const mr_model* model) { return model->model.ops_of_last_step(); }
+
+#if MILLRACE_CUDA
+MR_EXPORT int64_t mr_graph_steps(const mr_model* model) { return model->model.graph_steps(); }
+#else
+MR_EXPORT int64_t mr_graph_steps(const mr_model*) { return 0; }
+#endif
 
 MR_EXPORT int64_t mr_cache_bytes(const mr_model* model) { return model->model.cache_bytes(); }
 

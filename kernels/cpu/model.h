@@ -12,26 +12,9 @@
 #include "plan.h"
 #include "pool.h"
 #include "program.h"
+#include "rope_table.h"
 
 namespace millrace {
-
-// Cosines and sines of a rotary table, computed for as many positions as were asked for.
-class RopeTable {
- public:
-  void set(const float* frequencies, int half, float factor);
-  bool is_set() const { return !frequencies_.empty(); }
-  int half() const { return static_cast<int>(frequencies_.size()); }
-  // Makes positions up to and with this one.
-  void need(int position);
-  const float* cos(int position) const { return pages_[static_cast<size_t>(position / kPage)].get() + position % kPage * 2 * half(); }
-  const float* sin(int position) const { return cos(position) + half(); }
-
- private:
-  static constexpr int kPage = 64;
-  std::vector<float> frequencies_;
-  float factor_ = 1;
-  std::vector<std::unique_ptr<float[]>> pages_;
-};
 
 // Most values of a key or a value of one head.
 inline constexpr int kMaxKeyDim = 1024;
@@ -107,13 +90,11 @@ class Model {
     int64_t partial_floats = 0;
   };
 
-  Weight& checked(int tensor, int64_t rows, int64_t columns);
   void copy_groups(const Packed& packed, const uint8_t* from, uint8_t* to);
   void make_cache(const mr_options& options);
   void place_cache(Group& group, const KvLayer& shape, int layers);
   void mark_uses();
   void prepare();
-  void check_step(const mr_step& step) const;
   void make_room(const mr_step& step);
   void run_rows(const Stage& stage, const mr_step& step, int rows);
   void run_row(const Stage& stage, const mr_step& step, int row);
@@ -160,6 +141,8 @@ class Model {
   Slabs slabs_;
   std::vector<Weight> weights_;
   std::vector<Group> groups_;
+  // Of each group.
+  std::vector<int> blocks_;
   std::vector<RopeTable> ropes_;
   std::vector<Memory> slots_;
   // Of the product that comes next.

@@ -193,7 +193,7 @@ Op op(int32_t number, Reader& in) {
       o.key_dim += o.dims;
       return o;
   }
-  fail(MR_UNSUPPORTED, "the CPU kernels have no op number %d", number);
+  fail(MR_UNSUPPORTED, "these kernels have no op number %d", number);
 }
 
 // What of a tensor an op's check asks for.

@@ -1,6 +1,7 @@
 // Packed weights outside of a model: a header, what belongs to the codes, and the codes.
 #include <cstring>
 
+#include "checks.h"
 #include "error.h"
 #include "model.h"
 #include "pack.h"
@@ -80,8 +81,8 @@ void Model::restore(int tensor, const uint8_t* data, int64_t bytes) {
   Header h{};
   if (bytes < static_cast<int64_t>(sizeof h)) fail(MR_INVALID, "a packed weight of %lld bytes", static_cast<long long>(bytes));
   std::memcpy(&h, data, sizeof h);
-  Weight& w = checked(tensor, h.rows, h.columns);
-  const char* name = program_.tensors[static_cast<size_t>(tensor)].name.c_str();
+  const char* name = check_weight(program_, tensor, h.rows, h.columns).name.c_str();
+  Weight& w = weights_[static_cast<size_t>(tensor)];
   Packed p;
   bool sound = h.magic == kMagic && h.type >= 0 && h.type < kAllTypes && h.lanes == kernels_.lanes && h.width == kernels_.panels &&
                (h.order == 0 || h.order == h.columns) && (h.levels == 0 || h.levels == 16) && w.is_matrix == (h.packed > 0) &&

@@ -2,22 +2,29 @@
 #pragma once
 #include <cstdint>
 
+// Of functions that CUDA kernels call too.
+#if defined(__CUDACC__)
+#define MR_HOST_DEVICE __host__ __device__
+#else
+#define MR_HOST_DEVICE
+#endif
+
 namespace millrace {
 namespace {
 
-[[maybe_unused]] inline float bits_to_float(uint32_t bits) {
+[[maybe_unused]] MR_HOST_DEVICE inline float bits_to_float(uint32_t bits) {
   float x;
   __builtin_memcpy(&x, &bits, 4);
   return x;
 }
 
-[[maybe_unused]] inline uint32_t float_to_bits(float x) {
+[[maybe_unused]] MR_HOST_DEVICE inline uint32_t float_to_bits(float x) {
   uint32_t bits;
   __builtin_memcpy(&bits, &x, 4);
   return bits;
 }
 
-[[maybe_unused]] inline float half_to_float(uint16_t h) {
+[[maybe_unused]] MR_HOST_DEVICE inline float half_to_float(uint16_t h) {
   uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16;
   uint32_t exponent = h >> 10 & 31;
   uint32_t mantissa = h & 1023;
@@ -28,7 +35,7 @@ namespace {
 }
 
 // Rounds to nearest, ties to even.
-[[maybe_unused]] inline uint16_t float_to_half(float x) {
+[[maybe_unused]] MR_HOST_DEVICE inline uint16_t float_to_half(float x) {
   uint32_t bits = float_to_bits(x);
   uint32_t sign = bits >> 16 & 0x8000;
   uint32_t rest = bits & 0x7fffffff;
@@ -47,10 +54,10 @@ namespace {
   return static_cast<uint16_t>(sign | (rounded - 0x38000000) >> 13);
 }
 
-[[maybe_unused]] inline float bf16_to_float(uint16_t b) { return bits_to_float(static_cast<uint32_t>(b) << 16); }
+[[maybe_unused]] MR_HOST_DEVICE inline float bf16_to_float(uint16_t b) { return bits_to_float(static_cast<uint32_t>(b) << 16); }
 
 // Rounds to nearest, ties to even; NaN stays NaN.
-[[maybe_unused]] inline uint16_t float_to_bf16(float x) {
+[[maybe_unused]] MR_HOST_DEVICE inline uint16_t float_to_bf16(float x) {
   uint32_t bits = float_to_bits(x);
   if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 0x40);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "checks.h"
 #include "error.h"
 #include "model.h"
 #include "pack.h"
@@ -38,7 +39,7 @@ Rows Model::rows_of(int tensor) const {
 
 void Model::run(const mr_step& step) {
   if (!prepared_) prepare();
-  check_step(step);
+  check_step(step, vocabulary_, block_tokens_, blocks_);
   FlushDenormals flush;
   make_room(step);
   attention_plans_.clear();
@@ -78,43 +79,6 @@ void Model::prepare() {
   }
   for (int i = 0; i < pool_.threads(); i++) scratch_.emplace_back(scratch * 4);
   prepared_ = true;
-}
-
-void Model::check_step(const mr_step& s) const {
-  if (s.rows < 1 || s.sequences < 1 || s.logit_rows < 0 || s.table_width < 0) {
-    fail(MR_INVALID, "a step of %d rows, %d sequences, %d logit rows", s.rows, s.sequences, s.logit_rows);
-  }
-  if (s.query_start[0] != 0 || s.query_start[s.sequences] != s.rows) fail(MR_INVALID, "query_start does not cover the %d rows", s.rows);
-  for (int t = 0; t < s.rows; t++) {
-    if (s.tokens[t] < 0 || s.tokens[t] >= vocabulary_) fail(MR_INVALID, "token %d of the step is %d of %d", t, s.tokens[t], vocabulary_);
-  }
-  for (int q = 0; q < s.sequences; q++) {
-    int from = s.query_start[q];
-    int to = s.query_start[q + 1];
-    if (from >= to || to > s.rows) fail(MR_INVALID, "sequence %d has rows %d to %d", q, from, to);
-    for (int t = from; t < to; t++) {
-      if (s.positions[t] != s.context_len[q] - (to - t) || s.positions[t] < 0) {
-        fail(MR_INVALID, "row %d has position %d, its sequence %d tokens", t, s.positions[t], s.context_len[q]);
-      }
-    }
-    int blocks = (s.context_len[q] + block_tokens_ - 1) / block_tokens_;
-    if (blocks > s.table_width) fail(MR_INVALID, "sequence %d needs %d blocks, the table has %d", q, blocks, s.table_width);
-    for (size_t g = 0; g < groups_.size(); g++) {
-      const int32_t* row = s.block_table + (static_cast<int64_t>(g) * s.sequences + q) * s.table_width;
-      for (int b = 0; b < blocks; b++) {
-        if (row[b] < 0 || row[b] >= groups_[g].blocks) fail(MR_INVALID, "block %d of sequence %d is %d of %d", b, q, row[b], groups_[g].blocks);
-      }
-    }
-  }
-  for (size_t g = 0; g < groups_.size(); g++) {
-    for (int t = 0; t < s.rows; t++) {
-      int slot = s.slots[static_cast<int64_t>(g) * s.rows + t];
-      if (slot < 0 || slot / block_tokens_ >= groups_[g].blocks) fail(MR_INVALID, "row %d goes to slot %d of group %zu", t, slot, g);
-    }
-  }
-  for (int r = 0; r < s.logit_rows; r++) {
-    if (s.logit_row[r] < 0 || s.logit_row[r] >= s.rows) fail(MR_INVALID, "logit row %d is row %d of %d", r, s.logit_row[r], s.rows);
-  }
 }
 
 void Model::make_room(const mr_step& step) {

@@ -1,4 +1,5 @@
-/* Millrace's native kernels: the C ABI of a model that replays step programs on the CPU.
+/* Millrace's native kernels: the C ABI of a model that replays step programs. One library computes on the CPU, another on a CUDA device;
+ * what only one of them has says so.
  *
  * docs/step-program.md is the contract of the ops. Every function that can fail returns MR_OK or another status, and then
  * writes a message for a person into `error` (at most `error_size` bytes with the final 0; both may be 0). No exception crosses
@@ -29,7 +30,7 @@ enum {
   MR_INTERNAL = 4
 };
 
-/* Instruction sets. */
+/* Instruction sets. A CUDA device has none: MR_ISA_AUTO. */
 enum {
   MR_ISA_AUTO = 0,
   /* Plain C++. */
@@ -69,9 +70,10 @@ enum {
 
 /* What products are computed in. */
 enum {
-  /* int8 activations (blocks of 32) for quantised weights, bf16 ones for bf16 weights where the processor has the instruction. */
+  /* int8 activations (blocks of 32) for quantised weights, bf16 ones for bf16 weights where the processor has the instruction. On a CUDA device
+   * bf16 ones for all but float32 weights. */
   MR_PRECISION_NATIVE = 0,
-  /* float32 throughout; quantised weights are widened when they are bound. For tests, and for comparing. */
+  /* float32 throughout; the CPU widens quantised weights when they are bound. For tests, and for comparing. */
   MR_PRECISION_F32 = 1
 };
 
@@ -158,6 +160,10 @@ int32_t mr_isa_available(int32_t isa);
 /* Its name; "?" for an unknown one. Static. */
 const char* mr_isa_name(int32_t isa);
 
+/* What the library computes on, as words for people: MR_OK, or MR_UNSUPPORTED and why it cannot be used. Memory of a device of its own, free
+ * and in all; 0 where that is the machine's. */
+int32_t mr_device(int64_t* free_bytes, int64_t* total_bytes, char* text, int64_t text_size);
+
 /* Makes a model from an encoded step program; weights are to be bound, rotary tables to be set. */
 int32_t mr_create(const mr_options* options, const int32_t* program, int64_t words, mr_model** model, char* error, int64_t error_size);
 
@@ -209,6 +215,9 @@ int64_t mr_cache_bytes(const mr_model* model);
 
 /* Ops of the program that the last step ran. */
 int64_t mr_ops(const mr_model* model);
+
+/* Steps so far that ran as a captured graph; 0 on the CPU. */
+int64_t mr_graph_steps(const mr_model* model);
 
 /* Everything that may change bits, as a word: version, instruction set, precision. Valid as long as the model. */
 const char* mr_numerics(const mr_model* model);

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds kernels/build/libmillrace_cuda.so for sm_80 and sm_90a, with PTX for later chips. It needs CUDA 13 and a C++ compiler, no GPU and no driver:
+# the runtime is linked statically and finds the driver when it is used. Prints why not on its last line.
+#   kernels/cuda/build.sh            with the nvcc of PATH, CUDA_HOME or get-nvcc.sh
+#   kernels/cuda/build.sh report     writes what ptxas says of each kernel to kernels/build/cuda/ptxas.txt too
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+find_nvcc() {
+  local candidate
+  for candidate in "$(command -v nvcc || true)" "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" /usr/local/cuda/bin/nvcc build/nvcc/lib/python3*/site-packages/nvidia/cu13/bin/nvcc; do
+    if [[ -x "$candidate" ]]; then
+      realpath "$candidate"
+      return
+    fi
+  done
+}
+
+nvcc="$(find_nvcc)"
+[[ -n "$nvcc" ]] || { echo "no nvcc in PATH or CUDA_HOME; kernels/cuda/get-nvcc.sh fetches one"; exit 1; }
+release="$("$nvcc" --version | sed -n 's/.*release \([0-9]*\).*/\1/p')"
+[[ "$release" -ge 13 ]] || { echo "$nvcc is of CUDA $release; 13 is needed (kernels/cuda/get-nvcc.sh fetches it)"; exit 1; }
+
+home="$(dirname "$(dirname "$nvcc")")"
+library_folder="$home/lib64"
+[[ -f "$library_folder/libcudart_static.a" ]] || library_folder="$home/lib"
+objects=build/cuda
+mkdir -p "$objects"
+jobs="$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)"
+
+# Nothing is contracted but what the source says, so that bits are those of the emulator's build.
+flags=(-std=c++20 -O3 -fmad=false -Iinclude -Icuda -Icpu -DMILLRACE_CUDA=1 -diag-suppress 177
+  -Xcompiler -fPIC,-fvisibility=hidden,-ffp-contract=off,-fno-math-errno)
+architectures=(-gencode "arch=compute_80,code=sm_80" -gencode "arch=compute_90a,code=sm_90a" -gencode "arch=compute_90,code=compute_90")
+[[ "${1:-}" == report ]] && flags+=(-Xptxas -v)
+
+compile() { # source
+  local object="$objects/${1//\//_}.o"
+  if ! "$nvcc" "${flags[@]}" "${architectures[@]}" -x cu -c "$1" -o "$object" > "$object.log" 2>&1; then
+    cat "$object.log" >&2
+    return 1
+  fi
+}
+
+sources=(cuda/kernels/*.cu cuda/*.cpp cpu/api.cpp cpu/checks.cpp cpu/pack.cpp cpu/plan.cpp cpu/program.cpp cpu/rope_table.cpp cpu/stored.cpp)
+rm -f "$objects"/*.o "$objects"/*.log
+running=0 failed=0
+for source in "${sources[@]}"; do
+  if (( running >= jobs )); then
+    wait -n || failed=1
+    running=$((running - 1))
+  fi
+  compile "$source" &
+  running=$((running + 1))
+done
+while (( running > 0 )); do
+  wait -n || failed=1
+  running=$((running - 1))
+done
+(( failed == 0 )) || { echo "the CUDA kernels do not compile with $nvcc"; exit 1; }
+[[ "${1:-}" == report ]] && cat "$objects"/*.cu.o.log > "$objects/ptxas.txt"
+
+"${CXX:-c++}" -shared -o build/libmillrace_cuda.so.new "$objects"/*.o -L"$library_folder" -lcudart_static -pthread -ldl -lrt -static-libgcc -static-libstdc++ \
+  || { echo "the CUDA kernels cannot be linked"; exit 1; }
+mv build/libmillrace_cuda.so.new build/libmillrace_cuda.so

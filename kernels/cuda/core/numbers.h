@@ -1,0 +1,81 @@
+// Rounding to narrow types, two values at a time, and elementary functions: the same bits on the device and on the host.
+#pragma once
+#include "cuda_api.h"
+#include "scalar.h"
+
+namespace millrace::cuda {
+
+// Two values in a register, `low` in its low half. To nearest, ties to even.
+MR_HOST_DEVICE inline uint32_t pack_bf16(float low, float high) {
+#if defined(__CUDA_ARCH__)
+  uint32_t both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+#else
+  return float_to_bf16(low) | static_cast<uint32_t>(float_to_bf16(high)) << 16;
+#endif
+}
+
+MR_HOST_DEVICE inline uint32_t pack_f16(float low, float high) {
+#if defined(__CUDA_ARCH__)
+  uint32_t both;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+#else
+  return float_to_half(low) | static_cast<uint32_t>(float_to_half(high)) << 16;
+#endif
+}
+
+MR_HOST_DEVICE inline float low_bf16(uint32_t both) { return bits_to_float(both << 16); }
+MR_HOST_DEVICE inline float high_bf16(uint32_t both) { return bits_to_float(both & 0xffff0000u); }
+
+// As stored: one value.
+MR_HOST_DEVICE inline float f16_to_float(uint16_t half) {
+#if defined(__CUDA_ARCH__)
+  float x;
+  asm("{.reg .b16 h; mov.b16 h, %1; cvt.f32.f16 %0, h;}" : "=f"(x) : "h"(half));
+  return x;
+#else
+  return half_to_float(half);
+#endif
+}
+
+// The upper 19 bits: 11 bits of precision, ties away from zero. What is no finite number stays as it is.
+MR_HOST_DEVICE inline float round_tf32(float x) {
+  uint32_t bits = float_to_bits(x);
+  if ((bits & 0x7f800000u) == 0x7f800000u) return x;
+  return bits_to_float((bits + 0x1000u) & ~0x1fffu);
+}
+
+MR_HOST_DEVICE inline float infinity() { return bits_to_float(0x7f800000u); }
+
+// e^x to 2 ulp; 0 below -87.3, the largest power above 88; NaN stays NaN; exactly 1 of 0.
+MR_HOST_DEVICE inline float exp_of(float x) {
+  if (!(x >= -87.3f)) return x < -87.3f ? 0.0f : x;
+  float y = x > 88.3f ? 88.3f : x;
+  float n = rintf(y * 1.44269504088896341f);
+  float r = fmaf(n, -0.693359375f, y);
+  r = fmaf(n, 2.12194440e-4f, r);
+  float p = 1.9875691500e-4f;
+  p = fmaf(p, r, 1.3981999507e-3f);
+  p = fmaf(p, r, 8.3334519073e-3f);
+  p = fmaf(p, r, 4.1665795894e-2f);
+  p = fmaf(p, r, 1.6666665459e-1f);
+  p = fmaf(p, r, 5.0000001201e-1f);
+  p = fmaf(p, r * r, r + 1.0f);
+  return p * bits_to_float(static_cast<uint32_t>(static_cast<int>(n) + 127) << 23);
+}
+
+MR_HOST_DEVICE inline float tanh_of(float x) { return 1.0f - 2.0f / (exp_of(x + x) + 1.0f); }
+
+MR_HOST_DEVICE inline float soft_cap(float x, float cap) { return cap > 0.0f ? tanh_of(x / cap) * cap : x; }
+
+MR_HOST_DEVICE inline float sigmoid(float x) { return 1.0f / (1.0f + exp_of(0.0f - x)); }
+
+MR_HOST_DEVICE inline float gate_function(float gate, int function) {
+  if (function == 0) return gate / (1.0f + exp_of(0.0f - gate));
+  float cubic = fmaf(gate * gate * gate, 0.044715f, gate);
+  return 0.5f * gate * (1.0f + tanh_of(0.797884561f * cubic));
+}
+
+}  // namespace millrace::cuda

@@ -1,0 +1,135 @@
+#include "device.h"
+
+#include "error.h"
+
+namespace millrace::cuda {
+namespace {
+
+// The oldest chip that has the instructions: Ampere.
+constexpr int kOldestMajor = 8;
+// What the library is built with: 13.0.
+constexpr int kDriver = 13000;
+
+void describe(DeviceInfo& info) {
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    info.text = "there is no NVIDIA driver. Install one, or use --engine cpu";
+    return;
+  }
+  if (driver < kDriver) {
+    info.text = "the NVIDIA driver is for CUDA " + std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10) +
+                ", 13.0 is needed. Update the driver, or use --engine cpu";
+    return;
+  }
+  int count = 0;
+  cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || count == 0) {
+    info.text = std::string("no NVIDIA device can be used (") + cudaGetErrorString(status) + "). Look at nvidia-smi, or use --engine cpu";
+    return;
+  }
+  cudaDeviceProp properties;
+  status = cudaGetDeviceProperties(&properties, 0);
+  if (status != cudaSuccess) {
+    info.text = std::string("the NVIDIA device does not answer (") + cudaGetErrorString(status) + "). Look at nvidia-smi, or use --engine cpu";
+    return;
+  }
+  info.major = properties.major;
+  info.minor = properties.minor;
+  info.chips = properties.multiProcessorCount;
+  std::string chip = std::string(properties.name) + ", sm_" + std::to_string(info.major) + std::to_string(info.minor);
+  if (info.major < kOldestMajor) {
+    info.text = chip + " is older than sm_80 (Ampere), the oldest that is supported. Use --engine cpu";
+    return;
+  }
+  size_t free_bytes = 0, total_bytes = 0;
+  status = cudaSetDevice(0);
+  if (status == cudaSuccess) status = cudaMemGetInfo(&free_bytes, &total_bytes);
+  if (status != cudaSuccess) {
+    info.text = chip + " gives no memory (" + cudaGetErrorString(status) + "): another process may have it all. Look at nvidia-smi";
+    return;
+  }
+  info.free_bytes = static_cast<int64_t>(free_bytes);
+  info.total_bytes = static_cast<int64_t>(total_bytes);
+  info.text = chip + ", driver for CUDA " + std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10);
+  info.usable = true;
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  fail(status == cudaErrorMemoryAllocation ? MR_MEMORY : MR_INTERNAL, "%s: %s", what, cudaGetErrorString(status));
+}
+
+DeviceInfo device_info() {
+  DeviceInfo info;
+  describe(info);
+  // A failed question must not be found by the next check.
+  cudaGetLastError();
+  return info;
+}
+
+Memory::Memory(int64_t bytes, const char* what) {
+  if (bytes == 0) return;
+  void* memory = nullptr;
+  cudaError_t status = cudaMalloc(&memory, static_cast<size_t>(bytes));
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    size_t free_bytes = 0, total_bytes = 0;
+    cudaMemGetInfo(&free_bytes, &total_bytes);
+    fail(status == cudaErrorMemoryAllocation ? MR_MEMORY : MR_INTERNAL, "%s takes %lld MiB of the device, of %lld MiB %lld are free (%s)", what,
+         static_cast<long long>((bytes + (1 << 20) - 1) >> 20), static_cast<long long>(total_bytes >> 20), static_cast<long long>(free_bytes >> 20),
+         cudaGetErrorString(status));
+  }
+  data_ = static_cast<uint8_t*>(memory);
+  size_ = bytes;
+}
+
+Memory::~Memory() { cudaFree(data_); }
+
+PinnedMemory::PinnedMemory(int64_t bytes) {
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, static_cast<size_t>(bytes)), "pinned memory for a step's inputs");
+  data_ = static_cast<uint8_t*>(memory);
+}
+
+PinnedMemory::~PinnedMemory() { cudaFreeHost(data_); }
+
+Stream::Stream() {
+  check(cudaSetDevice(0), "taking the first device");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+}
+
+Stream::~Stream() { cudaStreamDestroy(stream_); }
+
+void Stream::upload(void* to, const void* from, int64_t bytes) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_), "copying to the device");
+}
+
+void Stream::download(void* to, const void* from, int64_t bytes) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_), "copying from the device");
+}
+
+void Stream::clear(void* memory, int64_t bytes) { check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream_), "clearing memory of the device"); }
+
+void Stream::synchronize() {
+  check(cudaGetLastError(), "launching kernels");
+  check(cudaStreamSynchronize(stream_), "running kernels");
+}
+
+Graph::Graph(const Stream& stream) {
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(stream, &graph), "ending a graph");
+  cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
+  cudaGraphDestroy(graph);
+  check(status, "making a graph");
+}
+
+Graph::~Graph() {
+  if (graph_) cudaGraphExecDestroy(graph_);
+}
+
+void Graph::launch(const Stream& stream) const { check(cudaGraphLaunch(graph_, stream), "launching a graph"); }
+
+}  // namespace millrace::cuda

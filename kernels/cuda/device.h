@@ -1,0 +1,126 @@
+// The device: what it is, its memory, its stream and graphs.
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cuda_api.h"
+
+namespace millrace::cuda {
+
+// An Error that names what was done, when it went wrong.
+void check(cudaError_t status, const char* what);
+
+struct DeviceInfo {
+  bool usable = false;
+  // "NVIDIA H200, sm_90, driver 13.0", or why it cannot be used and what to do.
+  std::string text;
+  int chips = 0, major = 0, minor = 0;
+  int64_t free_bytes = 0, total_bytes = 0;
+};
+// The first device. Throws nothing.
+DeviceInfo device_info();
+
+// Memory of the device. Moves, does not copy.
+class Memory {
+ public:
+  Memory() = default;
+  // An Error with MR_MEMORY that has the numbers when there is not as much; `what` it is for.
+  Memory(int64_t bytes, const char* what);
+  Memory(Memory&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Memory& operator=(Memory&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~Memory();
+
+  // Other memory of that size; what was there is given back first, and lost.
+  void renew(int64_t bytes, const char* what) {
+    *this = Memory();
+    *this = Memory(bytes, what);
+  }
+
+  uint8_t* data() const { return data_; }
+  int64_t size() const { return size_; }
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+ private:
+  uint8_t* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+// Memory of the host that the device copies from without a detour.
+class PinnedMemory {
+ public:
+  PinnedMemory() = default;
+  explicit PinnedMemory(int64_t bytes);
+  PinnedMemory(PinnedMemory&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  PinnedMemory& operator=(PinnedMemory&& other) noexcept {
+    std::swap(data_, other.data_);
+    return *this;
+  }
+  ~PinnedMemory();
+
+  uint8_t* data() const { return data_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+};
+
+// A stream, on the first device.
+class Stream {
+ public:
+  Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream();
+
+  operator cudaStream_t() const { return stream_; }
+  void upload(void* to, const void* from, int64_t bytes);
+  void download(void* to, const void* from, int64_t bytes);
+  void clear(void* memory, int64_t bytes);
+  // Waits; an Error when anything before went wrong.
+  void synchronize();
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+// Launches that are repeated as a whole.
+class Graph {
+ public:
+  Graph() = default;
+  Graph(Graph&& other) noexcept : graph_(std::exchange(other.graph_, nullptr)) {}
+  Graph& operator=(Graph&& other) noexcept {
+    std::swap(graph_, other.graph_);
+    return *this;
+  }
+  ~Graph();
+
+  // What `body` launches on the stream.
+  template <class Body>
+  static Graph capture(const Stream& stream, const Body& body) {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning a graph");
+    try {
+      body();
+    } catch (...) {
+      cudaGraph_t half = nullptr;
+      if (cudaStreamEndCapture(stream, &half) == cudaSuccess) cudaGraphDestroy(half);
+      throw;
+    }
+    return Graph(stream);
+  }
+  bool there() const { return graph_ != nullptr; }
+  void launch(const Stream& stream) const;
+
+ private:
+  explicit Graph(const Stream& stream);
+
+  cudaGraphExec_t graph_ = nullptr;
+};
+
+}  // namespace millrace::cuda

@@ -1,0 +1,169 @@
+#include "block.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "error.h"
+#include "fibers.h"
+
+namespace millrace::emulator {
+namespace {
+
+constexpr unsigned kMostThreads = 1024;
+// What a chip gives a block at most, sm_80.
+constexpr size_t kMostShared = 163 << 10;
+
+struct Lane {
+  Thread thread;
+  Fiber fiber;
+  Lane* before = nullptr;
+  Lane* after = nullptr;
+};
+
+// A block that runs, and the stacks and buffers that serve one block after the other.
+class Block {
+ public:
+  void run(Index grid, Index size, size_t shared_bytes, const std::function<void()>& body) {
+    const unsigned threads = size.x * size.y * size.z;
+    while (lanes_.size() < threads) lanes_.push_back(std::make_unique<Lane>());
+    while (warps_.size() < threads / kWarpThreads) warps_.push_back(std::make_unique<Warp>());
+    grid_ = grid;
+    size_ = size;
+    body_ = &body;
+    for (unsigned z = 0; z < grid.z; z++) {
+      for (unsigned y = 0; y < grid.y; y++) {
+        for (unsigned x = 0; x < grid.x; x++) run_one({x, y, z}, threads, shared_bytes);
+      }
+    }
+  }
+
+  Lane& current() { return *current_; }
+  const Index& grid() const { return grid_; }
+  const Index& size() const { return size_; }
+  uint8_t* shared() { return shared_.get(); }
+
+  void barrier() {
+    const unsigned generation = generation_;
+    waiting_++;
+    idle_ = 0;
+    release();
+    await([&] { return generation_ != generation; });
+  }
+
+  template <class Ready>
+  void await(const Ready& ready) {
+    while (!ready()) {
+      if (failed_) throw Stopped{};
+      if (++idle_ > 2 * alive_ + 2) fail_with("its threads wait for each other in vain");
+      change_to(current_->after);
+    }
+    idle_ = 0;
+  }
+
+  [[noreturn]] void fail_with(const std::string& what) {
+    if (!failed_) error_ = what;
+    failed_ = true;
+    throw Stopped{};
+  }
+
+ private:
+  struct Stopped {};
+
+  void run_one(Index index, unsigned threads, size_t shared_bytes) {
+    // Nothing may be expected of what a block before left there. Its end is the end of the allocation, so that the address sanitizer sees it.
+    shared_ = std::make_unique_for_overwrite<uint8_t[]>(shared_bytes > 0 ? shared_bytes : 1);
+    std::memset(shared_.get(), 0xff, shared_bytes);
+    alive_ = static_cast<int>(threads);
+    waiting_ = idle_ = 0;
+    failed_ = false;
+    for (unsigned i = 0; i < threads / kWarpThreads; i++) warps_[i]->arrived = 0;
+    for (unsigned i = 0; i < threads; i++) {
+      Lane& lane = *lanes_[i];
+      lane.thread = {{i % size_.x, i / size_.x % size_.y, i / size_.x / size_.y}, index, static_cast<int>(i % kWarpThreads), warps_[i / kWarpThreads].get()};
+      lane.after = lanes_[(i + 1) % threads].get();
+      lane.before = lanes_[(i + threads - 1) % threads].get();
+      lane.fiber.start(&Block::enter);
+    }
+    current_ = lanes_[0].get();
+    Fiber::change(main_, current_->fiber);
+    if (failed_) fail(MR_INTERNAL, "a kernel failed in block (%u, %u, %u): %s", index.x, index.y, index.z, error_.c_str());
+  }
+
+  static void enter();
+
+  void live() {
+    Fiber::entered(current_->fiber, main_);
+    try {
+      (*body_)();
+    } catch (const Stopped&) {
+    } catch (const Error& e) {
+      if (!failed_) error_ = e.message;
+      failed_ = true;
+    }
+    Lane* self = current_;
+    alive_--;
+    idle_ = 0;
+    self->before->after = self->after;
+    self->after->before = self->before;
+    release();
+    Fiber& next = alive_ > 0 ? self->after->fiber : main_;
+    current_ = self->after;
+    Fiber::change(self->fiber, next);
+  }
+
+  void release() {
+    if (waiting_ > 0 && waiting_ == alive_) {
+      waiting_ = 0;
+      generation_++;
+    }
+  }
+
+  void change_to(Lane* next) {
+    if (next == current_) return;
+    Lane* self = current_;
+    current_ = next;
+    Fiber::change(self->fiber, next->fiber);
+  }
+
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::unique_ptr<Warp>> warps_;
+  std::unique_ptr<uint8_t[]> shared_;
+  Fiber main_;
+  Lane* current_ = nullptr;
+  Index grid_, size_;
+  const std::function<void()>* body_ = nullptr;
+  int alive_ = 0, waiting_ = 0, idle_ = 0;
+  unsigned generation_ = 0;
+  bool failed_ = false;
+  std::string error_;
+};
+
+thread_local std::unique_ptr<Block> block_of_thread;
+
+Block& block() { return *block_of_thread; }
+
+void Block::enter() { block().live(); }
+
+}  // namespace
+
+const Thread& thread() { return block().current().thread; }
+const Index& grid_size() { return block().grid(); }
+const Index& block_size() { return block().size(); }
+uint8_t* shared_memory() { return block().shared(); }
+void block_barrier() { block().barrier(); }
+void await_warp(Warp& warp, unsigned generation) {
+  block().await([&] { return warp.generation != generation; });
+}
+void fault(const char* what) { block().fail_with(what); }
+
+void run_grid(Index grid, Index size, size_t shared_bytes, const std::function<void()>& body) {
+  const uint64_t threads = uint64_t{size.x} * size.y * size.z;
+  if (threads == 0 || threads > kMostThreads || threads % kWarpThreads != 0) fail(MR_INTERNAL, "a block of %llu threads", static_cast<unsigned long long>(threads));
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535) fail(MR_INTERNAL, "a grid of %u, %u, %u blocks", grid.x, grid.y, grid.z);
+  if (shared_bytes > kMostShared) fail(MR_INTERNAL, "a block with %zu bytes of shared memory", shared_bytes);
+  if (!block_of_thread) block_of_thread = std::make_unique<Block>();
+  block().run(grid, size, shared_bytes, body);
+}
+
+}  // namespace millrace::emulator

@@ -1,0 +1,84 @@
+// A block of threads on the CPU: each thread is a fibre, and all take turns on the calling thread. A thread runs until it waits for others:
+// at a barrier of the block, or in an operation of its warp. Blocks of a grid run one after the other.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+namespace millrace::emulator {
+
+struct Index {
+  unsigned x, y, z;
+  Index(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+inline constexpr int kWarpThreads = 32;
+
+// Room for what a thread gives to and takes from an operation of its warp.
+inline constexpr size_t kOperandBytes = 64;
+
+struct WarpBuffer {
+  int operation = 0;
+  uint8_t in[kWarpThreads][kOperandBytes];
+  uint8_t out[kWarpThreads][kOperandBytes];
+};
+
+// Operations alternate between two buffers: one that is read from is not written before all have read.
+struct Warp {
+  int arrived = 0;
+  unsigned generation = 0;
+  WarpBuffer buffers[2];
+};
+
+// What a thread sees of itself.
+struct Thread {
+  Index index, block;
+  int lane = 0;
+  Warp* warp = nullptr;
+};
+
+// The running thread, the sizes of the grid and of its blocks, and the block's shared memory. Only within a kernel.
+const Thread& thread();
+const Index& grid_size();
+const Index& block_size();
+uint8_t* shared_memory();
+
+// Waits for all threads of the block that have not ended.
+void block_barrier();
+
+// For operations of warps: waits until `generation` is no longer that of the warp.
+void await_warp(Warp& warp, unsigned generation);
+
+// Ends the kernel with an Error that names it.
+[[noreturn]] void fault(const char* what);
+
+// An operation in which all 32 threads of a warp take part: the last to arrive computes every result. `operation` tells one from another.
+template <class Out, class In, class All>
+Out warp_operation(int operation, const In& in, All all) {
+  static_assert(sizeof(In) <= kOperandBytes && sizeof(Out) <= kOperandBytes);
+  const Thread& self = thread();
+  Warp& warp = *self.warp;
+  const unsigned generation = warp.generation;
+  WarpBuffer& buffer = warp.buffers[generation & 1];
+  if (warp.arrived > 0 && buffer.operation != operation) fault("threads of a warp call different operations");
+  buffer.operation = operation;
+  std::memcpy(buffer.in[self.lane], &in, sizeof in);
+  if (++warp.arrived == kWarpThreads) {
+    In ins[kWarpThreads];
+    Out outs[kWarpThreads];
+    for (int i = 0; i < kWarpThreads; i++) std::memcpy(&ins[i], buffer.in[i], sizeof(In));
+    all(ins, outs);
+    for (int i = 0; i < kWarpThreads; i++) std::memcpy(buffer.out[i], &outs[i], sizeof(Out));
+    warp.arrived = 0;
+    warp.generation++;
+  }
+  await_warp(warp, generation);
+  Out out;
+  std::memcpy(&out, buffer.out[self.lane], sizeof out);
+  return out;
+}
+
+// Runs a kernel's body for every thread of a grid. Blocks are whole warps. An Error when threads wait for each other in vain or a body throws.
+void run_grid(Index grid, Index block, size_t shared_bytes, const std::function<void()>& body);
+
+}  // namespace millrace::emulator

@@ -1,0 +1,183 @@
+// What stands in for CUDA C++ when a plain compiler makes the kernels: the built-ins that they use, and the part of the runtime that the host
+// uses. Memory of the device is memory of the process; streams do at once what they are given, and graphs keep launches to repeat them.
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "block.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+#define __restrict__ __restrict
+
+#define threadIdx (::millrace::emulator::thread().index)
+#define blockIdx (::millrace::emulator::thread().block)
+#define blockDim (::millrace::emulator::block_size())
+#define gridDim (::millrace::emulator::grid_size())
+
+using dim3 = ::millrace::emulator::Index;
+
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
+namespace millrace::emulator {
+
+inline constexpr unsigned kWholeWarp = 0xffffffffu;
+
+enum Operation { kSync, kShuffle, kShuffleXor, kVote, kProductBf16, kProductF16, kProductTf32, kProductInt8 };
+
+inline void whole_warp(unsigned mask) {
+  if (mask != kWholeWarp) fault("an operation of a part of a warp");
+}
+
+template <class T>
+struct Shuffled {
+  T value;
+  int from;
+};
+
+// D = A · B + C of a 16 × 8 tile, in the registers of mma.sync: `depth` columns of A, rows of B.
+template <class C, int kA, int kB>
+struct ProductIn {
+  C c[4];
+  uint32_t a[kA], b[kB];
+};
+template <class C>
+struct ProductOut {
+  C d[4];
+};
+
+void product_bf16(float* d, const uint32_t* a, const uint32_t* b);
+void product_f16(float* d, const uint32_t* a, const uint32_t* b);
+void product_tf32(float* d, const uint32_t* a, const uint32_t* b);
+void product_int8(int32_t* d, const uint32_t* a, const uint32_t* b);
+
+}  // namespace millrace::emulator
+
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }
+
+inline void __syncthreads() { ::millrace::emulator::block_barrier(); }
+
+inline void __syncwarp(unsigned mask = ::millrace::emulator::kWholeWarp) {
+  ::millrace::emulator::whole_warp(mask);
+  ::millrace::emulator::warp_operation<int>(::millrace::emulator::kSync, 0, [](const int*, int*) {});
+}
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int from) {
+  ::millrace::emulator::whole_warp(mask);
+  using In = ::millrace::emulator::Shuffled<T>;
+  return ::millrace::emulator::warp_operation<T>(::millrace::emulator::kShuffle, In{value, from & 31}, [](const In* in, T* out) {
+    for (int i = 0; i < 32; i++) out[i] = in[in[i].from].value;
+  });
+}
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int bits) {
+  ::millrace::emulator::whole_warp(mask);
+  using In = ::millrace::emulator::Shuffled<T>;
+  return ::millrace::emulator::warp_operation<T>(::millrace::emulator::kShuffleXor, In{value, bits & 31}, [](const In* in, T* out) {
+    for (int i = 0; i < 32; i++) out[i] = in[i ^ in[i].from].value;
+  });
+}
+
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  ::millrace::emulator::whole_warp(mask);
+  return ::millrace::emulator::warp_operation<unsigned>(::millrace::emulator::kVote, predicate, [](const int* in, unsigned* out) {
+    unsigned votes = 0;
+    for (int i = 0; i < 32; i++) votes |= static_cast<unsigned>(in[i] != 0) << i;
+    for (int i = 0; i < 32; i++) out[i] = votes;
+  });
+}
+
+inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
+
+// Threads of a block take turns, so nothing comes between.
+inline int atomicAdd(int* at, int value) {
+  int before = *at;
+  *at = before + value;
+  return before;
+}
+
+// The runtime.
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorLaunchFailure = 719 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+inline constexpr unsigned cudaStreamNonBlocking = 1;
+
+struct cudaDeviceProp {
+  char name[256];
+  int major, minor, multiProcessorCount;
+};
+
+namespace millrace::emulator {
+
+struct Graph {
+  std::vector<std::function<void()>> launches;
+};
+struct Stream {
+  std::unique_ptr<Graph> capture;
+};
+
+// What the machine is to look like to this thread, for tests.
+struct Machine {
+  int devices = 1;
+  int driver = 13000;
+  int major = 9, minor = 0;
+  size_t total_bytes = size_t{4} << 30;
+  size_t free_bytes = size_t{4} << 30;
+  // Allocations that succeed before one fails; -1: all do.
+  int allocations = -1;
+  // Whether a kernel that is launched ends with a fault.
+  bool fault = false;
+  // What is allocated.
+  int64_t live = 0;
+};
+Machine& machine();
+
+cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body);
+
+}  // namespace millrace::emulator
+
+using cudaStream_t = ::millrace::emulator::Stream*;
+using cudaGraph_t = ::millrace::emulator::Graph*;
+using cudaGraphExec_t = ::millrace::emulator::Graph*;
+
+const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
+cudaError_t cudaMalloc(void** memory, size_t bytes);
+cudaError_t cudaFree(void* memory);
+cudaError_t cudaMallocHost(void** memory, size_t bytes);
+cudaError_t cudaFreeHost(void* memory);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+cudaError_t cudaGetLastError();

@@ -1,0 +1,158 @@
+#include "images.h"
+
+#include <cstring>
+
+#include "pack.h"
+#include "stored.h"
+
+namespace millrace::cuda {
+namespace {
+
+Store store_of(int type) {
+  switch (type) {
+    case MR_F32: return Store::kF32;
+    case MR_BF16: return Store::kBf16;
+    case MR_F16: return Store::kF16;
+    default: break;
+  }
+  switch (kTypes[type].codes) {
+    case Codes::k4:
+    case Codes::k2:
+    case Codes::k3:
+    case Codes::kTable: return Store::kCode4;
+    default: return Store::kCode8;
+  }
+}
+
+// Room for a matrix's values; what is beyond it stays zero.
+Image blank(Store store, int64_t rows, int64_t columns) {
+  Image image;
+  WeightView& w = image.view;
+  w.store = store;
+  w.rows = static_cast<int32_t>(rows);
+  w.columns = static_cast<int32_t>(columns);
+  w.tiles = rounded_up(w.rows, kTileRows) / kTileRows;
+  w.steps = rounded_up(w.columns, kStepColumns) / kStepColumns;
+  image.values.resize(static_cast<size_t>(int64_t{w.tiles} * w.steps * kWarp * lane_bytes(store)));
+  return image;
+}
+
+void blank_factors(Image& image, int group_columns, bool halves, bool with_offsets) {
+  WeightView& w = image.view;
+  w.group_columns = group_columns;
+  w.groups = (w.columns + group_columns - 1) / group_columns;
+  w.half_factors = halves ? 1 : 0;
+  size_t bytes = static_cast<size_t>(w.tiles) * kTileRows * static_cast<size_t>(w.groups) * (halves ? 2 : 4);
+  image.scales.resize(bytes);
+  if (with_offsets) image.offsets.resize(bytes);
+}
+
+void put_code(Image& image, int row, int column, unsigned code) {
+  const int64_t i = value_index(row, column, image.view.steps);
+  if (image.view.store == Store::kCode8) {
+    image.values[static_cast<size_t>(i)] = static_cast<uint8_t>(code);
+  } else {
+    uint8_t& both = image.values[static_cast<size_t>(i / 2)];
+    both = static_cast<uint8_t>(both | code << i % 2 * 4);
+  }
+}
+
+template <class T>
+void put_factor(const Image& image, std::vector<uint8_t>& factors, int row, int group, T factor) {
+  std::memcpy(&factors[static_cast<size_t>(factor_index(image.view, row, group)) * sizeof factor], &factor, sizeof factor);
+}
+
+template <class T>
+void put_values(Image& image, const uint8_t* stored) {
+  const WeightView& w = image.view;
+  for (int row = 0; row < w.rows; row++) {
+    const uint8_t* from = stored + int64_t{row} * w.columns * static_cast<int64_t>(sizeof(T));
+    for (int c = 0; c < w.columns; c++) {
+      std::memcpy(&image.values[static_cast<size_t>(value_index(row, c, w.steps)) * sizeof(T)], from + c * static_cast<int64_t>(sizeof(T)), sizeof(T));
+    }
+  }
+}
+
+// Factors of the values from 16 * i on, as floats: what codes are multiplied with, and what is then subtracted.
+struct Factors {
+  float scale, offset;
+};
+Factors factors_of(Scales scales, const StoredRow& row, size_t i) {
+  const size_t super = i / 16;
+  const float d = half_to_float(row.d[super]), m = half_to_float(row.m[super]);
+  switch (scales) {
+    case Scales::kSuper32: return {d * static_cast<float>(static_cast<int8_t>(row.scale[i / 2])), 0};
+    case Scales::kSuper32Min: return {d * static_cast<float>(row.scale[i / 2]), m * static_cast<float>(row.minimum[i / 2])};
+    case Scales::kSuper16: return {d * static_cast<float>(static_cast<int8_t>(row.scale[i])), 0};
+    default: return {d * static_cast<float>(row.scale[i]), m * static_cast<float>(row.minimum[i])};
+  }
+}
+
+void put_blocks(Image& image, int type, const uint8_t* stored) {
+  const TypeInfo& info = kTypes[type];
+  const WeightView& w = image.view;
+  StoredRow row;
+  for (int r = 0; r < w.rows; r++) {
+    take_apart(type, stored + r * row_bytes(type, w.columns), w.columns, row);
+    for (int c = 0; c < w.columns; c++) put_code(image, r, c, info.codes == Codes::k8 ? row.codes[static_cast<size_t>(c)] ^ 128u : row.codes[static_cast<size_t>(c)]);
+    for (int g = 0; g < w.groups; g++) {
+      auto at = static_cast<size_t>(g);
+      if (w.half_factors) {
+        put_factor(image, image.scales, r, g, row.d[at]);
+        // What is added there is subtracted here.
+        if (!image.offsets.empty()) put_factor(image, image.offsets, r, g, static_cast<uint16_t>(row.m[at] ^ 0x8000));
+      } else {
+        const Factors f = factors_of(info.scales, row, at * static_cast<size_t>(w.group_columns) / 16);
+        put_factor(image, image.scales, r, g, f.scale);
+        if (!image.offsets.empty()) put_factor(image, image.offsets, r, g, f.offset);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int64_t Image::bytes() const {
+  return static_cast<int64_t>(values.size() + scales.size() + offsets.size() + levels.size() * 4 + order.size() * 4);
+}
+
+Image image_of(int type, int64_t rows, int64_t columns, const uint8_t* stored) {
+  const TypeInfo& info = kTypes[type];
+  Image image = blank(store_of(type), rows, columns);
+  if (!is_quantised(type)) {
+    if (type == MR_F32) {
+      put_values<uint32_t>(image, stored);
+    } else {
+      put_values<uint16_t>(image, stored);
+    }
+    return image;
+  }
+  const Scales s = info.scales;
+  const bool of16 = s == Scales::kSuper16 || s == Scales::kSuper16Min;
+  const bool offsets = s == Scales::kHalfMin || s == Scales::kSuper32Min || s == Scales::kSuper16Min;
+  blank_factors(image, of16 ? 16 : 32, s == Scales::kHalf || s == Scales::kHalfMin, offsets);
+  image.view.zero = info.codes == Codes::k8 ? 128.0f : static_cast<float>(info.zero);
+  if (info.codes == Codes::kTable) image.levels.assign(kLevels, kLevels + 16);
+  put_blocks(image, type, stored);
+  return image;
+}
+
+Image image_of(const mr_groups& in, int64_t rows, int64_t columns) {
+  Image image = blank(in.type == MR_INT8 ? Store::kCode8 : Store::kCode4, rows, columns);
+  const bool codebook = in.type == MR_CODEBOOK;
+  blank_factors(image, in.group_columns, false, !codebook);
+  if (codebook) image.levels.assign(in.levels, in.levels + 16);
+  if (in.order) image.order.assign(in.order, in.order + columns);
+  const WeightView& w = image.view;
+  for (int r = 0; r < w.rows; r++) {
+    for (int c = 0; c < w.columns; c++) put_code(image, r, c, in.codes[r * columns + c] & (in.type == MR_INT8 ? 255u : 15u));
+    for (int g = 0; g < w.groups; g++) {
+      const int64_t at = int64_t{r} * w.groups + g;
+      put_factor(image, image.scales, r, g, in.scales[at]);
+      if (!codebook) put_factor(image, image.offsets, r, g, in.scales[at] * static_cast<float>(in.zeros[at]));
+    }
+  }
+  return image;
+}
+
+}  // namespace millrace::cuda

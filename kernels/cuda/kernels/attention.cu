@@ -1,0 +1,401 @@
+// Attention over the paged cache. A warp has up to 16 query rows, tokens times the heads that share a KV head, and goes through their context
+// 32 tokens at a time. A chunk of 256 tokens, counted from position 0, is summed by itself with a running maximum; chunks are merged in
+// ascending order by one formula, in registers or from memory. So bits depend neither on who computes a chunk nor on the other rows.
+#include "kernels/launches.h"
+#include "millrace.h"
+
+namespace millrace::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kKeys = 32;
+// Tiles of 8 keys.
+constexpr int kKeyTiles = kKeys / 8;
+
+// Rows of the cache as products read them.
+template <int kType>
+struct Cached {
+  using Value = uint16_t;
+  __device__ static float widen(Value v) { return kType == MR_F16 ? f16_to_float(v) : bf16_to_float(v); }
+};
+template <>
+struct Cached<MR_F32> {
+  using Value = float;
+  __device__ static float widen(Value v) { return v; }
+};
+template <>
+struct Cached<MR_INT8> {
+  using Value = int8_t;
+  __device__ static float widen(Value v) { return static_cast<float>(v); }
+};
+
+// kCount values of a row, aligned to their size; zeros when there is none.
+template <int kType, int kCount>
+__device__ void load_values(const void* row, int64_t at, bool there, typename Cached<kType>::Value* out) {
+  using Value = typename Cached<kType>::Value;
+  constexpr int kBytes = kCount * static_cast<int>(sizeof(Value));
+  const auto* from = static_cast<const uint8_t*>(row) + at * static_cast<int64_t>(sizeof(Value));
+  if constexpr (kBytes % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < kBytes / 16; i++) {
+      uint4 words = there ? reinterpret_cast<const uint4*>(from)[i] : uint4{0, 0, 0, 0};
+      memcpy(reinterpret_cast<uint8_t*>(out) + 16 * i, &words, 16);
+    }
+  } else if constexpr (kBytes % 8 == 0) {
+#pragma unroll
+    for (int i = 0; i < kBytes / 8; i++) {
+      uint2 words = there ? reinterpret_cast<const uint2*>(from)[i] : uint2{0, 0};
+      memcpy(reinterpret_cast<uint8_t*>(out) + 8 * i, &words, 8);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount; i++) out[i] = there ? reinterpret_cast<const Value*>(from)[i] : Value{};
+  }
+}
+
+// Of two rows, g and g + 8: maximum, sum, and values of the chunk or of all chunks so far.
+template <int kValueTiles>
+struct State {
+  float most[2], sum[2];
+  Sum values[kValueTiles];
+
+  __device__ void clear() {
+    most[0] = most[1] = -infinity();
+    sum[0] = sum[1] = 0;
+#pragma unroll
+    for (int j = 0; j < kValueTiles; j++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) values[j].v[i] = 0;
+    }
+  }
+};
+
+// What two results that were summed relative to their own maxima are multiplied with. An empty one gives 0, and leaves the other as it is.
+struct Weights {
+  float most, a, b;
+};
+__device__ inline Weights weigh(float a, float b) {
+  const float most = fmaxf(a, b);
+  return {most, a == -infinity() ? 0.0f : exp_of(a - most), b == -infinity() ? 0.0f : exp_of(b - most)};
+}
+
+template <int kValueTiles>
+__device__ void merge_into(State<kValueTiles>& all, const State<kValueTiles>& chunk) {
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const Weights w = weigh(all.most[half], chunk.most[half]);
+    all.most[half] = w.most;
+    all.sum[half] = fmaf(all.sum[half], w.a, chunk.sum[half] * w.b);
+#pragma unroll
+    for (int j = 0; j < kValueTiles; j++) {
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        float& value = all.values[j].v[2 * half + i];
+        value = fmaf(value, w.a, chunk.values[j].v[2 * half + i] * w.b);
+      }
+    }
+  }
+}
+
+// One warp's work on one KV head.
+template <class Math, int kType, int kValueTiles>
+struct Worker {
+  using Value = typename Cached<kType>::Value;
+  // Whether the cache has operands as they are multiplied.
+  static constexpr bool kRaw = kType == Math::kType;
+  // Values side by side that a thread reads of a row at once: one for each of so many tiles of results.
+  static constexpr int kSide = kValueTiles < 8 ? kValueTiles : 8;
+
+  const AttentionArguments& p;
+  const AttentionTask& task;
+  typename Math::Value* queries;  // [16][key_stride], shared
+  int lane = 0, kv_head = 0, head0 = 0, heads = 0, first_value = 0;
+  const int32_t* blocks = nullptr;
+  // Of the last row.
+  int last = 0;
+  // Of rows g and g + 8; -1: there is no such row.
+  int positions[2] = {};
+
+  __device__ int64_t token_of(int position) const {
+    const int size = p.cache.block_tokens;
+    return (static_cast<int64_t>(blocks[position / size]) * p.cache.heads + kv_head) * size + position % size;
+  }
+
+  __device__ static typename Math::B operand(const Value* v) {
+    if constexpr (kRaw) {
+      return Math::b_raw(v);
+    } else {
+      const float wide[4] = {Cached<kType>::widen(v[0]), Cached<kType>::widen(v[1]), Cached<kType>::widen(v[2]), Cached<kType>::widen(v[3])};
+      return Math::b(wide);
+    }
+  }
+
+  // Rows r of the tile: token r / heads, head r % heads.
+  __device__ void load_queries() {
+    const int stride = p.cache.key_stride;
+    for (int i = lane; i < kQueryTile * stride; i += kWarp) {
+      const int r = i / stride, d = i % stride;
+      const bool there = r / heads < task.rows && d < p.cache.key_dim;
+      const float x = there ? p.q.data[(task.row0 + r / heads) * p.q.stride + (head0 + r % heads) * p.cache.key_dim + d] : 0.0f;
+      queries[i] = Math::narrow(x);
+    }
+    for (int half = 0; half < 2; half++) {
+      const int token = (lane / 4 + 8 * half) / heads;
+      positions[half] = token < task.rows ? p.positions[task.row0 + token] : -1;
+    }
+    last = p.positions[task.row0 + task.rows - 1];
+    __syncwarp();
+  }
+
+  __device__ void score(int start, Sum* scores) {
+#pragma unroll
+    for (int n = 0; n < kKeyTiles; n++) {
+      const int position = start + 8 * n + lane / 4;
+      const bool there = position <= last;
+      const int64_t row = there ? token_of(position) * p.cache.key_stride : 0;
+      Sum sum = {{0, 0, 0, 0}};
+      for (int d = 0; d < p.cache.key_stride; d += 32) {
+        Value stored[8];
+        load_values<kType, 8>(p.cache.keys, row + d + lane % 4 * 8, there, stored);
+        const auto* upper = queries + lane / 4 * p.cache.key_stride + d + lane % 4 * 8;
+        const auto* lower = upper + 8 * p.cache.key_stride;
+        Math::multiply(sum, Math::a_stored(upper, lower), operand(stored));
+        Math::multiply(sum, Math::a_stored(upper + 4, lower + 4), operand(stored + 4));
+      }
+      scores[n] = sum;
+    }
+  }
+
+  // Value i of a thread's scores of tile n: row g + 8 * (i / 2), this position.
+  __device__ int position_of(int start, int n, int i) const { return start + 8 * n + lane % 4 * 2 + i % 2; }
+
+  // Scores become exponentials relative to the chunk's new maximum, which its sum and values are brought to.
+  __device__ void soften(int start, Sum* scores, State<kValueTiles>& chunk) {
+    float most[2] = {-infinity(), -infinity()};
+#pragma unroll
+    for (int n = 0; n < kKeyTiles; n++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const int position = position_of(start, n, i), query = positions[i / 2];
+        const bool seen = position <= query && (p.window == 0 || position > query - p.window);
+        float x = -infinity();
+        if (seen) {
+          x = scores[n].v[i] * p.scale;
+          if (kType == MR_INT8) x *= p.cache.key_scales[token_of(position)];
+          x = soft_cap(x, p.cap);
+        }
+        scores[n].v[i] = x;
+        most[i / 2] = fmaxf(most[i / 2], x);
+      }
+    }
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      for (int bits = 1; bits < 4; bits *= 2) most[half] = fmaxf(most[half], __shfl_xor_sync(kWholeWarp, most[half], bits));
+      const Weights w = weigh(chunk.most[half], most[half]);
+      float sum = 0;
+#pragma unroll
+      for (int n = 0; n < kKeyTiles; n++) {
+#pragma unroll
+        for (int i = 2 * half; i < 2 * half + 2; i++) {
+          float& x = scores[n].v[i];
+          x = x == -infinity() ? 0.0f : exp_of(x - w.most);
+          sum += x;
+        }
+      }
+      for (int bits = 1; bits < 4; bits *= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
+      chunk.sum[half] = fmaf(chunk.sum[half], w.a, sum);
+      chunk.most[half] = w.most;
+#pragma unroll
+      for (int j = 0; j < kValueTiles; j++) {
+        chunk.values[j].v[2 * half] *= w.a;
+        chunk.values[j].v[2 * half + 1] *= w.a;
+      }
+    }
+  }
+
+  __device__ void add_values(int start, const Sum* scores, State<kValueTiles>& chunk) {
+#pragma unroll
+    for (int k = 0; k < kKeys / 16; k++) {
+      float weights[8];
+      const void* rows = p.cache.values;
+      int64_t token[4];
+      bool there[4];
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const int n = 2 * k + i / 2;
+        const int position = position_of(start, n, i % 2);
+        there[i] = position <= last;
+        token[i] = there[i] ? token_of(position) : 0;
+        const float factor = kType == MR_INT8 && there[i] ? p.cache.value_scales[token[i]] : 1.0f;
+        // A factor that is no number must not touch rows that do not see the token.
+        const float upper = scores[n].v[i % 2], lower = scores[n].v[2 + i % 2];
+        weights[i] = kType == MR_INT8 && upper != 0.0f ? upper * factor : upper;
+        weights[4 + i] = kType == MR_INT8 && lower != 0.0f ? lower * factor : lower;
+      }
+      const typename Math::A a = Math::a(weights);
+#pragma unroll
+      for (int j = 0; j < kValueTiles; j += kSide) {
+        Value stored[4][kSide];
+#pragma unroll
+        for (int i = 0; i < 4; i++) load_values<kType, kSide>(rows, token[i] * p.cache.value_stride + first_value + 8 * j + lane / 4 * kSide, there[i], stored[i]);
+#pragma unroll
+        for (int s = 0; s < kSide; s++) {
+          const Value b[4] = {stored[0][s], stored[1][s], stored[2][s], stored[3][s]};
+          Math::multiply(chunk.values[j + s], a, operand(b));
+        }
+      }
+    }
+  }
+
+  __device__ void add_chunk(int index, State<kValueTiles>& chunk) {
+    chunk.clear();
+    int start = index * kAttentionChunk;
+    const int end = min(start + kAttentionChunk, last + 1);
+    // Nobody sees what lies before the window of the first row.
+    if (p.window > 0) start = max(start, max(0, p.positions[task.row0] - p.window + 1) / kKeys * kKeys);
+    for (; start < end; start += kKeys) {
+      Sum scores[kKeyTiles];
+      score(start, scores);
+      soften(start, scores, chunk);
+      add_values(start, scores, chunk);
+    }
+  }
+
+  // The column of a result that value i of tile j is.
+  __device__ int column_of(int j, int i) const { return first_value + j / kSide * 8 * kSide + (lane % 4 * 2 + i % 2) * kSide + j % kSide; }
+
+  __device__ void write(const State<kValueTiles>& all) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int r = lane / 4 + 8 * half;
+      if (r / heads >= task.rows) continue;
+      float* out = p.out.data + (task.row0 + r / heads) * p.out.stride + (head0 + r % heads) * p.cache.value_dim;
+#pragma unroll
+      for (int j = 0; j < kValueTiles; j++) {
+        for (int i = 0; i < 2; i++) {
+          const int column = column_of(j, i);
+          if (column < p.cache.value_dim) out[column] = all.values[j].v[2 * half + i] / all.sum[half];
+        }
+      }
+    }
+  }
+
+  // Partial results: [16] maxima, [16] sums, [16][value_stride] values.
+  __device__ void write_partial(const State<kValueTiles>& chunk, float* out) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int r = lane / 4 + 8 * half;
+      if (lane % 4 == 0 && first_value == 0) {
+        out[r] = chunk.most[half];
+        out[kQueryTile + r] = chunk.sum[half];
+      }
+      float* values = out + 2 * kQueryTile + r * p.cache.value_stride;
+#pragma unroll
+      for (int j = 0; j < kValueTiles; j++) {
+        for (int i = 0; i < 2; i++) values[column_of(j, i)] = chunk.values[j].v[2 * half + i];
+      }
+    }
+  }
+};
+
+// Blocks (some, head tiles, parts of the values): the warps of all blocks of a head tile take the tasks in turn.
+template <class Math, int kType, int kValueTiles>
+__global__ void __launch_bounds__(kWarps* kWarp) attention_kernel(AttentionArguments p) {
+  MR_SHARED_MEMORY(typename Math::Value, memory);
+  const int warp = threadIdx.x / kWarp;
+  const int group = p.heads / p.kv_heads;
+  const int together = heads_together(p.heads, p.kv_heads);
+  const int tiles_of_group = (group + together - 1) / together;
+  const int first_head = static_cast<int>(blockIdx.y) % tiles_of_group * together;
+  for (int t = static_cast<int>(blockIdx.x) * kWarps + warp; t < p.counts[0]; t += static_cast<int>(gridDim.x) * kWarps) {
+    const AttentionTask task = p.tasks[t];
+    Worker<Math, kType, kValueTiles> worker{p, task, memory + warp * kQueryTile * p.cache.key_stride};
+    worker.lane = threadIdx.x % kWarp;
+    worker.kv_head = static_cast<int>(blockIdx.y) / tiles_of_group;
+    worker.head0 = worker.kv_head * group + first_head;
+    worker.heads = min(together, group - first_head);
+    worker.first_value = static_cast<int>(blockIdx.z) * 8 * kValueTiles;
+    worker.blocks = p.block_table + static_cast<int64_t>(task.sequence) * *p.table_width;
+    worker.load_queries();
+    State<kValueTiles> chunk;
+    if (task.partial >= 0) {
+      worker.add_chunk(task.chunk0, chunk);
+      worker.write_partial(chunk, p.partials + (static_cast<int64_t>(task.partial) * gridDim.y + blockIdx.y) * partial_floats(p.cache.value_stride));
+    } else {
+      State<kValueTiles> all;
+      all.clear();
+      for (int c = task.chunk0; c < task.chunk1; c++) {
+        worker.add_chunk(c, chunk);
+        merge_into(all, chunk);
+      }
+      worker.write(all);
+    }
+    __syncwarp();
+  }
+}
+
+// Blocks (some, head tiles): threads are columns of results.
+__global__ void merge_kernel(AttentionArguments p) {
+  const int group = p.heads / p.kv_heads;
+  const int together = heads_together(p.heads, p.kv_heads);
+  const int tiles_of_group = (group + together - 1) / together;
+  const int first_head = static_cast<int>(blockIdx.y) % tiles_of_group * together;
+  const int head0 = static_cast<int>(blockIdx.y) / tiles_of_group * group + first_head;
+  const int heads = min(together, group - first_head);
+  const int64_t size = partial_floats(p.cache.value_stride);
+  for (int m = blockIdx.x; m < p.counts[1]; m += gridDim.x) {
+    const MergeTask task = p.merges[m];
+    for (int i = threadIdx.x; i < task.rows * heads * p.cache.value_dim; i += blockDim.x) {
+      const int r = i / p.cache.value_dim, column = i % p.cache.value_dim;
+      float most = -infinity(), sum = 0, value = 0;
+      for (int c = 0; c < task.chunks; c++) {
+        const float* part = p.partials + (static_cast<int64_t>(task.partial + c) * gridDim.y + blockIdx.y) * size;
+        const Weights w = weigh(most, part[r]);
+        most = w.most;
+        sum = fmaf(sum, w.a, part[kQueryTile + r] * w.b);
+        value = fmaf(value, w.a, part[2 * kQueryTile + r * p.cache.value_stride + column] * w.b);
+      }
+      p.out.data[(task.row0 + r / heads) * p.out.stride + (head0 + r % heads) * p.cache.value_dim + column] = value / sum;
+    }
+  }
+}
+
+template <class Math, int kType, int kValueTiles>
+void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
+  const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads)),
+                  static_cast<unsigned>(p.cache.value_stride / (8 * kValueTiles))};
+  const size_t shared = static_cast<size_t>(kWarps) * kQueryTile * p.cache.key_stride * sizeof(typename Math::Value);
+#if !MR_EMULATED
+  // Beyond 48 KiB a kernel has to ask.
+  if (shared > 48u << 10) {
+    cudaFuncSetAttribute(attention_kernel<Math, kType, kValueTiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+  }
+#endif
+  launch(attention_kernel<Math, kType, kValueTiles>, grid, kWarps * kWarp, shared, stream, p);
+}
+
+template <class Math, int kType>
+void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
+  const int stride = p.cache.value_stride;
+  if (stride % 64 == 0) return start<Math, kType, 8>(stream, p, blocks);
+  if (stride % 32 == 0) return start<Math, kType, 4>(stream, p, blocks);
+  return start<Math, kType, 2>(stream, p, blocks);
+}
+
+}  // namespace
+
+void attend(cudaStream_t stream, const AttentionArguments& p, int blocks) {
+  switch (p.cache.type) {
+    case MR_F32: return start<F32, MR_F32>(stream, p, blocks);
+    case MR_F16: return p.exact ? start<F32, MR_F16>(stream, p, blocks) : start<F16, MR_F16>(stream, p, blocks);
+    case MR_BF16: return p.exact ? start<F32, MR_BF16>(stream, p, blocks) : start<Bf16, MR_BF16>(stream, p, blocks);
+    default: return p.exact ? start<F32, MR_INT8>(stream, p, blocks) : start<Bf16, MR_INT8>(stream, p, blocks);
+  }
+}
+
+void merge_attention(cudaStream_t stream, const AttentionArguments& p, int blocks) {
+  const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads)), 1};
+  launch(merge_kernel, grid, 256, 0, stream, p);
+}
+
+}  // namespace millrace::cuda

@@ -1,0 +1,160 @@
+// The kernels, as the host launches them. Everything that changes from step to step is read from device memory, so that a launch can be
+// captured in a graph and repeated: grids are for the most rows there may be, and blocks beyond the actual number end at once.
+#pragma once
+#include "core/weights.h"
+
+namespace millrace::cuda {
+
+// What is counted in a step, in device memory.
+enum Count { kRowCount, kLogitRowCount, kExpertRowCount, kExpertTileCount, kCounts };
+
+// Where rows of floats are.
+struct RowView {
+  float* data = nullptr;
+  int64_t stride = 0;
+};
+
+// Rows of an op: at most `most`; as many as count[which].
+struct RowCount {
+  int most = 0;
+  const int32_t* count = nullptr;
+};
+
+void embed(cudaStream_t stream, RowCount rows, const WeightView& table, const int32_t* tokens, RowView out, float factor);
+void gather_rows(cudaStream_t stream, RowCount rows, RowView x, const int32_t* from, RowView out, int width);
+void rms_norm(cudaStream_t stream, RowCount rows, RowView x, const float* weight, RowView out, int values, int width, float eps, float offset);
+
+// `table`: [positions][2 * half], cosines then sines.
+struct Rope {
+  const float* table;
+  int heads, head_dim, dims;
+  bool pairs;
+};
+void rope(cudaStream_t stream, RowCount rows, RowView x, const int32_t* positions, RowView out, const Rope& how);
+
+// Value by value; b may be null.
+enum class Map { kAdd, kScale, kSoftCap, kGated, kSigmoidScale };
+struct MapArguments {
+  Map map;
+  RowView a, b, out;
+  int values;
+  float factor;
+  // Of kGated; of kSigmoidScale the number of gates.
+  int function;
+};
+void map_rows(cudaStream_t stream, RowCount rows, const MapArguments& p);
+
+// Keys and values of a layer: [block][head][token][stride], keys and values apart. MR_INT8 has factors [block][head][token].
+struct CacheView {
+  uint8_t* keys;
+  uint8_t* values;
+  float* key_scales;
+  float* value_scales;
+  int32_t type, block_tokens, heads, key_dim, value_dim, key_stride, value_stride;
+};
+void kv_write(cudaStream_t stream, RowCount rows, const CacheView& cache, const int32_t* slots, RowView k, RowView v);
+
+// A stretch of a cache with the same number of bytes for every block, a multiple of 4; `held` has room for the `count` blocks.
+void copy_blocks(cudaStream_t stream, uint8_t* base, int64_t block_bytes, const int32_t* from, const int32_t* to, int count, uint8_t* held);
+
+// Rows in the form that products read: rounded, in order of fragments, filled up with zeros to `stride` values, and the sums of 16 columns.
+struct Input {
+  void* values;
+  float* sums;
+  int stride;
+  bool f32;
+};
+// `order`: the column of x that belongs to each column of the weight; null: its own.
+void prepare(cudaStream_t stream, RowCount rows, RowView x, int columns, const int32_t* order, const Input& out);
+
+// Rows of experts: a list of tiles, each of rows that one expert has.
+struct ExpertTile {
+  int32_t expert, first, rows;
+};
+struct Experts {
+  const ExpertTile* tiles;
+  const int32_t* tile_count;
+  int most_tiles;
+  const WeightView* weights;
+  // The row of the input that belongs to each row; null: its own.
+  const int32_t* source;
+};
+
+// out = cap((x · wᵀ) · factor + bias).
+struct Product {
+  WeightView w;
+  Input x;
+  RowView out;
+  const float* bias;
+  float factor, cap;
+};
+// `chips`: multiprocessors. With experts, w says how all of them are stored.
+void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Experts* experts, int chips);
+
+struct RouteArguments {
+  RowView x;
+  const float* weight;
+  int experts, columns, active, groups, kept;
+  bool renormalise;
+  float scale;
+  // [rows, active], ids as integers.
+  RowView ids, weights;
+};
+void route(cudaStream_t stream, RowCount rows, const RouteArguments& p);
+
+// Sorts the chosen (row, choice) pairs by expert: where each is, which row each place has, and the tiles of at most `tile_rows`.
+struct SortArguments {
+  RowView ids;
+  int experts, active, tile_rows;
+  int32_t* place;
+  int32_t* source;
+  ExpertTile* tiles;
+  int32_t* counts;
+};
+void sort_by_expert(cudaStream_t stream, RowCount rows, const SortArguments& p);
+// out[row] = sum of weights[row][k] * x[place[row][k]], from k = 0 on.
+void combine(cudaStream_t stream, RowCount rows, RowView x, const int32_t* place, RowView weights, int active, RowView out, int width);
+
+// Query rows of a sequence that are worked on together, over some chunks of its context.
+struct AttentionTask {
+  int32_t sequence, row0, rows, chunk0, chunk1;
+  // Place of its partial result; -1: it has the whole.
+  int32_t partial;
+};
+struct MergeTask {
+  int32_t row0, rows, chunks, partial;
+};
+struct AttentionArguments {
+  CacheView cache;
+  RowView q, out;
+  const int32_t* positions;
+  // [sequence][table_width[0]]
+  const int32_t* block_table;
+  const int32_t* table_width;
+  const AttentionTask* tasks;
+  const MergeTask* merges;
+  // Tasks, merges.
+  const int32_t* counts;
+  float* partials;
+  int heads, kv_heads, window;
+  float scale, cap;
+  // Everything in float32.
+  bool exact;
+};
+void attend(cudaStream_t stream, const AttentionArguments& p, int blocks);
+void merge_attention(cudaStream_t stream, const AttentionArguments& p, int blocks);
+
+// Tokens of a chunk; query rows of a task; how many heads of a group go together; floats of a partial result of one task.
+inline constexpr int kAttentionChunk = 256;
+inline constexpr int kQueryTile = 16;
+MR_HOST_DEVICE inline int heads_together(int heads, int kv_heads) { return heads / kv_heads < kQueryTile ? heads / kv_heads : kQueryTile; }
+MR_HOST_DEVICE inline int head_tiles(int heads, int kv_heads) {
+  return kv_heads * ((heads / kv_heads + heads_together(heads, kv_heads) - 1) / heads_together(heads, kv_heads));
+}
+MR_HOST_DEVICE inline int64_t partial_floats(int value_stride) { return static_cast<int64_t>(kQueryTile) * (value_stride + 2); }
+
+// Strides of the cache.
+inline int cache_key_stride(int key_dim) { return rounded_up(key_dim, 32); }
+inline int cache_value_stride(int value_dim) { return rounded_up(value_dim, value_dim > 16 ? 32 : 16); }
+
+}  // namespace millrace::cuda

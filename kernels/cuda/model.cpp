@@ -1,0 +1,247 @@
+#include "model.h"
+
+#include <algorithm>
+
+#include "checks.h"
+#include "error.h"
+#include "pack.h"
+
+namespace millrace::cuda {
+namespace {
+
+// Raised when a kernel's bits change.
+constexpr int kNumericsVersion = 1;
+
+int64_t value_bytes(int type) { return type == MR_F32 ? 4 : type == MR_INT8 ? 1 : 2; }
+
+DeviceInfo checked_device(const mr_options& options) {
+  check_options(options);
+  if (options.isa != MR_ISA_AUTO) fail(MR_UNSUPPORTED, "instruction set %d; the CUDA kernels have none to choose", options.isa);
+  DeviceInfo device = device_info();
+  if (!device.usable) fail(MR_UNSUPPORTED, "%s", device.text.c_str());
+  return device;
+}
+
+// Ops that have no kernel here.
+void check_ops(const Program& program) {
+  for (size_t i = 0; i < program.ops.size(); i++) {
+    const Op& op = program.ops[i];
+    if (op.code == OpCode::kLatentAttention) {
+      fail(MR_UNSUPPORTED, "op %zu of the step program is LATENT_ATTENTION (number %d), for which there is no CUDA kernel yet", i, static_cast<int>(op.code));
+    }
+  }
+}
+
+}  // namespace
+
+Model::Model(const mr_options& options, const int32_t* program, int64_t words)
+    : device_(checked_device(options)),
+      program_(decode(program, words)),
+      plan_(make_plan(program_, options.keep_activations != 0)),
+      exact_(options.precision == MR_PRECISION_F32),
+      keep_(options.keep_activations != 0),
+      block_tokens_(options.block_tokens),
+      weights_(program_.tensors.size()),
+      ropes_(kRopeTables) {
+  check_ops(program_);
+  make_cache(options);
+  mark_uses();
+  room_.slots.resize(plan_.slot_width.size());
+  numerics_ = "cuda-" + std::to_string(kNumericsVersion) + (MR_EMULATED ? "-emulated" : "-sm" + std::to_string(device_.major) + std::to_string(device_.minor)) +
+              (exact_ ? "-f32" : "-native");
+  for (const Group& g : groups_) numerics_ += cache_suffix(g.layers[0].type);
+}
+
+// A layer's keys, values and factors one after the other, then the next layer's.
+void Model::make_cache(const mr_options& options) {
+  for (int g = 0; g < options.groups; g++) {
+    const mr_kv_group& in = options.group[g];
+    CacheView layer{};
+    layer.type = in.type;
+    layer.block_tokens = block_tokens_;
+    layer.heads = in.heads;
+    layer.key_dim = in.key_dim;
+    layer.value_dim = in.value_dim;
+    layer.key_stride = cache_key_stride(in.key_dim);
+    layer.value_stride = cache_value_stride(in.value_dim);
+    const int64_t tokens = int64_t{in.heads} * block_tokens_;
+    const int64_t scales = in.type == MR_INT8 ? tokens * 4 : 0;
+    const int64_t parts[] = {tokens * layer.key_stride * value_bytes(in.type), scales, tokens * layer.value_stride * value_bytes(in.type), scales};
+    int64_t size = 0;
+    auto whole = [&](int64_t block) { return (block * in.blocks + 255) / 256 * 256; };
+    for (int64_t block : parts) size += whole(block) * in.layers;
+    Group group;
+    group.blocks = in.blocks;
+    group.memory = Memory(size, "the KV cache");
+    stream_.clear(group.memory.data(), size);
+    cache_bytes_ += size;
+    uint8_t* next = group.memory.data();
+    auto take = [&](int64_t block) {
+      uint8_t* base = next;
+      next += whole(block);
+      if (block > 0) group.parts.push_back({base, block});
+      return base;
+    };
+    for (int i = 0; i < in.layers; i++) {
+      layer.keys = take(parts[0]);
+      layer.key_scales = reinterpret_cast<float*>(take(parts[1]));
+      layer.values = take(parts[2]);
+      layer.value_scales = reinterpret_cast<float*>(take(parts[3]));
+      group.layers.push_back(layer);
+    }
+    blocks_.push_back(group.blocks);
+    groups_.push_back(std::move(group));
+  }
+}
+
+void Model::mark_uses() {
+  for (const Op& op : program_.ops) {
+    bool matrix = op.code == OpCode::kLinear || op.code == OpCode::kLogits || op.code == OpCode::kEmbed || op.code == OpCode::kMoeExperts;
+    for (int w : op.weights) (matrix ? weights_[static_cast<size_t>(w)].is_matrix : weights_[static_cast<size_t>(w)].is_vector) = true;
+    for (int b : op.biases) {
+      if (b >= 0) weights_[static_cast<size_t>(b)].is_vector = true;
+    }
+    if (op.code == OpCode::kEmbed) vocabulary_ = program_.tensors[static_cast<size_t>(op.weights[0])].rows();
+    if (op.code == OpCode::kAttention) {
+      const AttentionKind kind{op.group, op.heads, op.kv_heads, op.window};
+      if (std::find(attention_kinds_.begin(), attention_kinds_.end(), kind) == attention_kinds_.end()) attention_kinds_.push_back(kind);
+    }
+  }
+  std::vector<CacheShape> shapes;
+  for (const Group& g : groups_) {
+    const CacheView& kv = g.layers[0];
+    shapes.push_back({static_cast<int>(g.layers.size()), kv.heads, kv.key_dim, kv.value_dim, false});
+  }
+  check_cache(program_, shapes);
+}
+
+void Model::upload(Memory& memory, const void* from, int64_t bytes, const char* what) {
+  if (memory.size() != bytes) memory.renew(bytes, what);
+  if (bytes > 0) stream_.upload(memory.data(), from, bytes);
+}
+
+void Model::place(Weight& w, const Image& image, const char* name) {
+  w.view = image.view;
+  upload(w.values, image.values.data(), static_cast<int64_t>(image.values.size()), name);
+  upload(w.scales, image.scales.data(), static_cast<int64_t>(image.scales.size()), name);
+  upload(w.offsets, image.offsets.data(), static_cast<int64_t>(image.offsets.size()), name);
+  upload(w.levels, image.levels.data(), static_cast<int64_t>(image.levels.size()) * 4, name);
+  upload(w.order, image.order.data(), static_cast<int64_t>(image.order.size()) * 4, name);
+  w.view.values = w.values.data();
+  w.view.scales = w.scales.data();
+  w.view.offsets = w.offsets.data();
+  w.view.levels = w.levels.as<float>();
+  weight_bytes_ += image.bytes();
+}
+
+void Model::bind(int tensor, int type, int64_t rows, int64_t columns, const void* data, int64_t bytes) {
+  const Tensor& info = check_weight(program_, tensor, rows, columns);
+  check_stored(info, type, rows, columns, bytes);
+  Weight& w = weights_[static_cast<size_t>(tensor)];
+  auto* stored = static_cast<const uint8_t*>(data);
+  std::vector<float> values;
+  if (w.is_vector) {
+    values.resize(static_cast<size_t>(rows * columns));
+    for (int64_t r = 0; r < rows; r++) widen_row(type, stored + r * row_bytes(type, columns), columns, &values[static_cast<size_t>(r * columns)]);
+    upload(w.vector, values.data(), rows * columns * 4, info.name.c_str());
+  }
+  Image image;
+  if (w.is_matrix) {
+    image = image_of(type, rows, columns, stored);
+    place(w, image, info.name.c_str());
+  }
+  stream_.synchronize();
+  w.bound = true;
+}
+
+void Model::bind_groups(int tensor, int64_t rows, int64_t columns, const mr_groups& groups) {
+  const Tensor& info = check_weight(program_, tensor, rows, columns);
+  check_grouped(info, columns, groups);
+  Weight& w = weights_[static_cast<size_t>(tensor)];
+  std::vector<float> values;
+  if (w.is_vector) {
+    values.resize(static_cast<size_t>(rows * columns));
+    for (int64_t r = 0; r < rows; r++) widen_grouped(groups, r, columns, &values[static_cast<size_t>(r * columns)]);
+    upload(w.vector, values.data(), rows * columns * 4, info.name.c_str());
+  }
+  Image image;
+  if (w.is_matrix) {
+    image = image_of(groups, rows, columns);
+    place(w, image, info.name.c_str());
+  }
+  stream_.synchronize();
+  w.bound = true;
+}
+
+void Model::save(int tensor, uint8_t*, int64_t) { fail(MR_UNSUPPORTED, "weight %d: the CUDA kernels keep no packed weights", tensor); }
+
+void Model::restore(int tensor, const uint8_t*, int64_t) { fail(MR_UNSUPPORTED, "weight %d: the CUDA kernels keep no packed weights", tensor); }
+
+void Model::rope(int table, const float* frequencies, int half, float factor) {
+  check_rope(table, half);
+  DeviceRope& rope = ropes_[static_cast<size_t>(table)];
+  rope.table.set(frequencies, half, factor);
+  rope.positions = 0;
+}
+
+void Model::copy_blocks(int group, const int32_t* from, const int32_t* to, int count) {
+  check_copy(group, from, to, count, blocks_);
+  if (count == 0) return;
+  Memory lists(int64_t{count} * 8, "copies of KV blocks");
+  stream_.upload(lists.data(), from, int64_t{count} * 4);
+  stream_.upload(lists.data() + int64_t{count} * 4, to, int64_t{count} * 4);
+  const Group& g = groups_[static_cast<size_t>(group)];
+  int64_t largest = 0;
+  for (const Part& part : g.parts) largest = std::max(largest, part.block_bytes);
+  Memory held(largest * count, "copies of KV blocks");
+  for (const Part& part : g.parts) {
+    cuda::copy_blocks(stream_, part.base, part.block_bytes, lists.as<int32_t>(), lists.as<int32_t>() + count, count, held.data());
+  }
+  stream_.synchronize();
+}
+
+void Model::read(int tensor, float* out, int64_t floats) {
+  if (!keep_) fail(MR_INVALID, "the model does not keep its activations");
+  if (tensor < 0 || tensor >= static_cast<int>(program_.tensors.size()) || plan_.slot[static_cast<size_t>(tensor)] < 0) {
+    fail(MR_INVALID, "%d is no activation that is kept", tensor);
+  }
+  const Tensor& t = program_.tensors[static_cast<size_t>(tensor)];
+  int rows = t.sizes.front() == kLogitRows ? last_logit_rows_ : last_rows_;
+  if (floats != int64_t{rows} * t.width()) fail(MR_INVALID, "tensor %d has %d rows of %d values", tensor, rows, t.width());
+  RowView from = rows_of(tensor);
+  for (int r = 0; r < rows; r++) stream_.download(out + int64_t{r} * t.width(), from.data + r * from.stride, int64_t{t.width()} * 4);
+  stream_.synchronize();
+}
+
+void Model::prepare() {
+  for (size_t i = 0; i < weights_.size(); i++) {
+    const Weight& w = weights_[i];
+    if ((w.is_matrix || w.is_vector) && !w.bound) fail(MR_INVALID, "weight %s was not bound", program_.tensors[i].name.c_str());
+  }
+  for (const Op& op : program_.ops) {
+    if (op.code == OpCode::kRope) {
+      int half = ropes_[static_cast<size_t>(op.table)].table.half();
+      if (half != op.dims / 2) fail(MR_INVALID, "rotary table %d has %d frequencies, %d are needed", op.table, half, op.dims / 2);
+    }
+    if (op.code == OpCode::kEmbed && weights_[static_cast<size_t>(op.weights[0])].order.size() > 0) {
+      fail(MR_UNSUPPORTED, "weight %s: an embedding whose columns are in another order", program_.tensors[static_cast<size_t>(op.weights[0])].name.c_str());
+    }
+    if (op.code != OpCode::kMoeExperts) continue;
+    std::vector<WeightView> views;
+    const size_t experts = op.weights.size() / 3;
+    for (size_t i = 0; i < op.weights.size(); i++) {
+      const Weight& w = weights_[static_cast<size_t>(op.weights[i])];
+      const Weight& first = weights_[static_cast<size_t>(op.weights[i / experts * experts])];
+      if (w.view.store != first.view.store || w.order.size() > 0) {
+        fail(MR_UNSUPPORTED, "weight %s is not stored as the other experts are, or its columns are in another order",
+             program_.tensors[static_cast<size_t>(op.weights[i])].name.c_str());
+      }
+      views.push_back(w.view);
+    }
+    upload(expert_views_[&op], views.data(), static_cast<int64_t>(views.size() * sizeof(WeightView)), "the list of experts");
+    stream_.synchronize();
+  }
+  prepared_ = true;
+}
+
+}  // namespace millrace::cuda

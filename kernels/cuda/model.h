@@ -1,0 +1,138 @@
+// A model on a CUDA device: a step program, its weights, its cache, and the launches of a step.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "device.h"
+#include "images.h"
+#include "kernels/launches.h"
+#include "millrace.h"
+#include "plan.h"
+#include "program.h"
+#include "rope_table.h"
+#include "step_tasks.h"
+
+namespace millrace::cuda {
+
+// Where the times of a step's ops go; nowhere when `times` is null.
+struct Profile {
+  mr_stage_time* times = nullptr;
+  int32_t room = 0;
+  int32_t* count = nullptr;
+};
+
+class Model {
+ public:
+  Model(const mr_options& options, const int32_t* program, int64_t words);
+
+  void bind(int tensor, int type, int64_t rows, int64_t columns, const void* data, int64_t bytes);
+  void bind_groups(int tensor, int64_t rows, int64_t columns, const mr_groups& groups);
+  // There is no packed form that is kept.
+  int64_t saved_bytes(int) const { return 0; }
+  void save(int tensor, uint8_t* out, int64_t bytes);
+  void restore(int tensor, const uint8_t* data, int64_t bytes);
+  void rope(int table, const float* frequencies, int half, float factor);
+  void run(const mr_step& step);
+  void profile(const Profile& profile) { profile_ = profile; }
+  void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
+  void read(int tensor, float* out, int64_t floats);
+
+  int64_t weight_bytes() const { return weight_bytes_; }
+  int64_t ops_of_last_step() const { return ops_; }
+  int64_t cache_bytes() const { return cache_bytes_; }
+  const std::string& numerics() const { return numerics_; }
+  // Steps that were launched as a graph.
+  int64_t graph_steps() const { return graph_steps_; }
+
+ private:
+  struct Weight {
+    bool bound = false;
+    bool is_matrix = false;
+    bool is_vector = false;
+    WeightView view{};
+    Memory values, scales, offsets, levels, order;
+    // As floats.
+    Memory vector;
+  };
+
+  // A stretch of the cache that has the same for every block.
+  struct Part {
+    uint8_t* base;
+    int64_t block_bytes;
+  };
+  struct Group {
+    int blocks = 0;
+    Memory memory;
+    std::vector<Part> parts;
+    std::vector<CacheView> layers;
+  };
+
+  // Rotary table on the device, for `positions` positions.
+  struct DeviceRope {
+    RopeTable table;
+    Memory memory;
+    int positions = 0;
+  };
+
+  // Rows, ids and lists of a step on the device; where each begins in `inputs`. Capacities only grow, and graphs end with them.
+  struct Room {
+    int rows = 0, logit_rows = 0, sequences = 0, table_width = 0;
+    StepShape shape;
+    Memory inputs, counts, partials, logits, input_values, input_sums;
+    int64_t partial_floats = 0;
+    PinnedMemory staging;
+    std::vector<Memory> slots;
+    // Of experts.
+    Memory place, source, tiles, gate, up, down;
+  };
+
+  void make_cache(const mr_options& options);
+  void mark_uses();
+  void upload(Memory& memory, const void* from, int64_t bytes, const char* what);
+  void place(Weight& w, const Image& image, const char* name);
+  void prepare();
+  void make_room(const mr_step& step);
+  void allocate_inputs(const mr_step& step, int tasks, int merges, int64_t partials);
+  void allocate_rows();
+  void extend(DeviceRope& rope, int positions);
+  void send_inputs(const mr_step& step);
+  void launch_all(int most_rows, int most_logit_rows);
+  void launch_op(const Op& op, RowCount rows);
+  void launch_linear(const Op& op, RowCount rows);
+  void launch_product(RowCount rows, int weight, RowView x, int columns, RowView out, const float* bias, float factor, float cap, const Experts* experts,
+                      const WeightView* like);
+  void launch_experts(const Op& op, RowCount rows);
+  void launch_attention(const Op& op);
+  RowView rows_of(int tensor) const;
+  int width_of(int tensor) const { return program_.tensors[static_cast<size_t>(tensor)].width(); }
+  const float* vector_of(int handle) const { return weights_[static_cast<size_t>(handle)].vector.as<float>(); }
+  const int32_t* input(int64_t at) const { return room_.inputs.as<int32_t>() + at; }
+  bool needs_f32(const WeightView& w) const { return exact_ || w.store == Store::kF32; }
+
+  DeviceInfo device_;
+  Stream stream_;
+  Program program_;
+  Plan plan_;
+  bool exact_, keep_;
+  int block_tokens_;
+  bool prepared_ = false;
+  int vocabulary_ = 0;
+  std::vector<Weight> weights_;
+  std::vector<Group> groups_;
+  std::vector<int> blocks_;
+  std::vector<DeviceRope> ropes_;
+  // Of each MOE_EXPERTS op, by its index: gates, ups and downs on the device.
+  std::map<const Op*, Memory> expert_views_;
+  std::vector<AttentionKind> attention_kinds_;
+  Room room_;
+  StepTasks tasks_;
+  // By most rows; a bucket is captured the second time it is wanted.
+  std::map<int, Graph> graphs_;
+  Profile profile_;
+  int last_rows_ = 0, last_logit_rows_ = 0;
+  int64_t weight_bytes_ = 0, cache_bytes_ = 0, ops_ = 0, graph_steps_ = 0;
+  std::string numerics_;
+};
+
+}  // namespace millrace::cuda

@@ -1,0 +1,308 @@
+// One step of a model on the device.
+#include <algorithm>
+#include <bit>
+#include <chrono>
+
+#include "checks.h"
+#include "error.h"
+#include "model.h"
+
+namespace millrace::cuda {
+namespace {
+
+// Steps of more rows are launched op by op: their launches cost little beside their work.
+constexpr int kMostGraphRows = 256;
+// Warps of attention that a multiprocessor has at work.
+constexpr int kAttentionWarps = 8;
+constexpr int kTileRowsOfExperts = 8;
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+int grown(int now, int needed) { return needed <= now ? now : static_cast<int>(std::bit_ceil(static_cast<unsigned>(needed))); }
+
+// Rows that a graph is captured for: powers of two and what lies in the middle, so at most a third is in vain.
+int bucket_of(int rows) {
+  const int whole = static_cast<int>(std::bit_ceil(static_cast<unsigned>(rows)));
+  const int middle = whole / 4 * 3;
+  return whole >= 8 && rows <= middle ? middle : whole;
+}
+
+}  // namespace
+
+RowView Model::rows_of(int tensor) const {
+  if (tensor == plan_.logits) return {room_.logits.as<float>(), width_of(tensor)};
+  auto slot = static_cast<size_t>(plan_.slot[static_cast<size_t>(tensor)]);
+  return {room_.slots[slot].as<float>(), plan_.slot_width[slot]};
+}
+
+void Model::run(const mr_step& step) {
+  if (!prepared_) prepare();
+  check_step(step, vocabulary_, block_tokens_, blocks_);
+  make_room(step);
+  send_inputs(step);
+  ops_ = 0;
+  for (const Op& op : program_.ops) {
+    bool runs = op.code != OpCode::kSample && (step.logit_rows > 0 || op.out() < 0 || program_.tensors[static_cast<size_t>(op.out())].sizes.front() != kLogitRows);
+    ops_ += runs ? 1 : 0;
+  }
+  if (profile_.times) *profile_.count = 0;
+  const int bucket = bucket_of(step.rows);
+  const bool graph = !profile_.times && step.rows <= kMostGraphRows && bucket <= room_.shape.rows && step.logit_rows > 0 &&
+                     step.logit_rows <= std::min(bucket, room_.shape.logit_rows);
+  if (graph) {
+    auto [entry, first] = graphs_.try_emplace(bucket);
+    if (!first && !entry->second.there()) {
+      const int logit_rows = std::min(bucket, room_.shape.logit_rows);
+      entry->second = Graph::capture(stream_, [&] { launch_all(bucket, logit_rows); });
+    }
+    if (entry->second.there()) {
+      entry->second.launch(stream_);
+      graph_steps_++;
+    } else {
+      launch_all(step.rows, step.logit_rows);
+    }
+  } else {
+    launch_all(step.rows, step.logit_rows);
+  }
+  if (step.logit_rows > 0 && plan_.logits >= 0) {
+    stream_.download(step.logits, room_.logits.data(), int64_t{step.logit_rows} * width_of(plan_.logits) * 4);
+  }
+  stream_.synchronize();
+}
+
+// Makes room for a step. When memory could not be had, everything is asked for anew by the next.
+void Model::make_room(const mr_step& step) {
+  last_rows_ = step.rows;
+  last_logit_rows_ = step.logit_rows;
+  tasks_.clear();
+  int tasks = 0, merges = 0;
+  int64_t partials = 0;
+  for (const AttentionKind& kind : attention_kinds_) {
+    tasks_.push_back(plan_attention(kind, step, int64_t{device_.chips} * kAttentionWarps));
+    const TaskList& list = tasks_.back();
+    tasks = std::max(tasks, static_cast<int>(list.tasks.size()));
+    merges = std::max(merges, static_cast<int>(list.merges.size()));
+    const int stride = groups_[static_cast<size_t>(kind.group)].layers[0].value_stride;
+    partials = std::max(partials, list.partials * int64_t{head_tiles(kind.heads, kind.kv_heads)} * partial_floats(stride));
+  }
+  const int last = *std::max_element(step.positions, step.positions + step.rows);
+  try {
+    allocate_inputs(step, tasks, merges, partials);
+    for (DeviceRope& rope : ropes_) {
+      if (rope.table.is_set() && last >= rope.positions) extend(rope, last + 1);
+    }
+  } catch (...) {
+    room_.shape = StepShape{};
+    room_.partial_floats = 0;
+    throw;
+  }
+}
+
+void Model::allocate_inputs(const mr_step& step, int tasks, int merges, int64_t partials) {
+  const StepShape before = room_.shape;
+  StepShape& shape = room_.shape;
+  shape.groups = static_cast<int>(groups_.size());
+  shape.kinds = static_cast<int>(attention_kinds_.size());
+  shape.rows = grown(shape.rows, step.rows);
+  shape.logit_rows = grown(shape.logit_rows, std::max(1, step.logit_rows));
+  shape.sequences = grown(shape.sequences, step.sequences);
+  shape.table_width = grown(shape.table_width, std::max(1, step.table_width));
+  shape.tasks = grown(shape.tasks, std::max(1, tasks));
+  shape.merges = grown(shape.merges, std::max(1, merges));
+  bool moved = shape.ints() != before.ints();
+  if (moved) {
+    graphs_.clear();
+    room_.inputs.renew(shape.ints() * 4, "a step's inputs");
+    room_.staging = PinnedMemory(shape.ints() * 4);
+  }
+  if (shape.rows != before.rows || shape.logit_rows != before.logit_rows) allocate_rows();
+  if (partials > room_.partial_floats) {
+    graphs_.clear();
+    room_.partial_floats = 0;
+    room_.partials.renew(partials * 4, "partial results of attention");
+    room_.partial_floats = partials;
+  }
+}
+
+void Model::extend(DeviceRope& rope, int needed) {
+  graphs_.clear();
+  const int positions = grown(std::max(rope.positions, 64), needed);
+  const size_t width = 2 * static_cast<size_t>(rope.table.half());
+  std::vector<float> values(static_cast<size_t>(positions) * width);
+  rope.table.need(positions - 1);
+  for (int p = 0; p < positions; p++) std::copy_n(rope.table.cos(p), width, &values[static_cast<size_t>(p) * width]);
+  rope.positions = 0;
+  upload(rope.memory, values.data(), static_cast<int64_t>(values.size()) * 4, "a rotary table");
+  stream_.synchronize();
+  rope.positions = positions;
+}
+
+void Model::allocate_rows() {
+  graphs_.clear();
+  Room& room = room_;
+  const int64_t rows = room.shape.rows, logit_rows = room.shape.logit_rows;
+  for (size_t i = 0; i < room.slots.size(); i++) {
+    room.slots[i].renew((plan_.slot_logit_rows[i] ? logit_rows : rows) * plan_.slot_width[i] * 4, "activations");
+  }
+  if (plan_.logits >= 0) room.logits.renew(logit_rows * width_of(plan_.logits) * 4, "logits");
+  int64_t values = 0, pairs = 0, wide = 0, hidden = 0, experts = 0;
+  for (const Op& op : program_.ops) {
+    int64_t most = std::max(rows, logit_rows);
+    if (op.code == OpCode::kLinear || op.code == OpCode::kLogits) values = std::max(values, most * rounded_up(width_of(op.a), kStepColumns));
+    if (op.code != OpCode::kMoeExperts) continue;
+    const int inner = program_.tensors[static_cast<size_t>(op.weights[0])].rows();
+    pairs = std::max(pairs, most * op.active);
+    wide = std::max(wide, most * op.active * inner);
+    hidden = std::max(hidden, most * op.active * width_of(op.out()));
+    experts = std::max<int64_t>(experts, op.group);
+    values = std::max({values, most * rounded_up(width_of(op.a), kStepColumns), most * op.active * rounded_up(inner, kStepColumns)});
+  }
+  room.input_values.renew(values * 4, "inputs of products");
+  room.input_sums.renew(values / 16 * 4, "inputs of products");
+  room.place.renew(pairs * 4, "experts");
+  room.source.renew(pairs * 4, "experts");
+  room.tiles.renew((pairs / kTileRowsOfExperts + experts + 1) * static_cast<int64_t>(sizeof(ExpertTile)), "experts");
+  room.gate.renew(wide * 4, "experts");
+  room.up.renew(wide * 4, "experts");
+  room.down.renew(hidden * 4, "experts");
+}
+
+void Model::send_inputs(const mr_step& step) {
+  auto* ints = reinterpret_cast<int32_t*>(room_.staging.data());
+  write_step(step, room_.shape, tasks_, ints);
+  stream_.upload(room_.inputs.data(), ints, room_.shape.ints() * 4);
+}
+
+void Model::launch_all(int most_rows, int most_logit_rows) {
+  const StepShape& shape = room_.shape;
+  const RowCount rows{most_rows, input(shape.counts() + kRowCount)};
+  const RowCount logit_rows{most_logit_rows, input(shape.counts() + kLogitRowCount)};
+  for (size_t i = 0; i < program_.ops.size(); i++) {
+    const Op& op = program_.ops[i];
+    if (op.code == OpCode::kSample) continue;
+    const int h = op.out() >= 0 ? op.out() : op.a;
+    const RowCount count = program_.tensors[static_cast<size_t>(h)].sizes.front() == kLogitRows ? logit_rows : rows;
+    if (count.most == 0) continue;
+    const int64_t began = profile_.times ? now_ns() : 0;
+    launch_op(op, count);
+    if (!profile_.times) continue;
+    stream_.synchronize();
+    if (*profile_.count >= profile_.room) continue;
+    mr_stage_time& time = profile_.times[(*profile_.count)++];
+    time = {began, now_ns() - began, count.most, 1, {static_cast<int32_t>(i)}};
+  }
+}
+
+void Model::launch_op(const Op& op, RowCount rows) {
+  const StepShape& shape = room_.shape;
+  const RowView a = op.a >= 0 ? rows_of(op.a) : RowView{};
+  const RowView b = op.b >= 0 ? rows_of(op.b) : RowView{};
+  const RowView out = op.out() >= 0 ? rows_of(op.out()) : RowView{};
+  const int n = op.out() >= 0 ? width_of(op.out()) : 0;
+  auto map = [&](Map what, float factor, int function) { map_rows(stream_, rows, {what, a, b, out, n, factor, function}); };
+  switch (op.code) {
+    case OpCode::kEmbed: embed(stream_, rows, weights_[static_cast<size_t>(op.weights[0])].view, input(shape.tokens()), out, op.factor); break;
+    case OpCode::kRmsNorm: rms_norm(stream_, rows, a, vector_of(op.weights[0]), out, n, op.width, op.eps, op.offset); break;
+    case OpCode::kLinear: launch_linear(op, rows); break;
+    case OpCode::kRope: {
+      const Rope how{ropes_[static_cast<size_t>(op.table)].memory.as<float>(), op.heads, op.key_dim, op.dims, op.pairs != 0};
+      cuda::rope(stream_, rows, a, input(shape.positions()), out, how);
+      break;
+    }
+    case OpCode::kKvWrite:
+      kv_write(stream_, rows, groups_[static_cast<size_t>(op.group)].layers[static_cast<size_t>(op.layer)], input(shape.slots(op.group)), a, b);
+      break;
+    case OpCode::kAttention: launch_attention(op); break;
+    case OpCode::kGated: map(Map::kGated, 1, op.function); break;
+    case OpCode::kAdd: map(Map::kAdd, op.factor, 0); break;
+    case OpCode::kScale: map(Map::kScale, op.factor, 0); break;
+    case OpCode::kSoftCap: map(Map::kSoftCap, op.cap, 0); break;
+    case OpCode::kGatherRows: gather_rows(stream_, rows, a, input(shape.logit_row()), out, n); break;
+    case OpCode::kLogits:
+      launch_product(rows, op.weights[0], a, width_of(op.a), out, nullptr, op.factor, op.cap, nullptr, nullptr);
+      break;
+    case OpCode::kSigmoidScale: map(Map::kSigmoidScale, 1, width_of(op.b)); break;
+    case OpCode::kMoeRoute: {
+      const RouteArguments how{a, vector_of(op.weights[0]), program_.tensors[static_cast<size_t>(op.weights[0])].rows(), width_of(op.a), op.active,
+                               op.expert_groups, op.kept_groups, op.renormalise != 0, op.scale, rows_of(op.outs[0]), rows_of(op.outs[1])};
+      route(stream_, rows, how);
+      break;
+    }
+    case OpCode::kMoeExperts: launch_experts(op, rows); break;
+    case OpCode::kLatentAttention:
+    case OpCode::kSample: break;
+  }
+}
+
+void Model::launch_linear(const Op& op, RowCount rows) {
+  for (size_t i = 0; i < op.weights.size(); i++) {
+    const Weight& w = weights_[static_cast<size_t>(op.weights[i])];
+    const Weight* before = i > 0 ? &weights_[static_cast<size_t>(op.weights[i - 1])] : nullptr;
+    const float* bias = op.biases[i] >= 0 ? vector_of(op.biases[i]) : nullptr;
+    const bool same = before && before->order.size() == 0 && w.order.size() == 0 && needs_f32(before->view) == needs_f32(w.view);
+    const RowView x = same ? RowView{} : rows_of(op.a);
+    launch_product(rows, op.weights[i], x, width_of(op.a), rows_of(op.outs[i]), bias, 1, 0, nullptr, nullptr);
+  }
+}
+
+// Of a weight, or of experts stored as `like`. Without x the input is that of the product before.
+void Model::launch_product(RowCount rows, int weight, RowView x, int columns, RowView out, const float* bias, float factor, float cap,
+                           const Experts* experts, const WeightView* like) {
+  const WeightView& view = like ? *like : weights_[static_cast<size_t>(weight)].view;
+  const Input in{room_.input_values.data(), room_.input_sums.as<float>(), rounded_up(columns, kStepColumns), needs_f32(view)};
+  const int32_t* order = like ? nullptr : weights_[static_cast<size_t>(weight)].order.as<int32_t>();
+  if (x.data) cuda::prepare(stream_, rows, x, columns, order, in);
+  multiply(stream_, rows, {view, in, out, bias, factor, cap}, experts, device_.chips);
+}
+
+void Model::launch_experts(const Op& op, RowCount rows) {
+  const StepShape& shape = room_.shape;
+  const int experts = op.group, inner = program_.tensors[static_cast<size_t>(op.weights[0])].rows(), width = width_of(op.out());
+  // The device counts them.
+  int32_t* counts = room_.inputs.as<int32_t>() + shape.counts();
+  const RowCount pairs{rows.most * op.active, counts + kExpertRowCount};
+  const auto* views = expert_views_.at(&op).as<WeightView>();
+  auto like = [&](int part) { return &weights_[static_cast<size_t>(op.weights[static_cast<size_t>(part * experts)])].view; };
+  auto tiles = [&](int part, const int32_t* source) {
+    return Experts{room_.tiles.as<ExpertTile>(), counts + kExpertTileCount, pairs.most / kTileRowsOfExperts + std::min(experts, pairs.most), views + part * experts, source};
+  };
+  sort_by_expert(stream_, rows, {rows_of(op.b), experts, op.active, kTileRowsOfExperts, room_.place.as<int32_t>(), room_.source.as<int32_t>(),
+                                 room_.tiles.as<ExpertTile>(), counts});
+  const RowView gate{room_.gate.as<float>(), inner}, up{room_.up.as<float>(), inner}, down{room_.down.as<float>(), width};
+  const Experts gates = tiles(0, room_.source.as<int32_t>()), ups = tiles(1, room_.source.as<int32_t>()), downs = tiles(2, nullptr);
+  launch_product(rows, -1, rows_of(op.a), width_of(op.a), gate, nullptr, 1, 0, &gates, like(0));
+  launch_product(rows, -1, needs_f32(*like(0)) == needs_f32(*like(1)) ? RowView{} : rows_of(op.a), width_of(op.a), up, nullptr, 1, 0, &ups, like(1));
+  map_rows(stream_, pairs, {Map::kGated, gate, up, gate, inner, 1, op.function});
+  launch_product(pairs, -1, gate, inner, down, nullptr, 1, 0, &downs, like(2));
+  combine(stream_, rows, down, room_.place.as<int32_t>(), rows_of(op.c), op.active, rows_of(op.out()), width);
+}
+
+void Model::launch_attention(const Op& op) {
+  const StepShape& shape = room_.shape;
+  const AttentionKind wanted{op.group, op.heads, op.kv_heads, op.window};
+  const int kind = static_cast<int>(std::find(attention_kinds_.begin(), attention_kinds_.end(), wanted) - attention_kinds_.begin());
+  AttentionArguments p{};
+  p.cache = groups_[static_cast<size_t>(op.group)].layers[static_cast<size_t>(op.layer)];
+  p.q = rows_of(op.a);
+  p.out = rows_of(op.out());
+  p.positions = input(shape.positions());
+  p.block_table = input(shape.block_table(op.group));
+  p.table_width = input(shape.table_width_at());
+  p.tasks = reinterpret_cast<const AttentionTask*>(input(shape.task_list(kind)));
+  p.merges = reinterpret_cast<const MergeTask*>(input(shape.merge_list(kind)));
+  p.counts = input(shape.task_counts(kind));
+  p.partials = room_.partials.as<float>();
+  p.heads = op.heads;
+  p.kv_heads = op.kv_heads;
+  p.window = op.window;
+  p.scale = op.scale;
+  p.cap = op.cap;
+  p.exact = exact_;
+  const int blocks = std::max(1, std::min(device_.chips * 2, (shape.tasks + 3) / 4));
+  attend(stream_, p, blocks);
+  merge_attention(stream_, p, std::max(1, std::min(device_.chips * 2, shape.merges)));
+}
+
+}  // namespace millrace::cuda

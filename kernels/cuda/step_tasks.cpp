@@ -1,0 +1,74 @@
+#include "step_tasks.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace millrace::cuda {
+
+TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t warps) {
+  TaskList list;
+  const int together = heads_together(kind.heads, kind.kv_heads);
+  const int tokens = std::max(1, kQueryTile / together);
+  std::vector<AttentionTask> tiles;
+  for (int s = 0; s < step.sequences; s++) {
+    for (int end = step.query_start[s + 1]; end > step.query_start[s]; end -= tokens) {
+      AttentionTask task{};
+      task.sequence = s;
+      task.row0 = std::max(step.query_start[s], end - tokens);
+      task.rows = end - task.row0;
+      const int first = kind.window > 0 ? std::max(0, step.positions[task.row0] - kind.window + 1) : 0;
+      task.chunk0 = first / kAttentionChunk;
+      task.chunk1 = step.positions[end - 1] / kAttentionChunk + 1;
+      task.partial = -1;
+      tiles.push_back(task);
+    }
+  }
+  const bool split = static_cast<int64_t>(tiles.size()) * head_tiles(kind.heads, kind.kv_heads) < warps;
+  for (const AttentionTask& tile : tiles) {
+    const int chunks = tile.chunk1 - tile.chunk0;
+    if (!split || chunks < 2) {
+      list.tasks.push_back(tile);
+      continue;
+    }
+    list.merges.push_back({tile.row0, tile.rows, chunks, list.partials});
+    for (int c = tile.chunk0; c < tile.chunk1; c++) {
+      AttentionTask part = tile;
+      part.chunk0 = c;
+      part.chunk1 = c + 1;
+      part.partial = list.partials++;
+      list.tasks.push_back(part);
+    }
+  }
+  std::stable_sort(list.tasks.begin(), list.tasks.end(),
+                   [](const AttentionTask& a, const AttentionTask& b) { return a.chunk1 - a.chunk0 > b.chunk1 - b.chunk0; });
+  return list;
+}
+
+void write_step(const mr_step& s, const StepShape& shape, const StepTasks& tasks, int32_t* to) {
+  auto put = [&](int64_t at, const void* from, size_t ints) {
+    if (ints > 0) std::memcpy(to + at, from, ints * sizeof(int32_t));
+  };
+  const auto rows = static_cast<size_t>(s.rows);
+  to[shape.counts() + kRowCount] = s.rows;
+  to[shape.counts() + kLogitRowCount] = s.logit_rows;
+  to[shape.counts() + kExpertRowCount] = 0;
+  to[shape.counts() + kExpertTileCount] = 0;
+  to[shape.table_width_at()] = s.table_width;
+  put(shape.tokens(), s.tokens, rows);
+  put(shape.positions(), s.positions, rows);
+  put(shape.logit_row(), s.logit_row, static_cast<size_t>(s.logit_rows));
+  for (int g = 0; g < shape.groups; g++) {
+    const size_t table = static_cast<size_t>(s.sequences) * static_cast<size_t>(s.table_width);
+    put(shape.slots(g), s.slots + int64_t{g} * s.rows, rows);
+    put(shape.block_table(g), s.block_table + static_cast<int64_t>(table) * g, table);
+  }
+  for (int k = 0; k < shape.kinds; k++) {
+    const TaskList& list = tasks[static_cast<size_t>(k)];
+    to[shape.task_counts(k)] = static_cast<int32_t>(list.tasks.size());
+    to[shape.task_counts(k) + 1] = static_cast<int32_t>(list.merges.size());
+    put(shape.task_list(k), list.tasks.data(), list.tasks.size() * StepShape::kTaskInts);
+    put(shape.merge_list(k), list.merges.data(), list.merges.size() * StepShape::kMergeInts);
+  }
+}
+
+}  // namespace millrace::cuda

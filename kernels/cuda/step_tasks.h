@@ -1,0 +1,57 @@
+// What the host works out for a step: lists of attention tasks, and where a step's integers lie in one array.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "kernels/launches.h"
+#include "millrace.h"
+
+namespace millrace::cuda {
+
+// Attention ops that see the same rows of the same sequences have the same tasks.
+struct AttentionKind {
+  int group, heads, kv_heads, window;
+
+  bool operator==(const AttentionKind&) const = default;
+};
+
+// Tasks of one kind.
+struct TaskList {
+  std::vector<AttentionTask> tasks;
+  std::vector<MergeTask> merges;
+  // Partial results of each head tile.
+  int partials = 0;
+};
+
+// Rows of each sequence in tiles, the longest contexts first; a tile with several chunks is split when there are few of them. `warps`: how many the device
+// can have at work.
+TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t warps);
+
+// Capacities of a step, and the places of its arrays, in integers.
+struct StepShape {
+  int rows = 0, logit_rows = 0, sequences = 0, table_width = 0, groups = 0, kinds = 0;
+  // Most tasks of a kind, and most that are merged.
+  int tasks = 0, merges = 0;
+
+  int64_t counts() const { return 0; }
+  int64_t table_width_at() const { return counts() + kCounts; }
+  int64_t task_counts(int kind) const { return table_width_at() + 4 + 4 * int64_t{kind}; }
+  int64_t tokens() const { return task_counts(kinds); }
+  int64_t positions() const { return tokens() + rows; }
+  int64_t logit_row() const { return positions() + rows; }
+  int64_t slots(int group) const { return logit_row() + logit_rows + int64_t{group} * rows; }
+  int64_t block_table(int group) const { return slots(groups) + int64_t{group} * sequences * table_width; }
+  int64_t task_list(int kind) const { return block_table(groups) + int64_t{kind} * tasks * kTaskInts; }
+  int64_t merge_list(int kind) const { return task_list(kinds) + int64_t{kind} * merges * kMergeInts; }
+  int64_t ints() const { return merge_list(kinds); }
+
+  static constexpr int kTaskInts = sizeof(AttentionTask) / sizeof(int32_t);
+  static constexpr int kMergeInts = sizeof(MergeTask) / sizeof(int32_t);
+};
+
+using StepTasks = std::vector<TaskList>;
+
+// Writes a step into `to`, `shape.ints()` long.
+void write_step(const mr_step& step, const StepShape& shape, const StepTasks& tasks, int32_t* to);
+
+}  // namespace millrace::cuda

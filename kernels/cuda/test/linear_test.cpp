@@ -1,0 +1,247 @@
+#include <algorithm>
+
+#include "op_program.h"
+#include "pack.h"
+#include "scalar.h"
+
+namespace millrace::test {
+namespace {
+
+constexpr int kIds = OpProgram::kIds;
+
+// Two products of one input: a stored weight with a bias, and another.
+struct Products {
+  OpProgram p;
+  int columns, outs, weight, other, out, second;
+  std::vector<float> x, bias, plain;
+
+  Products(int outs, int columns, Random& random) : columns(columns), outs(outs) {
+    x = random.normals(static_cast<size_t>(kIds * columns));
+    bias = random.normals(static_cast<size_t>(outs));
+    plain = random.normals(static_cast<size_t>(11 * columns));
+    int in = p.input(x, columns);
+    weight = p.b.weight("weight", outs, columns);
+    other = p.b.weight("other", 11, columns);
+    out = p.b.rows(outs);
+    second = p.b.rows(11);
+    p.b.op(3, {in, 2, weight, other, 2, p.vector(bias), -1, 2, out, second});
+  }
+
+  // `values`: the weight's, as its type defines them.
+  void check(Runner& runner, const std::vector<float>& values, bool exact, const char* what) {
+    std::vector<int32_t> ids;
+    for (int i = 0; i < 11; i++) ids.push_back(i * 5 % kIds);
+    OpProgram::run(runner, ids);
+    std::vector<float> actual = runner.read(out, 11, outs);
+    compare(actual, ids, values, outs, true, exact ? 2e-6 : 6e-3, what);
+    // Float32 weights are multiplied in float32 whatever the precision.
+    compare(runner.read(second, 11, 11), ids, plain, 11, false, 2e-6, "a float32 weight beside it");
+  }
+
+ private:
+  void compare(const std::vector<float>& actual, const std::vector<int32_t>& ids, const std::vector<float>& values, int rows, bool with_bias, double bound,
+               const char* what) const {
+    std::vector<double> expected;
+    for (int32_t id : ids) {
+      for (int n = 0; n < rows; n++) {
+        double sum = with_bias ? bias[static_cast<size_t>(n)] : 0;
+        for (int k = 0; k < columns; k++) sum += static_cast<double>(x[static_cast<size_t>(id * columns + k)]) * values[static_cast<size_t>(n * columns + k)];
+        expected.push_back(sum);
+      }
+    }
+    double error = difference(actual.data(), expected.data(), actual.size());
+    CHECK(error < bound, "%s: %g", what, error);
+  }
+};
+
+}  // namespace
+
+TEST(products_of_every_stored_type_agree_with_double_precision) {
+  Random random(20);
+  for (int type = 0; type < MR_TYPES; type++) {
+    // Rows that fill no tile, columns that fill no step and no chunk where the type allows it.
+    int columns = kTypes[type].block_values == 1 ? 300 : kTypes[type].block_values == 32 ? 352 : 512;
+    std::vector<uint8_t> stored = random_stored(type, 37, columns, random);
+    std::vector<float> values(static_cast<size_t>(37 * columns));
+    for (int r = 0; r < 37; r++) {
+      widen_row(type, &stored[static_cast<size_t>(r * row_bytes(type, columns))], columns, &values[static_cast<size_t>(r * columns)]);
+    }
+    for (int precision : {MR_PRECISION_NATIVE, MR_PRECISION_F32}) {
+      Products products(37, columns, random);
+      auto runner = products.p.runner(cuda_options(precision));
+      runner->bind(products.weight, type, 37, columns, stored);
+      runner->bind(products.other, 11, columns, products.plain);
+      products.check(*runner, values, precision == MR_PRECISION_F32 || type == MR_F32, kTypes[type].name);
+    }
+  }
+}
+
+TEST(products_of_weights_in_groups_agree_with_double_precision) {
+  Random random(21);
+  for (int type : {MR_INT8, MR_INT4, MR_CODEBOOK}) {
+    for (auto [columns, group, ordered] : {std::tuple{256, 32, false}, {384, 128, true}, {640, 640, false}}) {
+      int groups = columns / group, rows = 19;
+      std::vector<uint8_t> codes(static_cast<size_t>(rows * columns)), zeros(static_cast<size_t>(rows * groups));
+      std::vector<float> scales = random.normals(zeros.size(), 0.02f), levels;
+      for (uint8_t& c : codes) c = static_cast<uint8_t>(random.below(type == MR_INT8 ? 256 : 16));
+      for (uint8_t& z : zeros) z = static_cast<uint8_t>(random.below(type == MR_INT8 ? 256 : 16));
+      for (int i = 0; i < 16; i++) levels.push_back(bf16_to_float(float_to_bf16(static_cast<float>(i - 7) / 8)));
+      std::vector<int32_t> order;
+      for (int k = 0; k < columns; k++) order.push_back(k);
+      if (ordered) std::shuffle(order.begin(), order.end(), std::mt19937(4));
+      bool codebook = type == MR_CODEBOOK;
+      mr_groups in{type, group, codes.data(), scales.data(), codebook ? nullptr : zeros.data(), ordered ? order.data() : nullptr, codebook ? levels.data() : nullptr};
+      std::vector<float> values(codes.size());
+      for (int r = 0; r < rows; r++) widen_grouped(in, r, columns, &values[static_cast<size_t>(r * columns)]);
+      for (int precision : {MR_PRECISION_NATIVE, MR_PRECISION_F32}) {
+        Products products(rows, columns, random);
+        auto runner = products.p.runner(cuda_options(precision));
+        char error[256];
+        CHECK(mr_bind_groups(runner->model(), products.weight, rows, columns, &in, error, sizeof error) == MR_OK, "%s", error);
+        runner->bind(products.other, 11, columns, products.plain);
+        products.check(*runner, values, precision == MR_PRECISION_F32, "groups");
+      }
+    }
+  }
+}
+
+TEST(embeddings_of_every_type_are_its_values) {
+  Random random(22);
+  for (int type = 0; type < MR_TYPES; type++) {
+    std::vector<uint8_t> stored = random_stored(type, 21, 256, random);
+    Builder b;
+    int table = b.weight("table", 21, 256), out = b.rows(256);
+    b.op(1, {table, out, Builder::bits(1)});
+    mr_options o = cuda_options(0);
+    o.keep_activations = 1;
+    Runner runner(b.encode(), o, {}, 1);
+    runner.bind(table, type, 21, 256, stored);
+    OpProgram::run(runner, {20, 3});
+    std::vector<float> actual = runner.read(out, 2, 256), expected(512);
+    for (int i = 0; i < 2; i++) widen_row(type, &stored[static_cast<size_t>((i == 0 ? 20 : 3) * row_bytes(type, 256))], 256, &expected[static_cast<size_t>(i * 256)]);
+    // Zeros may differ in sign.
+    CHECK(actual == expected, "%s", kTypes[type].name);
+  }
+}
+
+TEST(bits_of_a_row_do_not_depend_on_the_rows_beside_it) {
+  Random random(23);
+  // The chunks of one tile are shared by warps where there are few tiles, and not where there are many.
+  for (int type : {MR_BF16, MR_F32, MR_Q6_K, MR_Q4_K}) {
+    constexpr int kColumns = 768, kOuts = 48;
+    Products products(kOuts, kColumns, random);
+    auto runner = products.p.runner(cuda_options(MR_PRECISION_NATIVE));
+    runner->bind(products.weight, type, kOuts, kColumns, random_stored(type, kOuts, kColumns, random));
+    runner->bind(products.other, 11, kColumns, products.plain);
+    OpProgram::run(*runner, {5});
+    std::vector<float> alone = runner->read(products.out, 1, kOuts);
+    for (int rows : {7, 13, 20, 130}) {
+      std::vector<int32_t> ids;
+      for (int i = 0; i < rows; i++) ids.push_back(random.below(kIds));
+      int at = random.below(rows);
+      ids[static_cast<size_t>(at)] = 5;
+      OpProgram::run(*runner, ids);
+      std::vector<float> all = runner->read(products.out, rows, kOuts);
+      CHECK(same_bits(&all[static_cast<size_t>(at * kOuts)], alone.data(), kOuts), "%s, row %d of %d", kTypes[type].name, at, rows);
+    }
+  }
+}
+
+TEST(a_row_that_is_no_number_leaves_the_others_alone) {
+  Random random(24);
+  Products products(20, 64, random);
+  products.x[static_cast<size_t>(4 * 64 + 9)] = NAN;
+  OpProgram p;
+  int in = p.input(products.x, 64), weight = p.b.weight("w", 20, 64), out = p.b.rows(20);
+  p.b.op(3, {in, 1, weight, 1, -1, 1, out});
+  auto runner = p.runner(cuda_options(0));
+  runner->bind(weight, MR_Q4_0, 20, 64, random_stored(MR_Q4_0, 20, 64, random));
+  OpProgram::run(*runner, {3, 4, 5});
+  std::vector<float> all = runner->read(out, 3, 20);
+  for (size_t i = 0; i < 60; i++) CHECK(std::isnan(all[i]) == (i / 20 == 1), "%zu is %g", i, all[i]);
+}
+
+TEST(experts_agree_with_double_precision_and_with_themselves_in_every_batch) {
+  Random random(25);
+  constexpr int kWidth = 48, kInner = 40, kExperts = 6, kActive = 2;
+  for (int precision : {MR_PRECISION_NATIVE, MR_PRECISION_F32}) {
+    std::vector<float> x = random.normals(kIds * kWidth), router = random.normals(kExperts * kWidth);
+    OpProgram p;
+    int in = p.input(x, kWidth);
+    int route = p.b.weight("router", kExperts, kWidth), ids = p.b.rows(kActive), weights = p.b.rows(kActive), out = p.b.rows(kWidth);
+    p.b.op(34, {in, route, ids, weights, kActive, 1, Builder::bits(1.5f), 1, 1});
+    std::vector<int> matrices;
+    std::vector<std::vector<float>> values;
+    for (int part = 0; part < 3; part++) {
+      for (int e = 0; e < kExperts; e++) {
+        int rows = part < 2 ? kInner : kWidth, columns = part < 2 ? kWidth : kInner;
+        matrices.push_back(p.b.weight("m" + std::to_string(matrices.size()), rows, columns));
+        std::vector<float> v = random.normals(static_cast<size_t>(rows * columns), 0.2f);
+        for (float& f : v) f = bf16_to_float(float_to_bf16(f));
+        values.push_back(v);
+      }
+    }
+    std::vector<int32_t> words = {in, ids, weights};
+    for (int part = 0; part < 3; part++) {
+      words.push_back(kExperts);
+      for (int e = 0; e < kExperts; e++) words.push_back(matrices[static_cast<size_t>(part * kExperts + e)]);
+    }
+    words.push_back(out);
+    words.push_back(0);
+    p.b.op(35, words);
+    auto runner = p.runner(cuda_options(precision));
+    runner->bind(route, kExperts, kWidth, router);
+    for (size_t i = 0; i < matrices.size(); i++) {
+      std::vector<uint8_t> stored;
+      for (float v : values[i]) {
+        uint16_t b = float_to_bf16(v);
+        stored.push_back(static_cast<uint8_t>(b));
+        stored.push_back(static_cast<uint8_t>(b >> 8));
+      }
+      bool wide = i / kExperts < 2;
+      runner->bind(matrices[i], MR_BF16, wide ? kInner : kWidth, wide ? kWidth : kInner, stored);
+    }
+    auto expected = [&](int id, std::vector<double>& to) {
+      auto row = [&](const std::vector<float>& m, int columns, int r, auto at) {
+        double sum = 0;
+        for (int k = 0; k < columns; k++) sum += static_cast<double>(m[static_cast<size_t>(r * columns + k)]) * at(k);
+        return sum;
+      };
+      auto own = [&](int k) { return static_cast<double>(x[static_cast<size_t>(id * kWidth + k)]); };
+      std::vector<std::pair<double, int>> order;
+      for (int e = 0; e < kExperts; e++) order.push_back({-row(router, kWidth, e, own), e});
+      std::sort(order.begin(), order.end());
+      double all = 0;
+      for (int k = 0; k < kActive; k++) all += std::exp(-order[static_cast<size_t>(k)].first);
+      std::vector<double> sum(kWidth);
+      for (int k = 0; k < kActive; k++) {
+        auto e = static_cast<size_t>(order[static_cast<size_t>(k)].second);
+        double weight = std::exp(-order[static_cast<size_t>(k)].first) / all * 1.5;
+        std::vector<double> inner;
+        for (int i = 0; i < kInner; i++) {
+          double gate = row(values[e], kWidth, i, own);
+          inner.push_back(gate / (1 + std::exp(-gate)) * row(values[kExperts + e], kWidth, i, own));
+        }
+        for (int i = 0; i < kWidth; i++) sum[static_cast<size_t>(i)] += weight * row(values[2 * kExperts + e], kInner, i, [&](int j) { return inner[static_cast<size_t>(j)]; });
+      }
+      to.insert(to.end(), sum.begin(), sum.end());
+    };
+    std::vector<int32_t> many;
+    std::vector<double> wanted;
+    for (int i = 0; i < 37; i++) {
+      many.push_back(random.below(kIds));
+      expected(many.back(), wanted);
+    }
+    OpProgram::run(*runner, many);
+    std::vector<float> together = runner->read(out, 37, kWidth);
+    double error = difference(together.data(), wanted.data(), together.size());
+    CHECK(error < (precision == MR_PRECISION_F32 ? 2e-6 : 1e-2), "experts: %g", error);
+    for (int i : {0, 17, 36}) {
+      OpProgram::run(*runner, {many[static_cast<size_t>(i)]});
+      std::vector<float> alone = runner->read(out, 1, kWidth);
+      CHECK(same_bits(alone.data(), &together[static_cast<size_t>(i * kWidth)], kWidth), "row %d", i);
+    }
+  }
+}
+
+}  // namespace millrace::test
