@@ -11,19 +11,20 @@ export DOCKER_BUILDKIT=0 # the classic builder needs no plugin
 
 cd "$here"
 ./millrace image-context
-.ci/docker base
+bases="$(.ci/docker base)"
+eval "$bases"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 for each in jaeger otelcol prometheus; do
   mkdir "$work/$each"
   cp "$programs/$each" "$work/$each/$each"
   # On a base with a libc and wget: not every build is static, and Prometheus' health check asks by wget.
-  printf 'FROM localhost/millrace-base:25\nRUN mkdir /prometheus && chown 65534:65534 /prometheus\nCOPY %s /bin/%s\nUSER 65534:65534\nENTRYPOINT ["/bin/%s"]\n' "$each" "$each" "$each" \
+  printf 'FROM localhost/millrace-libc\nRUN mkdir /prometheus && chown 65534:65534 /prometheus\nCOPY %s /bin/%s\nUSER 65534:65534\nENTRYPOINT ["/bin/%s"]\n' "$each" "$each" "$each" \
     > "$work/$each/Dockerfile"
   docker build -q -t "localhost/millrace-$each" "$work/$each" > /dev/null
 done
-export BASE=localhost/millrace-base:25 JAEGER_IMAGE=localhost/millrace-jaeger COLLECTOR_IMAGE=localhost/millrace-otelcol \
+export JAEGER_IMAGE=localhost/millrace-jaeger COLLECTOR_IMAGE=localhost/millrace-otelcol \
   PROMETHEUS_IMAGE=localhost/millrace-prometheus
 docker compose build gateway
-docker compose up -d --wait --wait-timeout 300 "$@" kafka gateway router worker-1 worker-2 collector jaeger prometheus
+docker compose up -d --wait --wait-timeout 300 "$@" kafka-1 kafka-2 kafka-3 gateway router worker collector jaeger prometheus
 docker compose ps

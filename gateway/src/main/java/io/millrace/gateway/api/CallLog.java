@@ -54,6 +54,23 @@ final class CallLog {
         }
     }
 
+    /**
+     * A client came back to an answer by its id.
+     *
+     * @param kind what it wanted, such as {@code stream} or {@code cancel}
+     * @param request the answer's id; empty when there is none of that name
+     */
+    void resumed(
+            String kind, String request, String tenant, String outcome, @Nullable ApiError error, long startNanos) {
+        if (LOG.isInfoEnabled()) {
+            line(outcome, tenant, error)
+                    .addKeyValue("resume", kind)
+                    .addKeyValue("request", request)
+                    .addKeyValue("total_ms", since(startNanos))
+                    .log("request");
+        }
+    }
+
     private LoggingEventBuilder line(String outcome, String tenant, @Nullable ApiError error) {
         LoggingEventBuilder line = LOG.atInfo()
                 .addKeyValue("outcome", outcome)

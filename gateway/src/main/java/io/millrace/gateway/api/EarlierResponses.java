@@ -47,7 +47,7 @@ final class EarlierResponses {
 
     /** The tenant's conversation up to and with that response; 400 when it cannot be gone on from. */
     Mono<Conversation> read(String id, String tenant) {
-        var telemetry = new ResumeTelemetry(metrics, tracer, "continue", "read " + FIELD, Context.current());
+        var telemetry = ResumeTelemetry.within(metrics, tracer, "continue", "read " + FIELD, Context.current());
         return Mono.defer(() -> {
                     RequestId request = ids.parse(id, Api.RESPONSES);
                     return Mono.fromFuture(resumes.find(request, tenant));

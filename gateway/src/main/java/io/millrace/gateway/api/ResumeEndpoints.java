@@ -181,6 +181,7 @@ final class ResumeEndpoints {
         return Mono.defer(() -> {
                     String tenant = Edge.caller(request.exchange()).tenant();
                     RequestId id = ids.parse(request.pathVariable("id"), api);
+                    telemetry.asks(tenant, id);
                     @Nullable String last = request.headers().firstHeader(LAST_EVENT_ID);
                     // A response may have been deleted, which only its router knows.
                     CompletableFuture<Resumes.Found> found = api == Api.RESPONSES || last == null || last.isBlank()

@@ -12,6 +12,7 @@ import io.millrace.gateway.stream.Call;
 import io.millrace.gateway.stream.JsonText;
 import io.millrace.gateway.stream.MessageFrames;
 import io.millrace.gateway.stream.Renderer;
+import io.millrace.shared.id.RequestId;
 import io.millrace.shared.proto.ResponseShape.Api;
 import io.opentelemetry.api.trace.Tracer;
 import io.opentelemetry.context.Context;
@@ -135,7 +136,7 @@ final class SocketMessages {
                     Fields fields = message.body().fields();
                     long after = fields.integer64("starting_after", -1, Long.MAX_VALUE)
                             .orElse(-1);
-                    return find(fields).flatMapMany(found -> {
+                    return find(fields, telemetry).flatMapMany(found -> {
                         Call call = found.call().streamed(true);
                         return events(earlier.resumes()
                                 .follow(
@@ -154,7 +155,7 @@ final class SocketMessages {
     /** Cancels the response that the message names: its own events tell that it has ended. */
     void cancel(Message message, Consumer<ApiError> onFailure) {
         var telemetry = telemetry("cancel");
-        Mono.defer(() -> find(message.body().fields()))
+        Mono.defer(() -> find(message.body().fields(), telemetry))
                 .flatMap(found -> Mono.fromFuture(earlier.resumes().cancel(found, "cancelled by the client")))
                 .subscribe(
                         done -> {},
@@ -171,23 +172,22 @@ final class SocketMessages {
                 earlier.metrics(), earlier.tracer(), kind, "WebSocket /v1/responses " + kind, parent);
     }
 
-    private Mono<Resumes.Found> find(Fields fields) {
+    private Mono<Resumes.Found> find(Fields fields, ResumeTelemetry telemetry) {
         String id = fields.string("response_id");
         if (id == null) {
             throw fields.missing("response_id");
         }
         fields.integer64("starting_after", -1, Long.MAX_VALUE);
         ResponseFields.refuseUnknown(fields);
-        return Mono.fromFuture(earlier.resumes()
-                        .find(
-                                earlier.ids().parse(id, Api.RESPONSES),
-                                caller.get().tenant()))
-                .map(found -> {
-                    if (found.call().shape().getApi() != Api.RESPONSES) {
-                        throw new ApiException(GatewayErrors.noSuchAnswer(id));
-                    }
-                    return found;
-                });
+        String tenant = caller.get().tenant();
+        RequestId request = earlier.ids().parse(id, Api.RESPONSES);
+        telemetry.asks(tenant, request);
+        return Mono.fromFuture(earlier.resumes().find(request, tenant)).map(found -> {
+            if (found.call().shape().getApi() != Api.RESPONSES) {
+                throw new ApiException(GatewayErrors.noSuchAnswer(id));
+            }
+            return found;
+        });
     }
 
     private Flux<String> events(Exchange<List<String>> exchange) {

@@ -1,7 +1,6 @@
 package io.millrace.standalone.rules;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.millrace.standalone.telemetry.Dashboards;
 import io.millrace.standalone.telemetry.RealTools;
@@ -123,14 +122,13 @@ class ObservabilityFilesTest {
 
     @Test
     void promtoolAcceptsTheRulesAndTheirTestsPass() throws Exception {
-        Path promtool = RealTools.find("promtool");
-        assumeTrue(promtool != null, RealTools.absent("promtool"));
+        Path promtool = RealTools.require("ObservabilityFilesTest", "promtool").getFirst();
         Path folder = ROOT.resolve("observability/prometheus");
         for (List<String> arguments : List.of(
                 List.of("check", "rules", "rules.yml"),
                 List.of("test", "rules", "rules_test.yml"),
                 List.of("check", "config", "prometheus.yml"))) {
-            var command = new java.util.ArrayList<>(List.of(String.valueOf(promtool)));
+            var command = new java.util.ArrayList<>(List.of(promtool.toString()));
             command.addAll(arguments);
             Process process = new ProcessBuilder(command)
                     .directory(folder.toFile())

@@ -53,7 +53,7 @@ class ConsoleWaterfallTest {
         dir = temporary;
         Optional<Path> binary = Chromium.find();
         assumeTrue(binary.isPresent(), "no Chromium here");
-        assumeTrue(RealTools.find("jaeger") != null, RealTools.absent("jaeger"));
+        RealTools.require("ConsoleWaterfallTest", "jaeger");
         Path model = TestModels.smollm2();
         Files.createSymbolicLink(dir.resolve("bin"), RealTools.folder().resolve("bin"));
         ports = new TreeMap<>();

@@ -3,15 +3,8 @@ package io.millrace.standalone.system;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.openai.client.OpenAIClient;
-import com.openai.client.okhttp.OpenAIOkHttpClient;
-import com.openai.models.chat.completions.ChatCompletionCreateParams;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.List;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.Executors;
-import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -47,17 +40,11 @@ class KilledProcessTest {
             "--set",
             "millrace.router.detach-grace=60s"
         };
-        try (Processes processes = new Processes(dir);
-                var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+        try (Processes processes = new Processes(dir)) {
             Process first = processes.start("first", up);
             processes.awaitOutput("first", "Ready at");
-            OpenAIClient client = client(port);
-            Set<Integer> begun = ConcurrentHashMap.newKeySet();
-            for (int i = 0; i < STREAMS; i++) {
-                int number = i;
-                threads.submit(() -> stream(client, number, begun));
-            }
-            Processes.await("the first text of all streams", () -> begun.size() == STREAMS);
+            OpenAIClient client = MockStreams.client(port);
+            var streams = MockStreams.begin(client, STREAMS, TOKENS);
             Processes.kill(first);
 
             processes.start("second", up);
@@ -67,7 +54,7 @@ class KilledProcessTest {
                             each -> each.finish().equals("length") && each.tokens() == TOKENS,
                             "ended with all its tokens");
             client.close();
-            threads.shutdownNow();
+            streams.close();
         }
     }
 
@@ -101,43 +88,15 @@ class KilledProcessTest {
             Processes.await(
                     "a new child",
                     () -> !children.getLast().isAlive() && parent.children().count() == 5);
-            OpenAIClient client = client(port);
-            assertThat(stream(client, 0, ConcurrentHashMap.newKeySet())).isNotBlank();
+            OpenAIClient client = MockStreams.client(port);
+            try (var streams = MockStreams.begin(client, 1, TOKENS)) {
+                streams.assertWholeAndAsUndisturbed();
+            }
             client.close();
 
             List<ProcessHandle> last = parent.children().toList();
             Processes.kill(parent);
             Processes.await("the children's end", () -> last.stream().noneMatch(ProcessHandle::isAlive));
-        }
-    }
-
-    private static OpenAIClient client(int port) {
-        return OpenAIOkHttpClient.builder()
-                .baseUrl("http://127.0.0.1:" + port + "/v1")
-                .apiKey("none")
-                .maxRetries(0)
-                .timeout(Duration.ofSeconds(120))
-                .build();
-    }
-
-    private static String stream(OpenAIClient client, int number, Set<Integer> begun) {
-        ChatCompletionCreateParams params = ChatCompletionCreateParams.builder()
-                .model("alpha")
-                .addUserMessage("stream number " + number)
-                .temperature(0)
-                .maxCompletionTokens(TOKENS)
-                .putAdditionalBodyProperty("ignore_eos", com.openai.core.JsonValue.from(true))
-                .build();
-        try (var chunks = client.chat().completions().createStreaming(params)) {
-            return chunks.stream()
-                    .flatMap(chunk -> chunk.choices().stream())
-                    .flatMap(choice -> choice.delta().content().stream())
-                    .peek(text -> {
-                        if (!text.isEmpty()) {
-                            begun.add(number);
-                        }
-                    })
-                    .collect(Collectors.joining());
         }
     }
 }

@@ -1,7 +1,6 @@
 package io.millrace.standalone.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.millrace.standalone.parts.Role;
 import io.millrace.standalone.telemetry.Dashboards;
@@ -50,9 +49,7 @@ class RealToolsTest {
 
     @BeforeAll
     static void start() throws Exception {
-        for (String program : List.of("jaeger", "prometheus", "promtool")) {
-            assumeTrue(RealTools.find(program) != null, RealTools.absent(program));
-        }
+        RealTools.require("RealToolsTest", "jaeger", "prometheus", "promtool");
         Files.createSymbolicLink(dir.resolve("bin"), RealTools.folder().resolve("bin"));
         ports = new TreeMap<>();
         for (String port : List.of("OTLP_GRPC", "OTLP_HTTP", "QUERY", "QUERY_GRPC", "HEALTH", "METRICS", "PROM_PORT")) {

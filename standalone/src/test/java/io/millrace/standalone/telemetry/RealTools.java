@@ -4,16 +4,19 @@ import java.io.IOException;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.opentest4j.TestAbortedException;
 
 /** Programs of others that some tests need: in {@code bin} of the folder that TEST_TOOLS names, or of {@code .millrace/tools}. */
 public final class RealTools {
 
     private RealTools() {}
 
-    /** The program; null where there is none. */
-    public static @Nullable Path find(String program) {
+    private static @Nullable Path find(String program) {
         Path found = folder().resolve("bin").resolve(program);
         return Files.isExecutable(found) ? found : null;
     }
@@ -23,18 +26,29 @@ public final class RealTools {
         return named == null ? Dashboards.ROOT.resolve(".millrace/tools") : Path.of(named);
     }
 
-    /** Why a test is skipped. */
-    public static String absent(String program) {
-        return "no " + program + " in " + folder().resolve("bin")
-                + ": observability/tools/install-*.sh bring it, TEST_TOOLS names another folder";
+    /** The programs of those names; skips the calling test, aloud, where one is missing. */
+    public static List<Path> require(String test, String... programs) {
+        return Stream.of(programs)
+                .map(program -> {
+                    Path found = find(program);
+                    if (found == null) {
+                        String message = "SKIPPED " + test + ": no " + program + " in "
+                                + folder().resolve("bin")
+                                + "; observability/tools/install-*.sh bring it, TEST_TOOLS names another folder";
+                        System.err.println(message);
+                        throw new TestAbortedException(message);
+                    }
+                    return found;
+                })
+                .toList();
     }
 
     /** Runs a script of observability/tools, and waits for it. */
     public static void script(Map<String, String> environment, String name, String... arguments)
             throws IOException, InterruptedException {
-        var command = new java.util.ArrayList<String>();
+        List<String> command = new ArrayList<>();
         command.add(Dashboards.ROOT.resolve("observability/tools").resolve(name).toString());
-        command.addAll(java.util.List.of(arguments));
+        command.addAll(List.of(arguments));
         var process = new ProcessBuilder(command).inheritIO();
         process.environment().putAll(environment);
         int status = process.start().waitFor();
