@@ -36,7 +36,10 @@ public interface LogReader extends AutoCloseable {
 
         void onRecord(LogRecord record);
 
-        /** The reader has delivered everything up to the end of the partition as it was a moment ago; repeated. */
+        /**
+         * The reader has delivered everything up to the end of the partition as it was a moment ago; repeated. The first one comes
+         * when all has been delivered that was there when the partition was assigned.
+         */
         default void onCaughtUp(Topic topic, int partition, long position) {}
 
         /** The wanted offset is gone (retention): reading goes on at {@code restartOffset}. */

@@ -62,6 +62,8 @@ final class KafkaLogReader implements LogReader {
     private final Map<TopicPartition, Place> places = new HashMap<>();
     /** Those that have not been reported as caught up since they were assigned. */
     private final Set<TopicPartition> behind = new HashSet<>();
+    /** Of those that are behind: the end, asked for after they were assigned. */
+    private final Map<TopicPartition, Long> ends = new HashMap<>();
 
     private volatile boolean closed;
     /** The thread is, or is about to be, inside a poll; then a new task needs a wake-up. */
@@ -108,6 +110,7 @@ final class KafkaLogReader implements LogReader {
             var key = new TopicPartition(settings.name(topic), partition);
             places.put(key, new Place(topic, partition));
             behind.add(key);
+            ends.remove(key);
             reading.assign(places.keySet());
             if (fromOffset == BEGINNING) {
                 reading.seekToBeginning(List.of(key));
@@ -125,6 +128,7 @@ final class KafkaLogReader implements LogReader {
             var key = new TopicPartition(settings.name(topic), partition);
             if (places.remove(key) != null) {
                 behind.remove(key);
+                ends.remove(key);
                 reading.assign(places.keySet());
             }
         }));
@@ -372,9 +376,29 @@ final class KafkaLogReader implements LogReader {
                 continue;
             }
             long position = reading.position(key, Duration.ofMillis(RETRY_MS));
-            behind.remove(key);
+            if (behind.contains(key)) {
+                if (position < end(reading, key)) {
+                    continue;
+                }
+                behind.remove(key);
+                ends.remove(key);
+            }
             guard(() -> listener.onCaughtUp(place.topic(), place.partition(), position));
         }
+    }
+
+    /**
+     * The partition's end, as it was after it was assigned. The consumer's own lag may come from an answer to a question of an
+     * earlier assignment, before records that whoever assigned it now knows to be there.
+     */
+    private long end(org.apache.kafka.clients.consumer.Consumer<String, byte[]> reading, TopicPartition key) {
+        Long known = ends.get(key);
+        if (known == null) {
+            known = reading.endOffsets(List.of(key), Duration.ofMillis(RETRY_MS))
+                    .getOrDefault(key, 0L);
+            ends.put(key, known);
+        }
+        return known;
     }
 
     @SuppressWarnings("CatchingUnchecked")
