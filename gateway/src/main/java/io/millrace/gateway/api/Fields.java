@@ -100,7 +100,7 @@ final class Fields {
         }
         boolean fits = node.isNumber() && node.canConvertToExactIntegral() && node.canConvertToLong();
         if (!fits || node.asLong() < min || node.asLong() > max) {
-            throw wrong(name, "an integer from " + number(min) + " to " + number(max), node);
+            throw wrong(name, "an integer from " + min + " to " + max, node);
         }
         return OptionalLong.of(node.asLong());
     }

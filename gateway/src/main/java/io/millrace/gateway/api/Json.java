@@ -7,15 +7,20 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CharsetDecoder;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
 import tools.jackson.core.StreamReadConstraints;
+import tools.jackson.core.TokenStreamContext;
 import tools.jackson.core.TokenStreamLocation;
 import tools.jackson.core.exc.StreamConstraintsException;
+import tools.jackson.core.exc.UnexpectedEndOfInputException;
 import tools.jackson.core.json.JsonFactory;
 import tools.jackson.databind.DeserializationFeature;
 import tools.jackson.databind.JsonNode;
@@ -25,6 +30,10 @@ import tools.jackson.databind.json.JsonMapper;
 final class Json {
 
     static final int DEPTH_MAX = 100;
+    private static final int PATH_MAX = 100;
+    /** What the parser says to those who configure it. */
+    private static final Pattern ASIDE = Pattern.compile(
+            ", from `[^`]*`|: enable `[^`]*` to allow| \\(start marker at .*| \\(bound as .*| \\(not recognized .*");
 
     private final JsonMapper mapper = JsonMapper.builder(JsonFactory.builder()
                     .streamReadConstraints(StreamReadConstraints.builder()
@@ -61,15 +70,61 @@ final class Json {
         try {
             node = mapper.readTree(text);
         } catch (StreamConstraintsException e) {
-            throw bad("invalid_json", "The body goes beyond a limit of this server: " + e.getOriginalMessage());
-        } catch (JacksonException e) {
+            throw bad(
+                    "invalid_json",
+                    outermost(where(text)),
+                    "The body goes beyond a limit of this server: " + firstLine(e));
+        } catch (UnexpectedEndOfInputException e) {
             throw bad("invalid_json", "The body is not valid JSON" + place(e.getLocation()) + ": " + firstLine(e));
+        } catch (JacksonException e) {
+            throw bad(
+                    "invalid_json",
+                    where(text),
+                    "The body is not valid JSON" + place(e.getLocation()) + ": " + firstLine(e));
         }
         if (node == null || !node.isObject()) {
             throw bad("invalid_json", "The body must be a JSON object.");
         }
         checkSurrogates(node, "");
         return new Body(text, node);
+    }
+
+    /** The field at which the text ceases to be JSON; null: at none. Of a long path its beginning. */
+    private @Nullable String where(String text) {
+        try (JsonParser parser = mapper.createParser(text)) {
+            try {
+                while (parser.nextToken() != null) {
+                    // On to the mistake.
+                }
+            } catch (JacksonException mistake) {
+                return path(parser.streamReadContext());
+            }
+        }
+        return null;
+    }
+
+    private static @Nullable String outermost(@Nullable String path) {
+        return path == null ? null : path.split("[.\\[]", 2)[0];
+    }
+
+    private static @Nullable String path(TokenStreamContext at) {
+        Deque<String> parts = new ArrayDeque<>();
+        for (TokenStreamContext each = at; each != null && !each.inRoot(); each = each.getParent()) {
+            String name = each.currentName();
+            if (each.inArray()) {
+                parts.addFirst("[" + each.getCurrentIndex() + "]");
+            } else if (name != null) {
+                parts.addFirst(name);
+            }
+        }
+        StringBuilder path = new StringBuilder();
+        for (String part : parts) {
+            if (path.length() + part.length() >= PATH_MAX) {
+                break;
+            }
+            path.append(path.isEmpty() || part.startsWith("[") ? "" : ".").append(part);
+        }
+        return path.isEmpty() ? null : path.toString();
     }
 
     /** JSON of our own. */
@@ -162,12 +217,14 @@ final class Json {
         String message = e.getOriginalMessage();
         int end = message.indexOf('\n');
         String line = end < 0 ? message : message.substring(0, end);
-        // The parser's own note of where its input came from says nothing to a client.
-        int source = line.indexOf(" (start marker at ");
-        return source < 0 ? line : line.substring(0, source);
+        return ASIDE.matcher(line).replaceAll("");
     }
 
     private static ApiException bad(String code, String message) {
-        return new ApiException(ApiError.of(400, code, null, message));
+        return bad(code, null, message);
+    }
+
+    private static ApiException bad(String code, @Nullable String param, String message) {
+        return new ApiException(ApiError.of(400, code, param, message));
     }
 }

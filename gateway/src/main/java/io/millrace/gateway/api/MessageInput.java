@@ -4,6 +4,7 @@ import io.millrace.gateway.stream.JsonText;
 import io.millrace.shared.proto.ChatInput;
 import io.millrace.shared.proto.Sampling;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -47,6 +48,7 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
             }
             last = reader.message(new Fields(messages.get(i), body.path(place)));
         }
+        reader.answered();
         boolean continued = last.equals("assistant");
         ChatInput.Builder chat = ChatInput.newBuilder()
                 .setMessagesJson(reader.json.endArray().toString())
@@ -75,6 +77,26 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
 
         private final JsonText json = new JsonText().array();
         private final List<Draft.Text> texts = new ArrayList<>();
+        /** Ids of the assistant's last calls that have no result yet. */
+        private final Set<String> open = new LinkedHashSet<>();
+
+        /** The message that made them. */
+        private @Nullable Fields calling;
+
+        /** Throws 400 unless every call has its result. */
+        void answered() {
+            if (!open.isEmpty() && calling != null) {
+                throw calling.invalid(
+                        "content",
+                        "'" + calling.path("content") + "' has the 'tool_use' '"
+                                + shown(open.iterator().next())
+                                + "', but no 'tool_result' for it stands right behind.");
+            }
+        }
+
+        private static String shown(String id) {
+            return id.length() > 60 ? id.substring(0, 60) + "…" : id;
+        }
 
         void plain(String role, String text) {
             json.object().field("role", role).field("content", text).endObject();
@@ -94,7 +116,10 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
             switch (role) {
                 case "user" -> user(message, content);
                 case "assistant" -> assistant(message, content);
-                case "system" -> plain(role, text(message, "content", content));
+                case "system" -> {
+                    answered();
+                    plain(role, text(message, "content", content));
+                }
                 default ->
                     throw message.invalid(
                             "role",
@@ -105,6 +130,7 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
 
         private void user(Fields message, JsonNode content) {
             if (content.isString()) {
+                answered();
                 plain("user", content.stringValue());
                 return;
             }
@@ -117,6 +143,7 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
                 }
             }
             if (!words.isEmpty()) {
+                answered();
                 plain("user", String.join("\n", words));
             }
         }
@@ -125,6 +152,12 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
             String id = block.string("tool_use_id");
             if (id == null) {
                 throw block.missing("tool_use_id");
+            }
+            if (!open.remove(id)) {
+                throw block.invalid(
+                        "tool_use_id",
+                        "'" + block.path("tool_use_id") + "' is '" + shown(id)
+                                + "', which is no 'tool_use' of the assistant's message before that waits for its result.");
             }
             block.bool("is_error", false);
             JsonNode content = block.get("content");
@@ -138,6 +171,8 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
         }
 
         private void assistant(Fields message, JsonNode content) {
+            answered();
+            calling = message;
             if (content.isString()) {
                 plain("assistant", content.stringValue());
                 return;
@@ -170,11 +205,14 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
             texts.add(new Draft.Text("assistant", any ? text + calls : text));
         }
 
-        private static void call(JsonText calls, Fields block) {
+        private void call(JsonText calls, Fields block) {
             String id = block.string("id");
             String name = block.string("name");
             if (id == null || name == null) {
                 throw block.missing(id == null ? "id" : "name");
+            }
+            if (!open.add(id)) {
+                throw block.invalid("id", "'" + block.path("id") + "' is the id of an earlier call.");
             }
             JsonNode input = block.get("input");
             if (input != null && !input.isObject()) {

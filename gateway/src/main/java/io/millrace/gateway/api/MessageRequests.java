@@ -60,7 +60,7 @@ final class MessageRequests {
     private static void refuse(Fields body) {
         for (String name : ELSEWHERE) {
             JsonNode value = body.get(name);
-            if (value != null && !value.isEmpty()) {
+            if (value != null && !(value.isContainer() && value.isEmpty())) {
                 throw body.unsupported(name, "'" + name + "' is not supported by this server.");
             }
         }

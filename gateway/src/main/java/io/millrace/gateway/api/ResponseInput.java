@@ -195,11 +195,14 @@ final class ResponseInput {
         return id.length() > 60 ? id.substring(0, 60) + "…" : id;
     }
 
-    /** All of them, as JSON; throws 400 when a call has no result. */
+    /** All of them, as JSON; throws 400 when a call has no result, or there is none. */
     String messages() {
         flush();
         if (!open.isEmpty()) {
             throw withoutResult("input");
+        }
+        if (texts.isEmpty()) {
+            throw new ApiException(ApiError.invalid("input", "'input' holds no message; at least one is needed."));
         }
         return json.endArray().toString();
     }

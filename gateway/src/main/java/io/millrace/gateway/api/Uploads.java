@@ -11,13 +11,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
+import org.springframework.core.NestedExceptionUtils;
+import org.springframework.core.codec.DecodingException;
 import org.springframework.core.io.buffer.DataBuffer;
+import org.springframework.core.io.buffer.DataBufferLimitException;
 import org.springframework.core.io.buffer.DataBufferUtils;
 import org.springframework.http.MediaType;
 import org.springframework.http.codec.multipart.FilePartEvent;
 import org.springframework.http.codec.multipart.FormPartEvent;
 import org.springframework.http.codec.multipart.PartEvent;
 import org.springframework.web.reactive.function.server.ServerRequest;
+import org.springframework.web.server.ServerWebInputException;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 
@@ -66,6 +70,7 @@ final class Uploads {
                     return first == null ? events.then() : part(first, events, gathered, source, partition);
                 }))
                 .then(Mono.fromSupplier(() -> whole(gathered)))
+                .onErrorMap(Uploads::isMalformed, Uploads::malformed)
                 .onErrorMap(
                         TimeoutException.class,
                         e -> new ApiException(ApiError.of(
@@ -73,6 +78,21 @@ final class Uploads {
                                 "body_timeout",
                                 null,
                                 "Nothing came of the body for " + timeout.toSeconds() + " s.")));
+    }
+
+    private static boolean isMalformed(Throwable failure) {
+        return failure instanceof DecodingException
+                || failure instanceof DataBufferLimitException
+                || failure instanceof ServerWebInputException;
+    }
+
+    private static ApiException malformed(Throwable failure) {
+        return new ApiException(ApiError.of(
+                400,
+                "invalid_multipart",
+                null,
+                "The body cannot be read as multipart/form-data: "
+                        + NestedExceptionUtils.getMostSpecificCause(failure).getMessage()));
     }
 
     private Mono<Void> part(PartEvent first, Flux<PartEvent> events, Gathered gathered, String source, int partition) {

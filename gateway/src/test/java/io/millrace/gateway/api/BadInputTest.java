@@ -71,7 +71,7 @@ class BadInputTest {
                 new Bad(CHAT, "\"x\"", 400, null),
                 new Bad(CHAT, "{\"model\":\"echo\"," + MESSAGES + "} trailing", 400, null),
                 new Bad(CHAT, "{'model':'echo'}", 400, null),
-                new Bad(CHAT, "{\"model\":\"echo\",\"x\":" + deep + "," + MESSAGES + "}", 400, null),
+                new Bad(CHAT, "{\"model\":\"echo\",\"x\":" + deep + "," + MESSAGES + "}", 400, "x"),
                 new Bad(CHAT, "{" + MESSAGES + "}", 400, "model"),
                 new Bad(CHAT, "{\"model\":7," + MESSAGES + "}", 400, "model"),
                 new Bad(CHAT, "{\"model\":\"nobody\"," + MESSAGES + "}", 404, "model"),
@@ -108,8 +108,12 @@ class BadInputTest {
                 chat("\"temperature\":2.5", "temperature"),
                 chat("\"temperature\":\"hot\"", "temperature"),
                 chat("\"temperature\":1e999", "temperature"),
-                new Bad(CHAT, "{\"model\":\"echo\"," + MESSAGES + ",\"temperature\":NaN}", 400, null),
-                new Bad(CHAT, "{\"model\":\"echo\"," + MESSAGES + ",\"temperature\":-Infinity}", 400, null),
+                new Bad(CHAT, "{\"model\":\"echo\"," + MESSAGES + ",\"temperature\":NaN}", 400, "temperature"),
+                new Bad(CHAT, "{\"model\":\"echo\"," + MESSAGES + ",\"temperature\":-Infinity}", 400, "temperature"),
+                chat("\"logit_bias\":{\"1\":NaN}", "logit_bias.1"),
+                messages("[{\"role\":\"user\",\"content\":\"x\"},{\"role\":user}]", "messages[1].role"),
+                chat("\"seed\":" + "9".repeat(10_000), "seed"),
+                chat("\"seed\":9223372036854775808", "seed"),
                 chat("\"top_p\":1.1", "top_p"),
                 chat("\"top_k\":-2", "top_k"),
                 chat("\"min_p\":2", "min_p"),
@@ -231,6 +235,11 @@ class BadInputTest {
                 text("\"prompt\":\"a\",\"logprobs\":true", "logprobs"),
                 text("\"prompt\":\"a\",\"suffix\":\"b\"", "suffix"),
                 new Bad("/v1/responses", "{\"model\":\"echo\"}", 400, "input"),
+                new Bad(
+                        "/v1/responses",
+                        "{\"model\":\"echo\",\"input\":[{\"type\":\"reasoning\",\"id\":\"r\",\"summary\":[]}]}",
+                        400,
+                        "input"),
                 new Bad("/v1/responses", "{\"model\":\"echo\",\"input\":[{\"type\":\"x\"}]}", 400, "input[0].type"),
                 new Bad(
                         "/v1/responses",
@@ -259,7 +268,7 @@ class BadInputTest {
         assertThat(error.get("type").asString()).isEqualTo("invalid_request_error");
         assertThat(error.get("message").asString())
                 .isNotBlank()
-                .doesNotContain("tools.jackson", "io.millrace", "\tat ");
+                .doesNotContain("tools.jackson", "io.millrace", "\tat ", "ReadFeature", "StreamReadConstraints", "E18");
     }
 
     @Test

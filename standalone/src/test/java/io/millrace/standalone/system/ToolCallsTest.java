@@ -241,6 +241,30 @@ class ToolCallsTest {
     }
 
     @Test
+    void aSchemaThatCannotBeHonouredIsNamedAsItsEndpointNamesIt() throws Exception {
+        String never = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\",\"minimum\":2,\"maximum\":1}},"
+                + "\"required\":[\"a\"]}";
+        String unique = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"uniqueItems\":true}}}";
+        for (String schema : List.of(never, unique)) {
+            HttpResponse<String> response = system.post(
+                    "/v1/responses",
+                    "{\"model\":\"hermes\",\"input\":\"x\",\"tool_choice\":\"required\",\"tools\":[{\"type\":\"function\","
+                            + "\"name\":\"g\",\"strict\":true,\"parameters\":" + schema + "}]}");
+            assertThat(response.statusCode()).as(response.body()).isEqualTo(400);
+            assertThat(JSON.readTree(response.body()).at("/error/param").asString())
+                    .isEqualTo("tools[0].parameters");
+            HttpResponse<String> message = system.post(
+                    "/v1/messages",
+                    "{\"model\":\"hermes\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+                            + "\"tool_choice\":{\"type\":\"any\"},\"tools\":[{\"name\":\"g\",\"strict\":true,\"input_schema\":"
+                            + schema + "}]}");
+            assertThat(message.statusCode()).as(message.body()).isEqualTo(400);
+            assertThat(JSON.readTree(message.body()).at("/error/message").asString())
+                    .contains("'tools[0].input_schema'");
+        }
+    }
+
+    @Test
     void modelsSayTheirFormats() throws Exception {
         JsonNode model = JSON.readTree(system.get("/v1/models/mistral_args").body());
         assertThat(model.path("tool_format").stringValue()).isEqualTo("mistral_args");

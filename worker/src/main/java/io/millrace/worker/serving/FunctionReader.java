@@ -1,7 +1,6 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.proto.ChatInput;
-import io.millrace.shared.proto.ResponseShape.Api;
 import io.millrace.shared.proto.Submit;
 import io.millrace.worker.text.grammar.GrammarSpec;
 import java.util.ArrayList;
@@ -58,11 +57,15 @@ final class FunctionReader {
 
     /** The request's field that holds a function's schema. */
     static String place(Submit submit, String name) {
-        String inner = submit.getShape().getApi() == Api.RESPONSES ? "" : "function.";
+        String schema = switch (submit.getShape().getApi()) {
+            case RESPONSES -> "parameters";
+            case MESSAGES -> "input_schema";
+            default -> "function.parameters";
+        };
         int index = 0;
         for (JsonNode tool : tools(submit.getChat())) {
             if (tool.path("function").path("name").asString("").equals(name)) {
-                return "tools[" + index + "]." + inner + "parameters";
+                return "tools[" + index + "]." + schema;
             }
             index++;
         }

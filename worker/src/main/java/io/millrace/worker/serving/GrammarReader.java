@@ -55,9 +55,15 @@ final class GrammarReader {
             throw refusal(param, "schema", " at #" + e.schema().place(), e.schema());
         } catch (GrammarException e) {
             throw wanted.getKindCase() == OutputGrammar.KindCase.KIND_NOT_SET
-                    ? refusal("tools", "schema", "", e)
+                    ? refusal(tools(submit), "schema", "", e)
                     : refusal(wanted, e);
         }
+    }
+
+    /** What may be called: the schema of the only function, or all. */
+    private static String tools(Submit submit) {
+        ToolUse use = submit.getChat().getToolUse();
+        return use.getFunctionsCount() == 1 ? FunctionReader.place(submit, use.getFunctions(0)) : "tools";
     }
 
     private static @Nullable GrammarSpec spec(OutputGrammar wanted) {
