@@ -28,6 +28,9 @@ import reactor.core.publisher.Mono;
 final class BatchRun {
 
     private static final int ATTEMPTS_MAX = 5;
+    /** Of the lines in flight together; what becomes of a line on its way takes several times its own size. */
+    private static final long HELD_BYTES_MAX = 8L * 1024 * 1024;
+
     private static final Duration PAUSE = Duration.ofSeconds(1);
     private static final Duration PAUSE_MAX = Duration.ofSeconds(30);
     /** The request of that key has ended so for ever: only another one can do better. */
@@ -42,6 +45,7 @@ final class BatchRun {
     private final Limits limits;
     private final BatchInfo batch;
     private final Window window;
+    private final BytesInFlight held = new BytesInFlight(HELD_BYTES_MAX);
     private final AtomicInteger completed = new AtomicInteger();
     private final AtomicInteger failed = new AtomicInteger();
     private volatile BatchState state;
@@ -189,8 +193,13 @@ final class BatchRun {
                 .flatMapMany(this::input)
                 .takeWhile(line -> !over())
                 .filter(line -> !has(done, line.number()))
-                .flatMap(line -> answered(line, done), limits.concurrent(), 1)
+                .concatMap(line -> held.take(bytes(line)).thenReturn(line), 1)
+                .flatMap(line -> answered(line, done).doFinally(end -> held.give(bytes(line))), limits.concurrent(), 1)
                 .then(Mono.defer(() -> expired() ? unanswered(done) : Mono.empty()));
+    }
+
+    private static int bytes(LineSplitter.Line line) {
+        return String.valueOf(line.text()).length();
     }
 
     private Mono<Void> answered(LineSplitter.Line line, BitSet done) {

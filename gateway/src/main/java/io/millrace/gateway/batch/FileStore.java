@@ -131,16 +131,21 @@ public final class FileStore {
     record Counted(int line, boolean error, long bytes, long offset) {}
 
     private Flux<LogRecord> records(int partition, String source, long from, long last) {
+        return piece(partition, source, from)
+                .expand(piece ->
+                        piece.end() || piece.next() > last ? Mono.empty() : piece(partition, source, piece.next()))
+                .concatMapIterable(
+                        piece -> {
+                            List<LogRecord> wanted = new ArrayList<>(piece.records());
+                            wanted.removeIf(record -> record.offset() > last);
+                            return wanted;
+                        },
+                        1);
+    }
+
+    private Mono<LogPieces.Piece> piece(int partition, String source, long from) {
         return Mono.fromFuture(() -> pieces.read(Topic.FILES, partition, source, from, PIECE_BYTES))
-                .publishOn(Schedulers.parallel())
-                .flatMapMany(piece -> {
-                    List<LogRecord> wanted = new ArrayList<>(piece.records());
-                    wanted.removeIf(record -> record.offset() > last);
-                    Flux<LogRecord> these = Flux.fromIterable(wanted);
-                    return piece.end() || piece.next() > last
-                            ? these
-                            : these.concatWith(Flux.defer(() -> records(partition, source, piece.next(), last)));
-                });
+                .publishOn(Schedulers.parallel());
     }
 
     private static FileRecord parse(LogRecord record) {
