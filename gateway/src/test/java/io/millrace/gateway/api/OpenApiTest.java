@@ -32,6 +32,7 @@ import org.springframework.web.reactive.function.server.ServerRequest;
 import reactor.core.publisher.Mono;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -43,31 +44,166 @@ class OpenApiTest {
 
     private final JsonNode document = JSON.readTree(ApiDocument.resource(ApiDocument.OPENAPI));
 
-    /** Remembers what it is asked for. */
+    /** Remembers what it is asked for, and what the objects within it are. */
     private static final class Recording extends ObjectNode {
 
         private static final long serialVersionUID = 1L;
 
-        private final transient Set<String> asked = new HashSet<>();
+        private final String place;
+        private final transient Set<String> asked;
 
-        Recording(JsonNode fields) {
+        Recording(JsonNode fields, String place, Set<String> asked) {
             super(JsonNodeFactory.instance, new LinkedHashMap<>());
-            fields.properties().forEach(each -> set(each.getKey(), each.getValue()));
+            this.place = place;
+            this.asked = asked;
+            fields.properties()
+                    .forEach(each -> set(each.getKey(), within(each.getValue(), place + each.getKey(), asked)));
+        }
+
+        private static JsonNode within(JsonNode value, String place, Set<String> asked) {
+            if (value.isObject()) {
+                return new Recording(value, place + ".", asked);
+            }
+            if (!value.isArray()) {
+                return value;
+            }
+            ArrayNode list = JsonNodeFactory.instance.arrayNode();
+            value.forEach(each -> list.add(within(each, place + "[]", asked)));
+            return list;
         }
 
         @Override
         public @Nullable JsonNode get(String name) {
-            asked.add(name);
+            asked.add(place + name);
             return super.get(name);
+        }
+
+        @Override
+        public JsonNode path(String name) {
+            asked.add(place + name);
+            return super.path(name);
         }
     }
 
     /** What a reader asks of a body. */
     private static SortedSet<String> read(Consumer<Json.Body> reader, String body) {
+        SortedSet<String> asked = new TreeSet<>(all(reader, body));
+        asked.removeIf(name -> name.contains(".") || name.contains("["));
+        return asked;
+    }
+
+    /** The same with what is asked of the objects within it. */
+    private static Set<String> all(Consumer<Json.Body> reader, String body) {
         String text = body.replace('\'', '"');
-        var recording = new Recording(JSON.readTree(text));
-        reader.accept(new Json.Body(text, recording));
-        return new TreeSet<>(recording.asked);
+        Set<String> asked = new HashSet<>();
+        reader.accept(new Json.Body(text, new Recording(JSON.readTree(text), "", asked)));
+        return asked;
+    }
+
+    /** Names of the fields within fields that these bodies have or could have. */
+    private static SortedSet<String> nested(Consumer<Json.Body> reader, String... bodies) {
+        SortedSet<String> asked = new TreeSet<>();
+        for (String each : bodies) {
+            asked.addAll(all(reader, with(each)));
+        }
+        asked.removeIf(name -> !name.contains(".") && !name.contains("["));
+        return asked;
+    }
+
+    private static Map<String, SortedSet<String>> nestedFieldsOfTheCode() {
+        Json json = new Json();
+        ChatRequests chats = new ChatRequests(json);
+        ResponseRequests responses = new ResponseRequests(json, 1_000_000);
+        MessageRequests messages = new MessageRequests(json);
+        String turns =
+                "'messages':[{'role':'user','content':[{'type':'text','text':'x'}]},{'role':'assistant','content':null,"
+                        + "'tool_calls':[{'id':'c','type':'function','function':{'name':'f','arguments':'{}'}}]},"
+                        + "{'role':'tool','tool_call_id':'c','content':'y'}]";
+        String function = "'name':'f','description':'d','parameters':{'type':'object'},'strict':true";
+        String some = "'tools':[{'type':'function','name':'f'}],'tool_choice':";
+        String chatSome = some.replace("'name':'f'", "'function':{'name':'f'}");
+        Map<String, SortedSet<String>> all = new TreeMap<>();
+        all.put(
+                "/v1/chat/completions",
+                nested(
+                        chats::read,
+                        turns + ",'tools':[{'type':'function','function':{" + function + "}}]",
+                        turns + "," + chatSome + "{'type':'function','function':{'name':'f'}}",
+                        turns + "," + chatSome + "{'type':'allowed_tools','allowed_tools':{'mode':'auto','tools':["
+                                + "{'type':'function','function':{'name':'f'}}]}}",
+                        turns + ",'stream':true,'stream_options':{'include_usage':true}",
+                        turns
+                                + ",'response_format':{'type':'json_schema','json_schema':{'name':'s','schema':{},'strict':true}}",
+                        turns + ",'structured_outputs':{'json':{}},'metadata':{'a':'b'}"));
+        String input = "'input':[{'type':'message','role':'user','content':[{'type':'input_text','text':'x'}]},"
+                + "{'type':'reasoning','id':'r','summary':[{'text':'s'}]},{'type':'reasoning','id':'r','content':[{'text':'t'}]},"
+                + "{'type':'function_call','call_id':'c','name':'f','arguments':'{}'},"
+                + "{'type':'function_call_output','call_id':'c','output':[{'type':'input_text','text':'y'}]}]";
+        all.put(
+                "/v1/responses",
+                nested(
+                        body -> responses.read(body, false, Conversation.NONE),
+                        input + ",'tools':[{'type':'function'," + function + "}]",
+                        input + "," + some + "{'type':'function','name':'f'}",
+                        input + "," + some
+                                + "{'type':'allowed_tools','mode':'auto','tools':[{'type':'function','name':'f'}]}",
+                        input + ",'text':{'format':{'type':'json_schema','name':'s','schema':{},'strict':true}}",
+                        input + ",'reasoning':{'effort':'low'},'stream':true,'stream_options':{'include_usage':true}",
+                        input + ",'structured_outputs':{'json':{}}"));
+        String blocks =
+                "'max_tokens':1,'system':[{'type':'text','text':'s'}],'messages':[{'role':'user','content':[{'type':'text','text':'x'}]},"
+                        + "{'role':'assistant','content':[{'type':'thinking','thinking':'t'},{'type':'tool_use','id':'c','name':'f','input':{}}]},"
+                        + "{'role':'user','content':[{'type':'tool_result','tool_use_id':'c','content':[{'type':'text','text':'y'}]}]}]";
+        String tool = ",'tools':[{'name':'f','description':'d','input_schema':{'type':'object'},'strict':true}]";
+        all.put(
+                "/v1/messages",
+                nested(
+                        messages::read,
+                        blocks + tool + ",'tool_choice':{'type':'tool','name':'f'}",
+                        blocks + ",'thinking':{'type':'enabled','budget_tokens':5},'metadata':{'user_id':'u'}",
+                        blocks + ",'output_config':{'effort':'low','format':{'type':'json_schema','schema':{}}}",
+                        blocks + ",'output_format':{'type':'json_schema','schema':{}}",
+                        blocks + ",'structured_outputs':{'json':{}}",
+                        blocks + ",'stream':true,'stream_options':{'include_usage':true}"));
+        return all;
+    }
+
+    /** Places of all fields within the schema's fields, and of the objects whose fields are the client's own. */
+    private void places(JsonNode schema, String place, Set<String> fields, Set<String> open) {
+        if (schema.has("$ref")) {
+            places(document.at(schema.get("$ref").asString().substring(1)), place, fields, open);
+            return;
+        }
+        schema.path("anyOf").forEach(each -> places(each, place, fields, open));
+        if (schema.has("items")) {
+            places(schema.get("items"), place + "[]", fields, open);
+        }
+        if (schema.path("additionalProperties").isObject()
+                || schema.path("additionalProperties").asBoolean(false)) {
+            open.add(place);
+        }
+        String before = place.isEmpty() ? "" : place + ".";
+        schema.path("x-refused").forEach(name -> fields.add(before + name.asString()));
+        schema.path("properties").properties().forEach(each -> {
+            String at = before + each.getKey();
+            fields.add(at);
+            places(each.getValue(), at, fields, open);
+        });
+    }
+
+    @Test
+    void theFieldsWithinFieldsAreThoseThatTheCodeReads() {
+        assertSoftly(softly -> nestedFieldsOfTheCode().forEach((path, asked) -> {
+            SortedSet<String> listed = new TreeSet<>();
+            Set<String> open = new HashSet<>();
+            places(bodyOf(path), "", listed, open);
+            listed.removeIf(name -> !name.contains(".") && !name.contains("["));
+            asked.removeIf(
+                    name -> open.stream().anyMatch(at -> name.startsWith(at + ".") || name.startsWith(at + "[")));
+            listed.removeIf(
+                    name -> open.stream().anyMatch(at -> name.startsWith(at + ".") || name.startsWith(at + "[")));
+            softly.assertThat(listed).as(path).isEqualTo(asked);
+        }));
     }
 
     private static String with(String more) {

@@ -98,8 +98,17 @@ class BatchTest {
                 .id();
     }
 
+    /** A batch of these lines, at its end. */
+    static Batch run(OpenAIClient by, String input, String endpoint) throws InterruptedException {
+        return ended(by, create(by, file(by, input), endpoint, "24h"));
+    }
+
     private static Batch create(String file, String endpoint, String window) {
-        return client.batches()
+        return create(client, file, endpoint, window);
+    }
+
+    private static Batch create(OpenAIClient by, String file, String endpoint, String window) {
+        return by.batches()
                 .create(BatchCreateParams.builder()
                         .inputFileId(file)
                         .endpoint(BatchCreateParams.Endpoint.of(endpoint))
@@ -108,14 +117,15 @@ class BatchTest {
     }
 
     private static Batch ended(Batch batch) throws InterruptedException {
-        Processes.await(
-                "the end of " + batch.id(),
-                () -> List.of("completed", "failed", "expired", "cancelled").contains(status(batch.id())));
-        return client.batches().retrieve(batch.id());
+        return ended(client, batch);
     }
 
-    private static String status(String id) {
-        return client.batches().retrieve(id).status().asString();
+    private static Batch ended(OpenAIClient by, Batch batch) throws InterruptedException {
+        Processes.await(
+                "the end of " + batch.id(),
+                () -> List.of("completed", "failed", "expired", "cancelled")
+                        .contains(by.batches().retrieve(batch.id()).status().asString()));
+        return by.batches().retrieve(batch.id());
     }
 
     static String content(OpenAIClient by, String file) throws Exception {
@@ -185,6 +195,44 @@ class BatchTest {
                         .get("param")
                         .asString())
                 .isEqualTo("temperature");
+    }
+
+    @Test
+    void objectsAreWhatTheDocumentOfTheApiSays() throws Exception {
+        var schemas = new AnswerSchemas(one);
+        Batch batch = run(client, line("a", CHAT, chat("x", 1)), CHAT);
+        Batch failed = run(client, "{not json}\n", CHAT);
+        for (String id : List.of(batch.id(), failed.id())) {
+            schemas.check(
+                    "get", "/v1/batches/{id}", one.get("/v1/batches/" + id).body());
+        }
+        schemas.check("get", "/v1/batches", one.get("/v1/batches").body());
+        schemas.check("get", "/v1/files", one.get("/v1/files").body());
+        String file = batch.outputFileId().orElseThrow();
+        schemas.check("get", "/v1/files/{id}", one.get("/v1/files/" + file).body());
+        assertThat(schemas.unseen("Batch", "File", "BatchList", "FileList")).isEmpty();
+    }
+
+    @Test
+    void completionsAreAnsweredAsAlone() throws Exception {
+        String url = "/v1/completions";
+        String body = "{\"model\":\"alpha\",\"prompt\":[\"one\",\"two\"],\"seed\":7,\"n\":2,\"max_tokens\":5}";
+        Batch batch = run(
+                client,
+                line("a", url, body) + line("bad", url, "{\"model\":\"alpha\",\"prompt\":[],\"max_tokens\":5}"),
+                url);
+        JsonNode good = lines(content(client, batch.outputFileId().orElseThrow()))
+                .get("a")
+                .at("/response/body");
+        assertThat(good.get("object").asString()).isEqualTo("text_completion");
+        assertThat(good.get("choices"))
+                .hasSize(4)
+                .isEqualTo(JSON.readTree(one.post(url, body).body()).get("choices"));
+        assertThat(lines(content(client, batch.errorFileId().orElseThrow()))
+                        .get("bad")
+                        .at("/response/body/error/param")
+                        .asString())
+                .isEqualTo("prompt");
     }
 
     @Test
@@ -264,6 +312,18 @@ class BatchTest {
         assertThat(errors.size() + answered).isEqualTo(400);
         client.files().delete(file);
         assertThatThrownBy(() -> client.files().retrieve(file)).isInstanceOf(NotFoundException.class);
+    }
+
+    @Test
+    void anUploadThatIsNoMultipartFormIsRefused() throws Exception {
+        String begin = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"";
+        for (String body : List.of(
+                "garbage", begin + "x\"\r\n\r\n{}\r\n", begin + "n".repeat(20_000) + "\"\r\n\r\n{}\r\n--b--\r\n")) {
+            var answer = one.post("/v1/files", body, "Content-Type", "multipart/form-data; boundary=b");
+            assertThat(answer.statusCode()).as(answer.body()).isEqualTo(400);
+            assertThat(JSON.readTree(answer.body()).at("/error/code").asString())
+                    .isEqualTo("invalid_multipart");
+        }
     }
 
     @Test

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.openai.client.OpenAIClient;
 import com.openai.errors.BadRequestException;
+import com.openai.models.batches.Batch;
 import com.openai.models.chat.completions.ChatCompletionCreateParams;
 import com.openai.models.embeddings.CreateEmbeddingResponse;
 import com.openai.models.embeddings.EmbeddingCreateParams;
@@ -94,6 +95,46 @@ class EmbeddingSystemTest {
             }
         }
         assertThat(answer.usage().promptTokens()).isEqualTo(3 + 10 + 9 + 40 + 25 + 132 + 122);
+    }
+
+    @Test
+    void answersAreWhatTheDocumentOfTheApiSays() throws Exception {
+        var schemas = new AnswerSchemas(system);
+        for (String format : List.of("float", "base64")) {
+            String body = "{\"model\":\"bert\",\"input\":[\"a\",\"b\"],\"encoding_format\":\"" + format + "\"}";
+            schemas.check(
+                    "post",
+                    "/v1/embeddings",
+                    system.post("/v1/embeddings", body).body());
+        }
+        String ranked = "{\"model\":\"cross\",\"query\":\"a\",\"documents\":[\"b\",\"c\"],\"return_documents\":true}";
+        schemas.check("post", "/v1/rerank", system.post("/v1/rerank", ranked).body());
+        String scored = "{\"model\":\"cross\",\"text_1\":\"a\",\"text_2\":[\"b\",\"c\"]}";
+        schemas.check("post", "/v1/score", system.post("/v1/score", scored).body());
+        assertThat(schemas.unseen("Embeddings", "Ranking", "Scores")).isEmpty();
+    }
+
+    @Test
+    void aBatchOfEmbeddingsHasTheSameNumbers() throws Exception {
+        String body = "{\"model\":\"bert\",\"input\":" + JsonMapper.shared().writeValueAsString(texts) + "}";
+        String url = "/v1/embeddings";
+        Batch batch = BatchTest.run(
+                client,
+                BatchTest.line("a", url, body)
+                        + BatchTest.line("bad", url, "{\"model\":\"bert\",\"input\":\"x\",\"dimensions\":99999}"),
+                url);
+        assertThat(batch.requestCounts().orElseThrow().completed()).isEqualTo(1);
+        JsonNode line = BatchTest.lines(
+                        BatchTest.content(client, batch.outputFileId().orElseThrow()))
+                .get("a");
+        assertThat(line.at("/response/body/data"))
+                .isEqualTo(JsonMapper.shared()
+                        .readTree(system.post(url, body).body())
+                        .get("data"));
+        JsonNode bad = BatchTest.lines(
+                        BatchTest.content(client, batch.errorFileId().orElseThrow()))
+                .get("bad");
+        assertThat(bad.at("/response/body/error/param").asString()).isEqualTo("dimensions");
     }
 
     @Test

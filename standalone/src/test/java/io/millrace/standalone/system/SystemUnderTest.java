@@ -63,9 +63,12 @@ final class SystemUnderTest implements AutoCloseable {
         return start(EnumSet.allOf(Role.class), flags, stopKafka, models);
     }
 
-    /** Parts of that role over the same Kafka. */
+    /** Parts of that role over the same Kafka; models that are given replace all that the others serve. */
     SystemUnderTest another(Role role, Map<String, Object> properties, String... models) throws Exception {
         Map<String, Object> own = new HashMap<>(flags);
+        if (properties.containsKey("millrace.worker.models[0]")) {
+            own.keySet().removeIf(name -> name.startsWith("millrace.worker.models["));
+        }
         own.putAll(properties);
         return start(EnumSet.of(role), own, () -> {}, models);
     }
@@ -127,8 +130,8 @@ final class SystemUnderTest implements AutoCloseable {
                 .timeout(Duration.ofSeconds(120))
                 .header("Content-Type", "application/json")
                 .POST(HttpRequest.BodyPublishers.ofString(body));
-        if (headers.length > 0) {
-            request.headers(headers);
+        for (int i = 0; i + 1 < headers.length; i += 2) {
+            request.setHeader(headers[i], headers[i + 1]);
         }
         return HTTP.send(request.build(), HttpResponse.BodyHandlers.ofString());
     }
