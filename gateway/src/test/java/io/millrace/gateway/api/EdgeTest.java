@@ -21,6 +21,8 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -30,13 +32,46 @@ import org.springframework.context.ConfigurableApplicationContext;
 /** What requests pass before they are answered: keys of a file, scopes, origins, and the headers of every answer. */
 @ExtendWith(GatewayFixture.class)
 @Timeout(60)
+@SuppressWarnings("NullAway.Init") // set by start()
 class EdgeTest {
 
     private static final String BODY = "{\"model\":\"echo\",\"prompt\":\"p\"}";
     private static final String ORIGIN = "https://app.example.org";
 
     @TempDir
-    private Path dir = Path.of(".");
+    static Path dir;
+
+    /** A gateway with a file of keys that lets some other origins in. */
+    private static ConfigurableApplicationContext keyed;
+
+    private static At at;
+    private static String whole;
+    private static String narrow;
+    private static String other;
+    private static String admin;
+    private static String responses;
+    private static String limited;
+
+    @BeforeAll
+    static void start(Gateway gateway) throws Exception {
+        whole = key("alice", Scope.INFERENCE, TenantLimits.NONE);
+        narrow = key("alice", Scope.CHAT, TenantLimits.NONE);
+        other = key("alice", Scope.INFERENCE, TenantLimits.NONE, "alpha", "b*");
+        admin = key("alice", Scope.ADMIN, TenantLimits.NONE);
+        responses = key("alice", Scope.RESPONSES, TenantLimits.NONE);
+        limited = key("bob", Scope.INFERENCE, new TenantLimits(2, 100_000, 0));
+        keyed = gateway.another(
+                "millrace.gateway.keys-file=" + file().path(),
+                "millrace.gateway.cors-origins=https://*.example.org,http://localhost:3000");
+        at = At.of(gateway, keyed);
+    }
+
+    @AfterAll
+    static void stop() {
+        if (keyed != null) {
+            keyed.close();
+        }
+    }
 
     private record At(Gateway gateway, URI root) {
 
@@ -79,26 +114,19 @@ class EdgeTest {
         return response.headers().firstValue(name).orElse("");
     }
 
-    private KeyFile file() {
+    private static KeyFile file() {
         return new KeyFile(dir.resolve("keys.json"));
     }
 
-    private String key(Scope scope, String... models) {
-        return file().create("alice", "", Set.of(scope), List.of(models), TenantLimits.NONE, null)
+    private static String key(String tenant, Scope scope, TenantLimits limits, String... models) {
+        return file().create(tenant, "", Set.of(scope), List.of(models), limits, null)
                 .text()
                 .whole();
     }
 
     @Test
-    void keysOfTheFileOpenWhatTheyAreMadeForByEveryHeader(Gateway gateway) throws Exception {
-        String whole = key(Scope.INFERENCE);
-        String narrow = key(Scope.CHAT);
-        String other = key(Scope.INFERENCE, "alpha", "b*");
-        String admin = key(Scope.ADMIN);
-        try (var logged = Logged.of("ROOT");
-                var context = gateway.another("millrace.gateway.keys-file=" + file().path())) {
-            At at = At.of(gateway, context);
-
+    void keysOfTheFileOpenWhatTheyAreMadeForByEveryHeader() throws Exception {
+        try (var logged = Logged.of("ROOT")) {
             assertThat(at.complete().statusCode()).isEqualTo(401);
             assertThat(header(at.complete(), "www-authenticate")).isEqualTo("Bearer");
             assertThat(at.complete("Authorization", "Bearer " + whole).statusCode())
@@ -132,42 +160,37 @@ class EdgeTest {
 
     @Test
     void aBrowsersSocketBringsItsKeyAsASubProtocolAndIsClosedToOtherOrigins(Gateway gateway) throws Exception {
-        String key = key(Scope.RESPONSES);
-        try (var context = gateway.another(
-                "millrace.gateway.keys-file=" + file().path(), "millrace.gateway.cors-origins=https://*.example.org")) {
-            At at = At.of(gateway, context);
-            URI uri = URI.create("ws" + at.root().toString().substring(4) + "/v1/responses");
+        URI uri = URI.create("ws" + at.root().toString().substring(4) + "/v1/responses");
 
-            Collected heard = new Collected();
-            WebSocket socket = gateway.http()
-                    .newWebSocketBuilder()
-                    .header("Origin", ORIGIN)
-                    .subprotocols("millrace", "openai-insecure-api-key." + key)
-                    .buildAsync(uri, heard)
-                    .get(20, TimeUnit.SECONDS);
-            assertThat(socket.getSubprotocol()).isEqualTo("millrace");
+        Collected heard = new Collected();
+        WebSocket socket = gateway.http()
+                .newWebSocketBuilder()
+                .header("Origin", ORIGIN)
+                .subprotocols("millrace", "openai-insecure-api-key." + responses)
+                .buildAsync(uri, heard)
+                .get(20, TimeUnit.SECONDS);
+        assertThat(socket.getSubprotocol()).isEqualTo("millrace");
+        socket.sendText("{\"type\":\"response.create\",\"model\":\"echo\",\"input\":\"hi\"}", true);
+        assertThat(heard.until("response.completed")).contains("wörld");
+        file().change(responses.substring(3, 15), old -> null);
+        String answer = "";
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        while (!answer.contains("invalid_api_key")) {
+            heard.clear();
             socket.sendText("{\"type\":\"response.create\",\"model\":\"echo\",\"input\":\"hi\"}", true);
-            assertThat(heard.until("response.completed")).contains("wörld");
-            file().change(key.substring(3, 15), old -> null);
-            String answer = "";
-            long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
-            while (!answer.contains("invalid_api_key")) {
-                heard.clear();
-                socket.sendText("{\"type\":\"response.create\",\"model\":\"echo\",\"input\":\"hi\"}", true);
-                answer = heard.until("\"type\":\"response.completed\"", "\"type\":\"error\"");
-                assertThat(System.nanoTime()).as(answer).isLessThan(end);
-                Thread.sleep(100);
-            }
-            socket.abort();
-            assertThat(statusOf(gateway.http().newWebSocketBuilder().buildAsync(uri, new Collected())))
-                    .isEqualTo(401);
-            assertThat(statusOf(gateway.http()
-                            .newWebSocketBuilder()
-                            .header("Origin", "https://evil.example.com")
-                            .subprotocols("millrace", "openai-insecure-api-key." + key)
-                            .buildAsync(uri, new Collected())))
-                    .isEqualTo(403);
+            answer = heard.until("\"type\":\"response.completed\"", "\"type\":\"error\"");
+            assertThat(System.nanoTime()).as(answer).isLessThan(end);
+            Thread.sleep(100);
         }
+        socket.abort();
+        assertThat(statusOf(gateway.http().newWebSocketBuilder().buildAsync(uri, new Collected())))
+                .isEqualTo(401);
+        assertThat(statusOf(gateway.http()
+                        .newWebSocketBuilder()
+                        .header("Origin", "https://evil.example.com")
+                        .subprotocols("millrace", "openai-insecure-api-key." + responses)
+                        .buildAsync(uri, new Collected())))
+                .isEqualTo(403);
     }
 
     private static int statusOf(CompletableFuture<WebSocket> opening) {
@@ -222,54 +245,54 @@ class EdgeTest {
             assertThat(no.body()).contains("origin_not_allowed", "MR-GW-013");
             assertThat(no.headers().map()).doesNotContainKey("access-control-allow-origin");
         }
-        try (var context =
-                gateway.another("millrace.gateway.cors-origins=https://*.example.org,http://localhost:3000")) {
-            At at = At.of(gateway, context);
-            HttpResponse<String> preflight = at.send(
-                    "OPTIONS",
-                    "/v1/chat/completions",
-                    "",
-                    "Origin",
-                    ORIGIN,
-                    "Access-Control-Request-Method",
-                    "POST",
-                    "Access-Control-Request-Headers",
-                    "authorization,content-type,x-stainless-os");
-            assertThat(preflight.statusCode()).isEqualTo(204);
-            assertThat(header(preflight, "access-control-allow-origin")).isEqualTo(ORIGIN);
-            assertThat(header(preflight, "access-control-allow-methods")).isEqualTo("GET,POST,DELETE");
-            assertThat(header(preflight, "access-control-allow-headers"))
-                    .isEqualTo("authorization, content-type, x-stainless-os");
-            HttpResponse<String> stream = at.send(
-                    "POST",
-                    "/v1/chat/completions",
-                    "{\"model\":\"echo\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
-                    "Origin",
-                    ORIGIN);
-            assertThat(stream.body()).endsWith("data: [DONE]\n\n");
-            assertThat(header(stream, "access-control-allow-origin")).isEqualTo(ORIGIN);
-            assertThat(header(stream, "vary")).isEqualTo("Origin");
-            assertThat(header(stream, "access-control-expose-headers")).contains("x-request-id", "Retry-After");
-            HttpResponse<String> error = at.send("POST", "/v1/completions", "{}", "Origin", ORIGIN);
-            assertThat(error.statusCode()).isEqualTo(400);
-            assertThat(header(error, "access-control-allow-origin")).isEqualTo(ORIGIN);
-            assertThat(at.complete("Origin", "https://evil.org").statusCode()).isEqualTo(403);
-        }
+        HttpResponse<String> preflight = at.send(
+                "OPTIONS",
+                "/v1/chat/completions",
+                "",
+                "Origin",
+                ORIGIN,
+                "Access-Control-Request-Method",
+                "POST",
+                "Access-Control-Request-Headers",
+                "authorization,content-type,x-stainless-os");
+        assertThat(preflight.statusCode()).isEqualTo(204);
+        assertThat(header(preflight, "access-control-allow-origin")).isEqualTo(ORIGIN);
+        assertThat(header(preflight, "access-control-allow-methods")).isEqualTo("GET,POST,DELETE");
+        assertThat(header(preflight, "access-control-allow-headers"))
+                .isEqualTo("authorization, content-type, x-stainless-os");
+        HttpResponse<String> stream = at.send(
+                "POST",
+                "/v1/chat/completions",
+                "{\"model\":\"echo\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+                "Origin",
+                ORIGIN,
+                "x-api-key",
+                whole);
+        assertThat(stream.body()).endsWith("data: [DONE]\n\n");
+        assertThat(header(stream, "access-control-allow-origin")).isEqualTo(ORIGIN);
+        assertThat(header(stream, "vary")).isEqualTo("Origin");
+        assertThat(header(stream, "access-control-expose-headers")).contains("x-request-id", "Retry-After");
+        HttpResponse<String> error = at.send("POST", "/v1/completions", "{}", "Origin", ORIGIN, "x-api-key", whole);
+        assertThat(error.statusCode()).isEqualTo(400);
+        assertThat(header(error, "access-control-allow-origin")).isEqualTo(ORIGIN);
+        assertThat(at.complete("Origin", "https://evil.org", "x-api-key", whole).statusCode())
+                .isEqualTo(403);
     }
 
     @Test
     void everyAnswerHasAnIdAndTheClientsOwnWhereItIsOne(Gateway gateway) throws Exception {
-        At at = new At(gateway, gateway.uri(""));
+        At open = new At(gateway, gateway.uri(""));
 
-        assertThat(header(at.complete("X-Request-Id", "mine-1.2:3"), "x-request-id"))
+        assertThat(header(open.complete("X-Request-Id", "mine-1.2:3"), "x-request-id"))
                 .isEqualTo("mine-1.2:3");
         for (String bad : List.of("x".repeat(129), "two words", "ümlaut", "a\"b")) {
-            assertThat(header(at.complete("X-Request-Id", bad), "x-request-id")).matches("[0-9a-z]{30,}");
+            assertThat(header(open.complete("X-Request-Id", bad), "x-request-id"))
+                    .matches("[0-9a-z]{30,}");
         }
-        HttpResponse<String> missing = at.get("/nowhere", "X-Request-Id", "mine");
+        HttpResponse<String> missing = open.get("/nowhere", "X-Request-Id", "mine");
         assertThat(missing.statusCode()).isEqualTo(404);
         assertThat(header(missing, "x-request-id")).isEqualTo("mine");
-        HttpResponse<String> models = at.get("/v1/models");
+        HttpResponse<String> models = open.get("/v1/models");
         assertThat(header(models, "x-request-id")).startsWith("req_");
         assertThat(header(models, "openai-version")).isEqualTo("2020-10-01");
         assertThat(Long.parseLong(header(models, "openai-processing-ms"))).isNotNegative();
@@ -277,34 +300,27 @@ class EdgeTest {
     }
 
     @Test
-    void limitsAreToldBeforeAndWhenTheyAreReached(Gateway gateway) throws Exception {
-        String key = file().create(
-                        "alice", "", Set.of(Scope.INFERENCE), List.of(), new TenantLimits(2, 100_000, 0), null)
-                .text()
-                .whole();
-        try (var context = gateway.another("millrace.gateway.keys-file=" + file().path())) {
-            At at = At.of(gateway, context);
-            HttpResponse<String> first = at.complete("x-api-key", key);
-            assertThat(first.statusCode()).isEqualTo(200);
-            assertThat(header(first, "x-ratelimit-limit-requests")).isEqualTo("2");
-            assertThat(header(first, "x-ratelimit-remaining-requests")).isEqualTo("1");
-            assertThat(header(first, "x-ratelimit-reset-requests")).isEqualTo("30s");
-            assertThat(header(first, "x-ratelimit-limit-tokens")).isEqualTo("100000");
-            assertThat(Long.parseLong(header(first, "x-ratelimit-remaining-tokens")))
-                    .isBetween(99_000L, 100_000L);
-            assertThat(header(at.complete("x-api-key", key), "x-ratelimit-remaining-requests"))
-                    .isEqualTo("0");
-            HttpResponse<String> third = at.complete("x-api-key", key);
-            assertThat(third.statusCode()).isEqualTo(429);
-            assertThat(header(third, "x-ratelimit-remaining-requests")).isEqualTo("0");
-            // Half a minute, and until both gateways have heard of it.
-            assertThat(Integer.parseInt(header(third, "retry-after"))).isBetween(20, 31);
-            assertThat(Integer.parseInt(header(third, "retry-after-ms"))).isBetween(20_000, 31_000);
-            assertThat(at.send("POST", "/v1/completions", BODY, "x-api-key", key, "anthropic-version", "2023-06-01")
-                            .headers()
-                            .map())
-                    .containsKeys("anthropic-ratelimit-requests-remaining", "request-id")
-                    .doesNotContainKey("openai-version");
-        }
+    void limitsAreToldBeforeAndWhenTheyAreReached() throws Exception {
+        HttpResponse<String> first = at.complete("x-api-key", limited);
+        assertThat(first.statusCode()).isEqualTo(200);
+        assertThat(header(first, "x-ratelimit-limit-requests")).isEqualTo("2");
+        assertThat(header(first, "x-ratelimit-remaining-requests")).isEqualTo("1");
+        assertThat(header(first, "x-ratelimit-reset-requests")).isEqualTo("30s");
+        assertThat(header(first, "x-ratelimit-limit-tokens")).isEqualTo("100000");
+        assertThat(Long.parseLong(header(first, "x-ratelimit-remaining-tokens")))
+                .isBetween(99_000L, 100_000L);
+        assertThat(header(at.complete("x-api-key", limited), "x-ratelimit-remaining-requests"))
+                .isEqualTo("0");
+        HttpResponse<String> third = at.complete("x-api-key", limited);
+        assertThat(third.statusCode()).isEqualTo(429);
+        assertThat(header(third, "x-ratelimit-remaining-requests")).isEqualTo("0");
+        // Half a minute, and until both gateways have heard of it.
+        assertThat(Integer.parseInt(header(third, "retry-after"))).isBetween(20, 31);
+        assertThat(Integer.parseInt(header(third, "retry-after-ms"))).isBetween(20_000, 31_000);
+        assertThat(at.send("POST", "/v1/completions", BODY, "x-api-key", limited, "anthropic-version", "2023-06-01")
+                        .headers()
+                        .map())
+                .containsKeys("anthropic-ratelimit-requests-remaining", "request-id")
+                .doesNotContainKey("openai-version");
     }
 }

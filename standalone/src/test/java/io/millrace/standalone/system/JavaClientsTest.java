@@ -3,9 +3,13 @@ package io.millrace.standalone.system;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.openai.client.OpenAIClient;
+import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.errors.BadRequestException;
 import com.openai.errors.NotFoundException;
 import com.openai.errors.UnauthorizedException;
+import com.openai.models.chat.completions.ChatCompletion;
+import com.openai.models.chat.completions.ChatCompletionCreateParams;
 import dev.langchain4j.agent.tool.ToolExecutionRequest;
 import dev.langchain4j.agent.tool.ToolSpecification;
 import dev.langchain4j.data.message.AiMessage;
@@ -45,7 +49,7 @@ import org.springframework.ai.tool.function.FunctionToolCallback;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** LangChain4j and Spring AI, told the address and a key, and nothing else. */
+/** LangChain4j, Spring AI and openai-java, told the address and a key, and nothing else. */
 @ExtendWith(SharedSystem.class)
 @Timeout(60)
 @SuppressWarnings("NullAway.Init") // set by start()
@@ -273,6 +277,37 @@ class JavaClientsTest {
     void springAiGetsJsonByASchema() {
         checkLamp(spring(options -> options.maxTokens(500).outputSchema(LAMP_TEXT))
                 .call("A lamp"));
+    }
+
+    @Test
+    void openAiJavaHasTypedExceptions() {
+        assertThatThrownBy(() -> ask(KEY, "none", 1.0)).isInstanceOf(NotFoundException.class);
+        assertThatThrownBy(() -> ask(KEY, MODEL, 9.0))
+                .isInstanceOfSatisfying(
+                        BadRequestException.class, e -> assertThat(e.param()).hasValue("temperature"));
+        assertThatThrownBy(() -> ask("wrong", MODEL, 1.0))
+                .isInstanceOfSatisfying(
+                        UnauthorizedException.class, e -> assertThat(e.code()).hasValue("invalid_api_key"));
+        assertThat(ask(KEY, MODEL, 1.0).choices()).hasSize(1);
+    }
+
+    private static ChatCompletion ask(String key, String model, double temperature) {
+        OpenAIClient client = OpenAIOkHttpClient.builder()
+                .baseUrl(gateway.url() + "/v1")
+                .apiKey(key)
+                .build();
+        try {
+            return client.chat()
+                    .completions()
+                    .create(ChatCompletionCreateParams.builder()
+                            .model(model)
+                            .addUserMessage("x")
+                            .maxCompletionTokens(2)
+                            .temperature(temperature)
+                            .build());
+        } finally {
+            client.close();
+        }
     }
 
     @Test

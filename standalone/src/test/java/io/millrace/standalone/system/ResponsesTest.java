@@ -17,7 +17,6 @@ import com.openai.models.responses.ResponsesClientEvent;
 import com.openai.models.responses.ResponsesServerEvent;
 import io.millrace.standalone.parts.Role;
 import java.net.http.HttpResponse;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -25,11 +24,12 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.extension.ExtendWith;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /** The Responses API at two gateways, the second of which has keys of two tenants. */
+@ExtendWith(SharedSystem.class)
 @Timeout(120)
 class ResponsesTest {
 
@@ -38,17 +38,17 @@ class ResponsesTest {
     private static final String[] MINE = {"Authorization", "Bearer mine"};
     private static final String[] HIS = {"Authorization", "Bearer his"};
 
-    @TempDir
-    static Path dir;
-
     private static SystemUnderTest one;
+    private static SystemUnderTest worker;
     private static SystemUnderTest other;
     private static OpenAIClient client;
 
     @BeforeAll
-    static void start() throws Exception {
-        one = SystemUnderTest.start(
-                dir, Map.of("millrace.worker.models[0]", "mock:alpha", "millrace.worker.mock-step", "2ms"), "alpha");
+    static void start(SystemUnderTest shared) throws Exception {
+        one = shared;
+        worker = shared.another(
+                Role.WORKER, Map.of("millrace.worker.models[0]", "mock:paced", "millrace.worker.mock-step", "2ms"));
+        SystemUnderTest.awaitServed(one.url(), "paced");
         client = one.client();
         other = one.another(
                 Role.GATEWAY,
@@ -69,14 +69,16 @@ class ResponsesTest {
         if (other != null) {
             other.close();
         }
-        if (one != null) {
+        if (client != null) {
             client.close();
-            one.close();
+        }
+        if (worker != null) {
+            worker.close();
         }
     }
 
     private static String body(String fields) {
-        return "{\"model\":\"alpha\",\"ignore_eos\":true,\"max_output_tokens\":8,\"seed\":5," + fields + "}";
+        return "{\"model\":\"paced\",\"ignore_eos\":true,\"max_output_tokens\":8,\"seed\":5," + fields + "}";
     }
 
     private static JsonNode create(SystemUnderTest system, String fields, String... headers) throws Exception {
@@ -159,7 +161,7 @@ class ResponsesTest {
 
     @Test
     void anUnfinishedOrCancelledResponseIsNoPlaceToGoOnFrom() throws Exception {
-        String endless = "{\"model\":\"alpha\",\"ignore_eos\":true,\"background\":true,\"input\":\"endless\"}";
+        String endless = "{\"model\":\"paced\",\"ignore_eos\":true,\"background\":true,\"input\":\"endless\"}";
         String running = id(JSON.readTree(one.post(RESPONSES, endless).body()));
         String next = body("\"input\":\"And?\",\"previous_response_id\":\"" + running + "\"");
         assertThat(error(one.post(RESPONSES, next), 400, "previous_response_not_finished", "previous_response_id"))
@@ -221,7 +223,7 @@ class ResponsesTest {
 
     private static ResponseCreateParams.Builder params(String input) {
         return ResponseCreateParams.builder()
-                .model("alpha")
+                .model("paced")
                 .inputOfResponse(List.of(ResponseInputItem.ofMessage(ResponseInputItem.Message.builder()
                         .role(ResponseInputItem.Message.Role.USER)
                         .addInputTextContent(input)
@@ -302,7 +304,7 @@ class ResponsesTest {
 
     private static Create create(String input) {
         return new Create(ResponsesClientEvent.ResponseCreate.builder()
-                .model("alpha")
+                .model("paced")
                 .input(input)
                 .maxOutputTokens(8L)
                 .putAdditionalProperty("ignore_eos", JsonValue.from(true)));
@@ -352,7 +354,7 @@ class ResponsesTest {
     }
 
     private static String long400(String text) {
-        return "\"model\":\"alpha\",\"ignore_eos\":true,\"max_output_tokens\":400,\"input\":\"" + text + "\"";
+        return "\"model\":\"paced\",\"ignore_eos\":true,\"max_output_tokens\":400,\"input\":\"" + text + "\"";
     }
 
     @Test
