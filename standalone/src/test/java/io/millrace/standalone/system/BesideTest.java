@@ -50,6 +50,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -57,6 +58,7 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /** What stands beside generation by OpenAI's API, on a running cluster: Anthropic's API, tokens, TLS, other weights. */
+@ExtendWith(SharedSystem.class)
 class BesideTest {
 
     private static final JsonMapper JSON = new JsonMapper();
@@ -73,15 +75,8 @@ class BesideTest {
     private static AnthropicClient client;
 
     @BeforeAll
-    static void start() throws Exception {
-        system = SystemUnderTest.start(
-                dir,
-                Map.of(
-                        "millrace.worker.models[0]", "mock:alpha",
-                        "millrace.worker.models[1]", "mock:old",
-                        "millrace.worker.models[2]", "mock:new",
-                        "millrace.worker.mock-step", "1ms"),
-                "alpha");
+    static void start(SystemUnderTest shared) {
+        system = shared;
         client = AnthropicOkHttpClient.builder()
                 .baseUrl(system.url())
                 .apiKey("any")
@@ -91,9 +86,8 @@ class BesideTest {
 
     @AfterAll
     static void stop() {
-        if (system != null) {
+        if (client != null) {
             client.close();
-            system.close();
         }
     }
 
@@ -288,6 +282,8 @@ class BesideTest {
     @Tag("long")
     void otherWeightsComeWithoutAStreamOrARequestLost() throws Exception {
         Map<String, Object> slow = Map.of(
+                "millrace.worker.models[1]", "mock:old",
+                "millrace.worker.models[2]", "mock:new",
                 "millrace.worker.drain-grace", "60s",
                 "millrace.worker.max-running", 2,
                 "millrace.worker.mock-step", "10ms");

@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.IntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -28,7 +29,7 @@ import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** A batch whose gateways, router and worker are killed while it runs. */
+/** Batches whose gateways, router and worker are killed while they run. */
 @Tag("long")
 class KilledBatchTest {
 
@@ -80,10 +81,58 @@ class KilledBatchTest {
         }
     }
 
-    private static void check(OpenAIClient client, String id, String alone) throws Exception {
+    /** As many lines as OpenAI takes, in a file of half the heap of the gateways that run them, the first of which is killed. */
+    @Test
+    void fiftyThousandLinesAreAnsweredAcrossARestartInLittleMemory() throws Exception {
+        int lines = 50_000;
+        int[] ports = {Processes.freePort(), Processes.freePort()};
+        String bulk = "\"metadata\":{\"a\":\"" + "x".repeat(500) + "\",\"b\":\"" + "y".repeat(500) + "\"},";
+        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), 0));
+                Processes processes = new Processes(dir)) {
+            part(processes, broker, "worker", "1", "--model", "mock:alpha");
+            part(processes, broker, "router", "1");
+            Process first = small(processes, broker, ports[0]);
+            SystemUnderTest.awaitServed(url(ports[0]), "alpha");
+            OpenAIClient client = client(ports[0]);
+            long start = System.nanoTime();
+            String id = create(
+                    client,
+                    lines,
+                    i -> "{" + bulk + BatchTest.chat("question " + i, 1).substring(1));
+            awaitCompleted(client, id, 20_000);
+            client.close();
+            assertThat(first.isAlive()).as("the first gateway, by then").isTrue();
+            Processes.kill(first);
+            Process second = small(processes, broker, ports[1]);
+            SystemUnderTest.awaitServed(url(ports[1]), "alpha");
+            client = client(ports[1]);
+            awaitCompleted(client, id, 35_000);
+            awaitCompleted(client, id, lines);
+            Batch batch = ended(client, id);
+            System.out.printf("50,000 lines in %d s%n", (System.nanoTime() - start) / 1_000_000_000);
+            assertThat(second.isAlive()).as("the second gateway, at the end").isTrue();
+            assertThat(batch.requestCounts().orElseThrow().completed()).isEqualTo(lines);
+            assertThat(batch.errorFileId()).isEmpty();
+            String content = BatchTest.content(client, batch.outputFileId().orElseThrow());
+            List<String> ids = content.lines()
+                    .map(line -> line.replaceFirst(".*\"custom_id\":\"([^\"]+)\".*", "$1"))
+                    .toList();
+            assertThat(ids).hasSize(lines);
+            assertThat(Set.copyOf(ids))
+                    .isEqualTo(
+                            IntStream.range(0, lines).mapToObj(i -> "id-" + i).collect(Collectors.toSet()));
+            client.close();
+        }
+    }
+
+    private static Batch ended(OpenAIClient client, String id) throws InterruptedException {
         Processes.await(
                 "its end", () -> client.batches().retrieve(id).completedAt().isPresent());
-        Batch batch = client.batches().retrieve(id);
+        return client.batches().retrieve(id);
+    }
+
+    private static void check(OpenAIClient client, String id, String alone) throws Exception {
+        Batch batch = ended(client, id);
         assertThat(batch.requestCounts().orElseThrow().completed()).isEqualTo(LINES);
         assertThat(batch.requestCounts().orElseThrow().failed()).isZero();
         String content = BatchTest.content(client, batch.outputFileId().orElseThrow());
@@ -139,6 +188,11 @@ class KilledBatchTest {
         return "http://127.0.0.1:" + port;
     }
 
+    private static Process small(Processes processes, EmbeddedBroker broker, int port) throws IOException {
+        String name = "gateway-" + port;
+        return processes.start(name, "128m", arguments(broker, "gateway", "--port", String.valueOf(port)));
+    }
+
     private static Process gateway(Processes processes, EmbeddedBroker broker, int port) throws IOException {
         return start(processes, broker, "gateway", "gateway-" + port, "--port", String.valueOf(port));
     }
@@ -152,9 +206,13 @@ class KilledBatchTest {
 
     private static Process start(Processes processes, EmbeddedBroker broker, String role, String name, String... more)
             throws IOException {
+        return processes.start(name, arguments(broker, role, more));
+    }
+
+    private static String[] arguments(EmbeddedBroker broker, String role, String... more) {
         List<String> all = new ArrayList<>(List.of(role, "--kafka", broker.bootstrap()));
         all.addAll(List.of("--set", "millrace.kafka.partitions=4", "--set", "millrace.kafka.slots=4"));
         all.addAll(List.of(more));
-        return processes.start(name, all.toArray(String[]::new));
+        return all.toArray(String[]::new);
     }
 }

@@ -25,6 +25,11 @@ final class Processes implements AutoCloseable {
         return processes.start(name, List.of(), List.of(arguments));
     }
 
+    /** The same with that much heap; a process that has none left ends. */
+    Process start(String name, String heap, String[] arguments) throws IOException {
+        return processes.start(name, List.of("-Xmx" + heap, "-XX:+ExitOnOutOfMemoryError"), List.of(arguments));
+    }
+
     /** Where the output of that name goes. */
     Path output(String name) {
         return processes.output(name);
