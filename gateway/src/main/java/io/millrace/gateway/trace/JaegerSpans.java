@@ -18,14 +18,15 @@ final class JaegerSpans {
     /** An attribute that is worth a note, and how it is called there. */
     private record Noted(String tag, String called) {}
 
-    private static final List<Noted> NOTED = List.of(
+    private static final List<Noted> WHICH = List.of(
             new Noted("millrace.attempt", "attempt"),
             new Noted("millrace.worker", "on"),
-            new Noted("millrace.cause", "because of"),
+            new Noted("millrace.cause", "because of"));
+
+    private static final List<Noted> FIGURES = List.of(
             new Noted("gen_ai.usage.input_tokens", "prompt tokens"),
             new Noted("gen_ai.usage.cache_read.input_tokens", "of them cached"),
             new Noted("gen_ai.usage.output_tokens", "output tokens"),
-            new Noted("messaging.kafka.offset", "offset"),
             new Noted("http.response.status_code", "status"));
 
     private record Span(String id, String name, String part, long startUs, long tookUs, JsonNode json) {}
@@ -98,19 +99,23 @@ final class JaegerSpans {
 
     private List<String> notes(Span span, Map<String, String> tags) {
         List<String> notes = new ArrayList<>();
-        for (Noted each : NOTED) {
+        note(WHICH, tags, notes);
+        Span linked = spans.get(reference(span, "FOLLOWS_FROM"));
+        if (linked != null) {
+            String attempt = tags(linked).getOrDefault("millrace.attempt", "");
+            notes.add("links to " + linked.name() + (attempt.isEmpty() ? "" : " of attempt " + attempt));
+        }
+        note(FIGURES, tags, notes);
+        return notes;
+    }
+
+    private static void note(List<Noted> which, Map<String, String> tags, List<String> notes) {
+        for (Noted each : which) {
             String value = tags.getOrDefault(each.tag(), "");
             if (!value.isEmpty()) {
                 notes.add(each.called() + " " + value);
             }
         }
-        String before = reference(span, "FOLLOWS_FROM");
-        Span linked = spans.get(before);
-        if (linked != null) {
-            String attempt = tags(linked).getOrDefault("millrace.attempt", "");
-            notes.add("links to " + linked.name() + (attempt.isEmpty() ? "" : " of attempt " + attempt));
-        }
-        return notes;
     }
 
     private static Map<String, String> tags(Span span) {

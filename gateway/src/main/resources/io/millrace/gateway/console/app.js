@@ -59,5 +59,6 @@ byId("key").addEventListener("change", () => {
 view("chat");
 models();
 setInterval(models, MODELS_MS);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => cluster.draw());
 cluster.run();
 if (matchMedia("(min-width: 760px)").matches) byId("prompt").focus();

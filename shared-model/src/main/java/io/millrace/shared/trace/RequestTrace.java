@@ -21,6 +21,12 @@ public final class RequestTrace {
 
     /** The id of a request in what a person knows of it; throws MR-TRACE-001 when it is none. */
     public static RequestId parse(String id) {
+        if (id.strip().startsWith("batch_") || id.strip().startsWith("file-")) {
+            throw new MillraceException(
+                    "MR-TRACE-001",
+                    "'" + id + "' is no request: a batch is as many of them as it has lines. Give the id of a line's"
+                            + " answer, as the batch's output file has it.");
+        }
         try {
             return RequestId.parse(id.strip());
         } catch (IllegalArgumentException e) {

@@ -207,5 +207,6 @@ class StoryTellerTest {
         assertThatThrownBy(() -> RequestTrace.parse("chatcmpl-12"))
                 .isInstanceOfSatisfying(
                         MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-TRACE-001"));
+        assertThatThrownBy(() -> RequestTrace.parse("batch_" + ID)).hasMessageContaining("output file");
     }
 }

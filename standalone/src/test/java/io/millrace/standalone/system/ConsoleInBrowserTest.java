@@ -202,6 +202,9 @@ class ConsoleInBrowserTest {
         ask("for axe");
         chromium.await("the end", STATE + " === 'done'");
         chromium.await("a worker", "document.querySelector('.worker')");
+        chromium.evaluate(ANSWER + ".querySelector('[aria-expanded]').click()");
+        chromium.await(
+                "its waterfall, from the journal", ANSWER + ".querySelector('.fall').innerText.includes('decode')");
         for (String scheme : List.of("light", "dark")) {
             chromium.scheme(scheme);
             chromium.size(1440, 900);

@@ -37,8 +37,8 @@ class ConsoleWaterfallTest {
     private static final String FALL = ANSWER + ".querySelector('.fall')";
     private static final Path PICTURES = Path.of("target/console-pictures");
     private static final int ENTER = 13;
-    private static final int WIDE = 1440;
-    private static final int HIGH = 900;
+    private static final int WIDE = 1280;
+    private static final int HIGH = 800;
 
     private final Map<String, Process> workers = new TreeMap<>();
     private Map<String, String> ports = Map.of();
@@ -81,6 +81,7 @@ class ConsoleWaterfallTest {
         SystemUnderTest.awaitServed(url, MODEL);
         Files.createDirectories(PICTURES);
         chromium = Chromium.start(binary.get(), dir.resolve("profile"));
+        chromium.size(WIDE, HIGH);
         chromium.open(url);
         chromium.await("both workers", "document.querySelectorAll('.worker[data-state=up]').length === 2");
     }
@@ -111,7 +112,6 @@ class ConsoleWaterfallTest {
         return all.toArray(String[]::new);
     }
 
-    /** One after the other: the second conversation goes on from the first. */
     @Test
     void theWaterfallOfANormalAndOfAFailedOverRequestIsDrawnFromJaeger() throws Exception {
         set("temperature", "0");
@@ -133,7 +133,8 @@ class ConsoleWaterfallTest {
                 .isEqualTo("0");
         picture("console-waterfall.png", FALL);
 
-        set("max_tokens", "700");
+        chromium.evaluate("document.querySelector('#clear').click()");
+        set("max_tokens", "900");
         set("more", "{\"ignore_eos\": true}");
         ask("Tell me a long story of a miller and a river.");
         chromium.await(
@@ -146,6 +147,7 @@ class ConsoleWaterfallTest {
         chromium.await("the loss", ANSWER + ".querySelector('.failed-over')");
         String kept = chromium.text(ANSWER + ".querySelector('.text').innerText.length");
         chromium.await("more text", ANSWER + ".querySelector('.text').innerText.length > " + kept + " + 100");
+        chromium.await("the lost worker", "document.querySelector('.worker[data-state=lost]')");
         picture("console-failover.png", "document.documentElement");
         chromium.await("the end", STATE + " === 'done'");
         List<String> failedOver = waterfall();
@@ -160,6 +162,7 @@ class ConsoleWaterfallTest {
         chromium.scheme("dark");
         picture("console-dark.png", "document.documentElement");
         chromium.size(390, 844);
+        chromium.evaluate(FALL + ".scrollIntoView({ block: 'end' })");
         picture("console-phone-dark.png", "document.documentElement");
         chromium.scheme("light");
         chromium.evaluate("document.querySelector('nav [data-to=cluster]').click()");
@@ -181,6 +184,7 @@ class ConsoleWaterfallTest {
     /** Of that element as it is shown. */
     private void picture(String name, String element) throws Exception {
         chromium.evaluate("document.activeElement.blur()");
+        chromium.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn(0))))");
         JsonNode at = chromium.evaluate("(() => { const e = " + element + "; if (e !== document.documentElement)"
                 + " e.scrollIntoView({ block: 'end' }); const r = e.getBoundingClientRect();"
                 + " return { x: r.x, y: r.y, width: r.width, height: r.height, scale: 1 }; })()");
