@@ -11,7 +11,8 @@ import picocli.CommandLine.Option;
         description =
                 "Measures: kernels, engine (whole models, and llama.cpp's), serve (load on any OpenAI-compatible server),"
                         + " mixed (many kinds of request together and one by one), log (what the log costs), tracing (what that costs),"
-                        + " chaos (faults on real processes, and whether every answer stays whole).",
+                        + " chaos (faults on real processes, and whether every answer stays whole),"
+                        + " scale (what a size asks of the log).",
         subcommands = {
             KernelsCommand.class,
             EngineCommand.class,
@@ -19,7 +20,8 @@ import picocli.CommandLine.Option;
             MixedCommand.class,
             LogCommand.class,
             TracingCommand.class,
-            ChaosCommand.class
+            ChaosCommand.class,
+            ScaleCommand.class
         },
         synopsisSubcommandLabel = "COMMAND")
 public final class BenchCommand implements Subcommand {

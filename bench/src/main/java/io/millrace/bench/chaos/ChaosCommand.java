@@ -35,6 +35,12 @@ public final class ChaosCommand implements Callable<Integer> {
     private int faults;
 
     @Option(
+            names = "--minutes",
+            defaultValue = "55",
+            description = "After which no further fault is begun (default ${DEFAULT-VALUE}).")
+    private int minutes;
+
+    @Option(
             names = "--brokers",
             defaultValue = "3",
             description =
@@ -99,7 +105,7 @@ public final class ChaosCommand implements Callable<Integer> {
         try {
             Path dir = keep == null ? Files.createTempDirectory("millrace-chaos-") : Files.createDirectories(keep);
             try {
-                ChaosReport report = new ChaosRun(setup, questions, seed, 15, line -> {
+                ChaosReport report = new ChaosRun(setup, questions, seed, 15, 60L * minutes, line -> {
                             print.println(line);
                             print.flush();
                         })

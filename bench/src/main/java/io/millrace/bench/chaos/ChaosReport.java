@@ -7,7 +7,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import org.jspecify.annotations.Nullable;
 
 /** What came of a run, counted once it is over. */
 final class ChaosReport {
@@ -50,6 +49,7 @@ final class ChaosReport {
     private final JournalWatch watch;
     private final Span span;
     private final boolean drained;
+    private final List<String> undone;
     private final List<String> disagreements;
     private final Judgement judgement;
     private final Map<String, StreamResult> byId = new HashMap<>();
@@ -62,6 +62,7 @@ final class ChaosReport {
             JournalWatch watch,
             Span span,
             boolean drained,
+            List<String> undone,
             List<String> disagreements) {
         this.setup = setup;
         this.struck = List.copyOf(struck);
@@ -69,6 +70,7 @@ final class ChaosReport {
         this.watch = watch;
         this.span = span;
         this.drained = drained;
+        this.undone = List.copyOf(undone);
         this.disagreements = List.copyOf(disagreements);
         this.judgement = Judgement.of(questions, results, watch);
         results.forEach(result -> byId.put(result.id(), result));
@@ -145,9 +147,9 @@ final class ChaosReport {
         for (Struck fault : faults) {
             for (StreamState state : fault.open()) {
                 phases.merge(phase(state, fault.ms()), 1, Integer::sum);
-                StreamResult result = byId.get(state.id());
-                if (result != null) {
-                    stalls.add(result.stallNanos(fault.nanos(), fault.nanos() + fault.steadyNanos()));
+                long stall = stall(fault, state);
+                if (stall >= 0) {
+                    stalls.add(stall);
                 }
             }
         }
@@ -169,15 +171,16 @@ final class ChaosReport {
         return tale == null ? Phase.BEFORE_ADMISSION : phase == null ? Phase.NEAR_END : phase;
     }
 
-    /** Of all: every stall of every stream that was open at a fault. */
+    /** Of all: the longest pause of every stream that had begun when a fault came, while that lasted. */
     Times stalls() {
         return Times.of(struck.stream()
-                .flatMap(fault -> fault.open().stream().map(state -> stall(fault, byId.get(state.id()))))
+                .flatMap(fault -> fault.open().stream().map(state -> stall(fault, state)))
                 .filter(each -> each >= 0)
                 .toList());
     }
 
-    private static long stall(Struck fault, @Nullable StreamResult result) {
+    private long stall(Struck fault, StreamState state) {
+        StreamResult result = byId.get(state.id());
         return result == null ? -1 : result.stallNanos(fault.nanos(), fault.nanos() + fault.steadyNanos());
     }
 
@@ -207,6 +210,7 @@ final class ChaosReport {
         judgement.wrong().forEach(each -> all.add("wrong answer: " + each));
         judgement.failed().forEach(each -> all.add("no answer: " + each));
         disagreements.forEach(each -> all.add("two readers see different verdicts: " + each));
+        undone.forEach(each -> all.add("a fault was not done: " + each));
         if (watch.keysOfSeveralIds() > 0) {
             all.add(watch.keysOfSeveralIds() + " idempotency keys have several ids");
         }

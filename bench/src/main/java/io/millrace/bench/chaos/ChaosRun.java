@@ -19,19 +19,34 @@ final class ChaosRun {
     private static final long DRAIN_S_MAX = 300;
     private static final long AGREE_S_MAX = 60;
     private static final long FIRST_S_MAX = 120;
+    /** Faults in a row under one load. */
+    private static final int LOAD_KEPT = 7;
 
     private final ChaosSetup setup;
     private final Questions questions;
     private final long seed;
     private final long undisturbedS;
+    private final long faultsS;
     private final Consumer<String> progress;
 
-    /** @param undisturbedS how long the goodput without faults is measured */
-    ChaosRun(ChaosSetup setup, Questions questions, long seed, long undisturbedS, Consumer<String> progress) {
+    /**
+     * Not begun yet.
+     *
+     * @param undisturbedS how long the goodput without faults is measured
+     * @param faultsS after which no further fault is begun
+     */
+    ChaosRun(
+            ChaosSetup setup,
+            Questions questions,
+            long seed,
+            long undisturbedS,
+            long faultsS,
+            Consumer<String> progress) {
         this.setup = setup;
         this.questions = questions;
         this.seed = seed;
         this.undisturbedS = undisturbedS;
+        this.faultsS = faultsS;
         this.progress = progress;
     }
 
@@ -53,7 +68,7 @@ final class ChaosRun {
         List<Planned> all = new ArrayList<>();
         for (int i = 0; i < count; i++) {
             Planned each = pairs.get(i);
-            all.add(new Planned(each.kind(), each.phase(), levels[i * levels.length / count]));
+            all.add(new Planned(each.kind(), each.phase(), levels[i / LOAD_KEPT % levels.length]));
         }
         return all;
     }
@@ -94,23 +109,33 @@ final class ChaosRun {
         TimeUnit.SECONDS.sleep(undisturbedS);
         long quietEnd = System.nanoTime();
         var striker = new Striker(cluster, brokers, watch, load, seed);
+        List<String> undone = new ArrayList<>();
         List<Planned> planned = plan.apply(Striker.possible(cluster));
-        for (int i = 0; i < planned.size(); i++) {
+        for (int i = 0; i < planned.size() && (System.nanoTime() - quietEnd) / 1_000_000_000 < faultsS; i++) {
             Planned each = planned.get(i);
             load.keepOpen(each.load().streams(setup.capacity()));
-            striker.strike(each.kind(), each.phase(), each.load());
-            Struck last = striker.done().getLast();
-            progress.accept("%4d/%d  %-22s %-17s %-10s %-10s %3d open, steady after %5.1f s%s"
+            String name = "%4d/%d  %-22s %-17s %-10s"
                     .formatted(
                             i + 1,
                             planned.size(),
                             each.kind().words(),
                             each.phase().words(),
-                            each.load().words(),
-                            last.node(),
-                            last.open().size(),
-                            last.steadyNanos() / 1e9,
-                            last.steady() ? "" : " NOT STEADY"));
+                            each.load().words());
+            try {
+                Struck last = striker.strike(each.kind(), each.phase(), each.load());
+                progress.accept("%s %-10s %3d open, steady after %5.1f s%s; %d wrong of %d"
+                        .formatted(
+                                name,
+                                last.node(),
+                                last.open().size(),
+                                last.steadyNanos() / 1e9,
+                                last.steady() ? "" : " NOT STEADY",
+                                load.wrong(),
+                                load.results().size()));
+            } catch (IOException | TimeoutException | IllegalStateException failure) {
+                undone.add(name.strip() + ": " + failure);
+                progress.accept(name + " was not done: " + failure);
+            }
         }
         long faultsEnd = System.nanoTime();
         boolean drained = load.drain(DRAIN_S_MAX);
@@ -123,6 +148,7 @@ final class ChaosRun {
                 watch,
                 new ChaosReport.Span(began, quietEnd, faultsEnd),
                 drained,
+                undone,
                 disagreements);
     }
 

@@ -61,6 +61,8 @@ record ChaosSetup(
                 "--set",
                 "millrace.worker.step-tokens=" + stepTokens,
                 "--set",
+                "millrace.worker.drain-grace=1s",
+                "--set",
                 "millrace.worker.threads=1");
     }
 }

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** Keeps as many streams open as is wanted, each a new question. Thread-safe. */
 final class Load implements AutoCloseable {
@@ -14,6 +15,7 @@ final class Load implements AutoCloseable {
     private final Questions questions;
     private final Set<StreamState> open = ConcurrentHashMap.newKeySet();
     private final List<StreamResult> results = new ArrayList<>();
+    private final AtomicInteger wrong = new AtomicInteger();
     private final Thread pump;
     private volatile int wanted;
     private volatile boolean closed;
@@ -46,12 +48,16 @@ final class Load implements AutoCloseable {
     private void follow(Ask ask, StreamState state) {
         try {
             StreamResult result = client.follow(ask, state);
+            if (result.error() != null || !result.text().equals(questions.text(ask))) {
+                wrong.incrementAndGet();
+            }
             synchronized (results) {
                 results.add(result);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (RuntimeException e) {
+            wrong.incrementAndGet();
             state.fail("the client failed: " + e);
             synchronized (results) {
                 results.add(state.result());
@@ -87,6 +93,11 @@ final class Load implements AutoCloseable {
             TimeUnit.MILLISECONDS.sleep(20);
         }
         return open.isEmpty();
+    }
+
+    /** Of those that are over: without an answer, or with another text than it had to be. */
+    int wrong() {
+        return wrong.get();
     }
 
     List<StreamResult> results() {

@@ -21,15 +21,10 @@ record StreamResult(
         int connections,
         long[] eventNanos) {
 
-    /** It was open at that time. */
-    boolean openAt(long nanos) {
-        return eventNanos[0] - nanos <= 0 && eventNanos[eventNanos.length - 1] - nanos > 0;
-    }
-
-    /** The longest time without anything new between those times, or around them. */
+    /** The longest time without anything new between those times, or around them; -1 when it had no text yet: then it waited for its turn. */
     long stallNanos(long from, long to) {
-        long longest = 0;
-        for (int i = 1; i < eventNanos.length; i++) {
+        long longest = -1;
+        for (int i = 2; i < eventNanos.length; i++) {
             if (eventNanos[i] - from > 0 && eventNanos[i - 1] - to < 0) {
                 longest = Math.max(longest, eventNanos[i] - eventNanos[i - 1]);
             }

@@ -51,22 +51,23 @@ final class Striker {
     }
 
     /** Does one fault, and before it another when it is to meet requests that resume. */
-    void strike(FaultKind kind, Phase aim, LoadLevel level) throws IOException, InterruptedException, TimeoutException {
+    Struck strike(FaultKind kind, Phase aim, LoadLevel level)
+            throws IOException, InterruptedException, TimeoutException {
         if (aim == Phase.RESUMING) {
             ChaosNode first = aim(FaultKind.WORKER_KILL, Phase.DECODING);
             Blow blow = blow(first);
             first.kill();
             ChaosNode second = aim(kind, aim);
-            strike(kind, aim, level, second);
+            Struck struck = strike(kind, aim, level, second);
             first.start();
             cluster.awaitReady(first);
             done.add(struck(FaultKind.WORKER_KILL, Phase.DECODING, level, blow, awaitSteady(blow)));
-        } else {
-            strike(kind, aim, level, aim(kind, aim));
+            return struck;
         }
+        return strike(kind, aim, level, aim(kind, aim));
     }
 
-    private void strike(FaultKind kind, Phase aim, LoadLevel level, ChaosNode victim)
+    private Struck strike(FaultKind kind, Phase aim, LoadLevel level, ChaosNode victim)
             throws IOException, InterruptedException, TimeoutException {
         Blow blow = blow(victim);
         switch (kind.act()) {
@@ -102,7 +103,9 @@ final class Striker {
             }
         }
         cluster.awaitReady(victim);
-        done.add(struck(kind, aim, level, blow, awaitSteady(blow)));
+        Struck struck = struck(kind, aim, level, blow, awaitSteady(blow));
+        done.add(struck);
+        return struck;
     }
 
     private Blow blow(ChaosNode victim) {

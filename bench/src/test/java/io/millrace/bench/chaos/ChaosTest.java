@@ -51,7 +51,7 @@ class ChaosTest {
     }
 
     private ChaosReport run(ChaosSetup setup, List<ChaosRun.Planned> faults) throws Exception {
-        ChaosReport report = new ChaosRun(setup, new Questions.Mock("alpha", 7, 30, 60), 7, 2, System.out::println)
+        ChaosReport report = new ChaosRun(setup, new Questions.Mock("alpha", 7, 30, 60), 7, 2, 600, System.out::println)
                 .run(dir, possible -> faults);
         ChaosTable.print(report, new PrintWriter(System.out, true, StandardCharsets.UTF_8));
         return report;

@@ -184,6 +184,9 @@ public final class RouterCore {
         }
         if (nowMs - scanMs >= SCAN_EVERY_MS || scanMs == Long.MIN_VALUE) {
             scanMs = nowMs;
+            if (!context.rules.silenceByLog()) {
+                context.workers.own(nowMs);
+            }
             judge();
             own();
             for (Partition partition : partitions.values()) {

@@ -17,9 +17,12 @@ public final class MutantCores {
             boolean readBack,
             boolean numberByFold,
             boolean derivedAids,
+            boolean silenceByLog,
             LongFunction<PartitionFold> folds) {
         return new RouterCore(
-                config, random, new ProtocolRules(fences, readBack, numberByFold, derivedAids, folds::apply));
+                config,
+                random,
+                new ProtocolRules(fences, readBack, numberByFold, derivedAids, silenceByLog, folds::apply));
     }
 
     /** Folds of the partitions for which the router acts. */

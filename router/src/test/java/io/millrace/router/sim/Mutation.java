@@ -18,7 +18,15 @@ enum Mutation {
     NO_READ_BACK,
     NUMBER_BY_SENT,
     /** Of the oracle's own readers alone: routers fold as they should, so that the two can differ. */
-    CLAIM_BEFORE_ADMIT;
+    CLAIM_BEFORE_ADMIT,
+    /** A worker that resumes rebuilds nothing from the accepted ids: neither context nor penalties, grammar, stops. */
+    RESUME_FROM_PROMPT,
+    /** A worker runs an assignment again under an aid that it has run. */
+    AID_RUN_AGAIN,
+    /** Checkpoints point behind the ADMITs of requests that are open. */
+    LATE_CHECKPOINT,
+    /** Routers judge the silence of workers by their own clock. */
+    SILENCE_BY_CLOCK;
 
     RouterCore router(RouterCoreConfig config, RandomGenerator random) {
         return MutantCores.create(
@@ -28,6 +36,7 @@ enum Mutation {
                 this != NO_READ_BACK,
                 this != NUMBER_BY_SENT,
                 this == DERIVED_AIDS,
+                this != SILENCE_BY_CLOCK,
                 floor -> (this == CLAIM_BEFORE_ADMIT ? NONE : this).fold(Keep.IDS_AND_TEXT, floor, 64));
     }
 

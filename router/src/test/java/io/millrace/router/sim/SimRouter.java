@@ -1,16 +1,19 @@
 package io.millrace.router.sim;
 
+import com.google.protobuf.InvalidProtocolBufferException;
 import io.millrace.router.core.Effect;
 import io.millrace.router.core.RouterCore;
 import io.millrace.router.core.RouterCoreConfig;
 import io.millrace.router.core.RouterEvent;
 import io.millrace.shared.log.LogReader;
 import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.proto.Checkpoint;
 import io.millrace.shared.topic.Topic;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
 
 /** A router process: the real core, fed from the simulated log. */
 final class SimRouter extends SimProcess {
@@ -77,7 +80,9 @@ final class SimRouter extends SimProcess {
                             append.topic(),
                             append.partition(),
                             append.key(),
-                            append.value(),
+                            world.mutation == Mutation.LATE_CHECKPOINT && append.topic() == Topic.CHECKPOINTS
+                                    ? late(append.value())
+                                    : append.value(),
                             offset -> carryOut(core.onAppended(append.token(), offset, world.now)),
                             () -> carryOut(core.onAppendFailed(append.token(), world.now)));
                 case Effect.StartReading start -> {
@@ -90,6 +95,21 @@ final class SimRouter extends SimProcess {
                 case Effect.DisconnectLiveness gone -> {}
                 case Effect.Observe observe -> observe(observe.event());
             }
+        }
+    }
+
+    private static byte @Nullable [] late(byte @Nullable [] checkpoint) {
+        if (checkpoint == null) {
+            return null;
+        }
+        try {
+            Checkpoint parsed = Checkpoint.parseFrom(checkpoint);
+            return parsed.toBuilder()
+                    .setResponsesOffset(parsed.getResponsesOffset() + 1)
+                    .build()
+                    .toByteArray();
+        } catch (InvalidProtocolBufferException e) {
+            throw new IllegalStateException(e);
         }
     }
 

@@ -52,8 +52,10 @@ final class SimWorker extends SimProcess {
                 states[c] = MockEngine.start(dispatch.getSubmit().getSeed(), c);
                 if (c < dispatch.getAcceptedCount()) {
                     Accepted accepted = dispatch.getAccepted(c);
-                    for (int id : accepted.getIdsList()) {
-                        states[c] = MockEngine.next(states[c], id);
+                    if (world.mutation != Mutation.RESUME_FROM_PROMPT) {
+                        for (int id : accepted.getIdsList()) {
+                            states[c] = MockEngine.next(states[c], id);
+                        }
                     }
                     counts[c] = accepted.getIdsCount();
                     ended[c] = accepted.getEnded();
@@ -149,7 +151,7 @@ final class SimWorker extends SimProcess {
         Object mark = dispatch.getAid().isEmpty()
                 ? List.of(assignment.getPartition(), assignment.getReq())
                 : dispatch.getAid();
-        if (!seen.add(mark)) {
+        if (!seen.add(mark) && world.mutation != Mutation.AID_RUN_AGAIN) {
             return;
         }
         executions.add(new Execution(assignment));

@@ -7,15 +7,17 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.LongAdder;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
- * Many seeded runs of the whole protocol. {@code -Dsim.seeds=N} sets how many, {@code -Dsim.seed=S} replays
- * one with its trace.
+ * Many seeded runs of the whole protocol. {@code -Dsim.seeds=N} sets how many, {@code -Dsim.long-seeds=N} how many more in the long form, {@code
+ * -Dsim.seed=S} replays one with its trace.
  */
 class SimulationTest {
 
     private static final int SEEDS = Integer.getInteger("sim.seeds", 20_000);
+    private static final int MORE_SEEDS = Integer.getInteger("sim.long-seeds", 100_000);
 
     @Test
     void whateverHappensEveryReaderAgreesEveryTokenBelongsToItsPrefixAndEverythingEnds() throws InterruptedException {
@@ -26,14 +28,27 @@ class SimulationTest {
             assertThat(outcome.violations()).isEmpty();
             return;
         }
-        AtomicLong next = new AtomicLong();
+        run(0, SEEDS);
+    }
+
+    @Test
+    @Tag("long")
+    void soItIsForAHundredThousandSeedsMore() throws InterruptedException {
+        run(SEEDS, MORE_SEEDS);
+    }
+
+    /** That many seeds from the first on, on two threads. */
+    private static void run(long first, int count) throws InterruptedException {
+        AtomicLong next = new AtomicLong(first);
         AtomicLong failing = new AtomicLong(-1);
         LongAdder submitted = new LongAdder();
         LongAdder completed = new LongAdder();
         LongAdder fences = new LongAdder();
         AtomicInteger crashed = new AtomicInteger();
         Runnable work = () -> {
-            for (long seed = next.getAndIncrement(); seed < SEEDS && failing.get() < 0; seed = next.getAndIncrement()) {
+            for (long seed = next.getAndIncrement();
+                    seed < first + count && failing.get() < 0;
+                    seed = next.getAndIncrement()) {
                 try {
                     SimWorld.Outcome outcome = SimWorld.run(seed, Mutation.NONE, false);
                     submitted.add(outcome.submitted());
@@ -64,9 +79,9 @@ class SimulationTest {
         assertThat(crashed.get()).isZero();
         System.out.printf(
                 "%d seeds in %.1f s: %d requests, %d completed, %d fences%n",
-                SEEDS, (System.nanoTime() - began) / 1e9, submitted.sum(), completed.sum(), fences.sum());
+                count, (System.nanoTime() - began) / 1e9, submitted.sum(), completed.sum(), fences.sum());
         assertThat(completed.sum()).as("goodput: a run of errors must not pass").isGreaterThan(submitted.sum() / 2);
-        assertThat(fences.sum()).as("fail-over was exercised").isGreaterThan(SEEDS / 10);
+        assertThat(fences.sum()).as("fail-over was exercised").isGreaterThan(count / 10);
     }
 
     @Test
