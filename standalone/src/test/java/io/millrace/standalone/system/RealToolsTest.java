@@ -2,12 +2,15 @@ package io.millrace.standalone.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.millrace.standalone.cli.CommandLines;
 import io.millrace.standalone.parts.Role;
 import io.millrace.standalone.telemetry.Dashboards;
 import io.millrace.standalone.telemetry.PanelPictures;
 import io.millrace.standalone.telemetry.PanelPictures.Line;
 import io.millrace.standalone.telemetry.PanelPictures.Panel;
 import io.millrace.standalone.telemetry.RealTools;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -56,11 +59,15 @@ class RealToolsTest {
             ports.put(port, Integer.toString(RealTools.freePort()));
         }
         RealTools.script(ports, "start-jaeger.sh", dir.toString());
+        String admin = adminKey();
         system = SystemUnderTest.start(
                 dir,
                 Map.ofEntries(
                         Map.entry("millrace.worker.models[0]", "mock:alpha"),
                         Map.entry("millrace.worker.mock-step", "10ms"),
+                        Map.entry(
+                                "millrace.gateway.keys-file",
+                                dir.resolve("keys.json").toString()),
                         Map.entry("millrace.gateway.api-keys.key-a", "acme"),
                         Map.entry("millrace.gateway.api-keys.key-b", "umbrella"),
                         Map.entry("millrace.gateway.tenant-concurrent", 24),
@@ -76,13 +83,24 @@ class RealToolsTest {
                   - job_name: millrace
                     metrics_path: /actuator/prometheus
                     honor_labels: true
+                    authorization: {credentials: %s}
                     static_configs: [{targets: ["%s"]}]
                 """.formatted(
                         Dashboards.ROOT.resolve("observability/prometheus/rules.yml"),
+                        admin,
                         system.url().substring(7)));
         RealTools.script(ports, "start-prometheus.sh", dir.toString(), config.toString());
         beganS = System.currentTimeMillis() / 1_000;
         traffic();
+    }
+
+    /** Where there are keys, metrics want one of the scope admin. */
+    private static String adminKey() {
+        var said = new ByteArrayOutputStream();
+        String[] create = ("keys create --tenant prometheus --scope admin --data-dir " + dir).split(" ");
+        int status = CommandLines.run(create, new PrintStream(said, true, StandardCharsets.UTF_8), System.err);
+        assertThat(status).isZero();
+        return said.toString(StandardCharsets.UTF_8).lines().findFirst().orElseThrow();
     }
 
     /** Two tenants, one of which asks for more than it may; a worker that comes and goes; errors of theirs; one traced call. */
