@@ -3,6 +3,7 @@
 # the runtime is linked statically and finds the driver when it is used. Prints why not on its last line.
 #   kernels/cuda/build.sh            with the nvcc of PATH, CUDA_HOME or get-nvcc.sh
 #   kernels/cuda/build.sh report     writes what ptxas says of each kernel to kernels/build/cuda/ptxas.txt too
+#   kernels/cuda/build.sh programs   builds the tests and benchmarks that kernels/gpu-check runs too, into kernels/build/gpu
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -42,7 +43,13 @@ compile() { # source
   fi
 }
 
-sources=(cuda/kernels/*.cu cuda/*.cpp cpu/api.cpp cpu/checks.cpp cpu/pack.cpp cpu/plan.cpp cpu/program.cpp cpu/rope_table.cpp cpu/stored.cpp)
+programs=()
+if [[ "${1:-}" == programs ]]; then
+  flags+=(-Itest)
+  programs=(test/main.cpp test/runner.cpp cuda/test/rows_test.cpp cuda/test/linear_test.cpp cuda/test/model_test.cpp cuda/bench/main.cpp)
+fi
+library=(cuda/kernels/*.cu cuda/*.cpp cpu/api.cpp cpu/checks.cpp cpu/pack.cpp cpu/plan.cpp cpu/program.cpp cpu/rope_table.cpp cpu/stored.cpp)
+sources=("${library[@]}" "${programs[@]}")
 rm -f "$objects"/*.o "$objects"/*.log
 running=0 failed=0
 for source in "${sources[@]}"; do
@@ -60,6 +67,24 @@ done
 (( failed == 0 )) || { echo "the CUDA kernels do not compile with $nvcc"; exit 1; }
 [[ "${1:-}" == report ]] && cat "$objects"/*.cu.o.log > "$objects/ptxas.txt"
 
-"${CXX:-c++}" -shared -o build/libmillrace_cuda.so.new "$objects"/*.o -L"$library_folder" -lcudart_static -pthread -ldl -lrt -static-libgcc -static-libstdc++ \
-  || { echo "the CUDA kernels cannot be linked"; exit 1; }
-mv build/libmillrace_cuda.so.new build/libmillrace_cuda.so
+object_files() {
+  local source
+  for source in "$@"; do echo "$objects/${source//\//_}.o"; done
+}
+link() { # to, then what is linked
+  local to="$1"
+  shift
+  "${CXX:-c++}" -o "$to.new" "$@" -L"$library_folder" -lcudart_static -pthread -ldl -lrt -static-libgcc -static-libstdc++ \
+    || { echo "$to cannot be linked"; exit 1; }
+  mv "$to.new" "$to"
+}
+mapfile -t own < <(object_files "${library[@]}")
+link build/libmillrace_cuda.so -shared "${own[@]}"
+if [[ "${1:-}" == programs ]]; then
+  mkdir -p build/gpu
+  mapfile -t tests < <(object_files "${programs[@]:0:5}")
+  mapfile -t bench < <(object_files "${programs[@]:5}")
+  link build/gpu/tests "${tests[@]}" "${own[@]}"
+  link build/gpu/bench "${bench[@]}" "${own[@]}"
+  cp build/libmillrace_cuda.so build/gpu/
+fi

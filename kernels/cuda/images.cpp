@@ -1,6 +1,8 @@
 #include "images.h"
 
+#include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "pack.h"
 #include "stored.h"
@@ -62,15 +64,30 @@ void put_factor(const Image& image, std::vector<uint8_t>& factors, int row, int 
   std::memcpy(&factors[static_cast<size_t>(factor_index(image.view, row, group)) * sizeof factor], &factor, sizeof factor);
 }
 
+// Calls f(row) for all rows, by several threads when there is much to do. Tiles, whose bytes rows share, are not divided.
+template <class Function>
+void for_rows(const WeightView& w, const Function& f) {
+  constexpr int64_t kAlone = 1 << 20;
+  const int most = int64_t{w.rows} * w.columns < kAlone ? 1 : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = std::min(most, w.tiles);
+  auto part = [&](int i) {
+    const int begin = static_cast<int>(int64_t{w.tiles} * i / threads) * kTileRows, end = static_cast<int>(int64_t{w.tiles} * (i + 1) / threads) * kTileRows;
+    for (int row = begin; row < std::min(end, w.rows); row++) f(row);
+  };
+  std::vector<std::jthread> helpers;
+  for (int i = 1; i < threads; i++) helpers.emplace_back(part, i);
+  part(0);
+}
+
 template <class T>
 void put_values(Image& image, const uint8_t* stored) {
   const WeightView& w = image.view;
-  for (int row = 0; row < w.rows; row++) {
+  for_rows(w, [&](int row) {
     const uint8_t* from = stored + int64_t{row} * w.columns * static_cast<int64_t>(sizeof(T));
     for (int c = 0; c < w.columns; c++) {
       std::memcpy(&image.values[static_cast<size_t>(value_index(row, c, w.steps)) * sizeof(T)], from + c * static_cast<int64_t>(sizeof(T)), sizeof(T));
     }
-  }
+  });
 }
 
 // Factors of the values from 16 * i on, as floats: what codes are multiplied with, and what is then subtracted.
@@ -91,8 +108,8 @@ Factors factors_of(Scales scales, const StoredRow& row, size_t i) {
 void put_blocks(Image& image, int type, const uint8_t* stored) {
   const TypeInfo& info = kTypes[type];
   const WeightView& w = image.view;
-  StoredRow row;
-  for (int r = 0; r < w.rows; r++) {
+  for_rows(w, [&](int r) {
+    StoredRow row;
     take_apart(type, stored + r * row_bytes(type, w.columns), w.columns, row);
     for (int c = 0; c < w.columns; c++) put_code(image, r, c, info.codes == Codes::k8 ? row.codes[static_cast<size_t>(c)] ^ 128u : row.codes[static_cast<size_t>(c)]);
     for (int g = 0; g < w.groups; g++) {
@@ -107,7 +124,7 @@ void put_blocks(Image& image, int type, const uint8_t* stored) {
         if (!image.offsets.empty()) put_factor(image, image.offsets, r, g, f.offset);
       }
     }
-  }
+  });
 }
 
 }  // namespace
@@ -144,14 +161,14 @@ Image image_of(const mr_groups& in, int64_t rows, int64_t columns) {
   if (codebook) image.levels.assign(in.levels, in.levels + 16);
   if (in.order) image.order.assign(in.order, in.order + columns);
   const WeightView& w = image.view;
-  for (int r = 0; r < w.rows; r++) {
+  for_rows(w, [&](int r) {
     for (int c = 0; c < w.columns; c++) put_code(image, r, c, in.codes[r * columns + c] & (in.type == MR_INT8 ? 255u : 15u));
     for (int g = 0; g < w.groups; g++) {
       const int64_t at = int64_t{r} * w.groups + g;
       put_factor(image, image.scales, r, g, in.scales[at]);
       if (!codebook) put_factor(image, image.offsets, r, g, in.scales[at] * static_cast<float>(in.zeros[at]));
     }
-  }
+  });
   return image;
 }
 

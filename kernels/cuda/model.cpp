@@ -187,16 +187,16 @@ void Model::rope(int table, const float* frequencies, int half, float factor) {
 void Model::copy_blocks(int group, const int32_t* from, const int32_t* to, int count) {
   check_copy(group, from, to, count, blocks_);
   if (count == 0) return;
-  Memory lists(int64_t{count} * 8, "copies of KV blocks");
-  stream_.upload(lists.data(), from, int64_t{count} * 4);
-  stream_.upload(lists.data() + int64_t{count} * 4, to, int64_t{count} * 4);
   const Group& g = groups_[static_cast<size_t>(group)];
   int64_t largest = 0;
   for (const Part& part : g.parts) largest = std::max(largest, part.block_bytes);
-  Memory held(largest * count, "copies of KV blocks");
-  for (const Part& part : g.parts) {
-    cuda::copy_blocks(stream_, part.base, part.block_bytes, lists.as<int32_t>(), lists.as<int32_t>() + count, count, held.data());
-  }
+  const int64_t lists = int64_t{count} * 4;
+  if (copies_.size() < 2 * lists + largest * count) copies_.renew(2 * lists + largest * count, "copies of KV blocks");
+  // The copies first, which want the alignment.
+  auto* sources = reinterpret_cast<int32_t*>(copies_.data() + largest * count);
+  stream_.upload(sources, from, lists);
+  stream_.upload(sources + count, to, lists);
+  for (const Part& part : g.parts) cuda::copy_blocks(stream_, part.base, part.block_bytes, sources, sources + count, count, copies_.data());
   stream_.synchronize();
 }
 

@@ -126,6 +126,8 @@ class Model {
   std::map<const Op*, Memory> expert_views_;
   std::vector<AttentionKind> attention_kinds_;
   Room room_;
+  // Of blocks that are copied.
+  Memory copies_;
   StepTasks tasks_;
   // By most rows; a bucket is captured the second time it is wanted.
   std::map<int, Graph> graphs_;

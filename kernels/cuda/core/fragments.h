@@ -67,7 +67,7 @@ struct Bf16 {
 #if MR_EMULATED
     emulator::product_bf16(c.v, a.r, b.r);
 #else
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(c.v[0]), "+f"(c.v[1]), "+f"(c.v[2]), "+f"(c.v[3])
         : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]));
 #endif
@@ -94,7 +94,7 @@ struct F16 {
 #if MR_EMULATED
     emulator::product_f16(c.v, a.r, b.r);
 #else
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(c.v[0]), "+f"(c.v[1]), "+f"(c.v[2]), "+f"(c.v[3])
         : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]));
 #endif
@@ -112,6 +112,7 @@ struct SplitBf16 {
 
   __device__ static A a(const float* v) {
     float low[8];
+#pragma unroll
     for (int i = 0; i < 8; i++) low[i] = v[i] - bf16_to_float(float_to_bf16(v[i]));
     return {Bf16::a(v), Bf16::a(low)};
   }
@@ -137,6 +138,7 @@ struct F32 {
   MR_HOST_DEVICE static Value narrow(float x) { return x; }
   __device__ static A a(const float* v) {
     A out;
+#pragma unroll
     for (int i = 0; i < 8; i++) out.v[i] = v[i];
     return out;
   }
@@ -152,12 +154,15 @@ struct F32 {
     return {{v.x, v.y, v.z, v.w}};
   }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {
+#pragma unroll
     for (int half = 0; half < 2; half++) {
       const int i = 2 * half;
       const float rows[4] = {a.v[i], a.v[4 + i], a.v[i + 1], a.v[5 + i]};
       const float columns[2] = {b.v[i], b.v[i + 1]};
       uint32_t high_a[4], low_a[4], high_b[2], low_b[2];
+#pragma unroll
       for (int j = 0; j < 4; j++) split(rows[j], high_a[j], low_a[j]);
+#pragma unroll
       for (int j = 0; j < 2; j++) split(columns[j], high_b[j], low_b[j]);
       part(c, low_a, high_b);
       part(c, high_a, low_b);
@@ -175,7 +180,7 @@ struct F32 {
 #if MR_EMULATED
     emulator::product_tf32(c.v, a, b);
 #else
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(c.v[0]), "+f"(c.v[1]), "+f"(c.v[2]), "+f"(c.v[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif

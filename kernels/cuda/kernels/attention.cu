@@ -59,7 +59,7 @@ struct State {
   float most[2], sum[2];
   Sum values[kValueTiles];
 
-  __device__ void clear() {
+  __device__ __forceinline__ void clear() {
     most[0] = most[1] = -infinity();
     sum[0] = sum[1] = 0;
 #pragma unroll
@@ -80,7 +80,7 @@ __device__ inline Weights weigh(float a, float b) {
 }
 
 template <int kValueTiles>
-__device__ void merge_into(State<kValueTiles>& all, const State<kValueTiles>& chunk) {
+__device__ __forceinline__ void merge_into(State<kValueTiles>& all, const State<kValueTiles>& chunk) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const Weights w = weigh(all.most[half], chunk.most[half]);
@@ -116,12 +116,12 @@ struct Worker {
   // Of rows g and g + 8; -1: there is no such row.
   int positions[2] = {};
 
-  __device__ int64_t token_of(int position) const {
+  __device__ __forceinline__ int64_t token_of(int position) const {
     const int size = p.cache.block_tokens;
     return (static_cast<int64_t>(blocks[position / size]) * p.cache.heads + kv_head) * size + position % size;
   }
 
-  __device__ static typename Math::B operand(const Value* v) {
+  __device__ __forceinline__ static typename Math::B operand(const Value* v) {
     if constexpr (kRaw) {
       return Math::b_raw(v);
     } else {
@@ -131,7 +131,7 @@ struct Worker {
   }
 
   // Rows r of the tile: token r / heads, head r % heads.
-  __device__ void load_queries() {
+  __device__ __forceinline__ void load_queries() {
     const int stride = p.cache.key_stride;
     for (int i = lane; i < kQueryTile * stride; i += kWarp) {
       const int r = i / stride, d = i % stride;
@@ -147,7 +147,7 @@ struct Worker {
     __syncwarp();
   }
 
-  __device__ void score(int start, Sum* scores) {
+  __device__ __forceinline__ void score(int start, Sum* scores) {
 #pragma unroll
     for (int n = 0; n < kKeyTiles; n++) {
       const int position = start + 8 * n + lane / 4;
@@ -170,7 +170,7 @@ struct Worker {
   __device__ int position_of(int start, int n, int i) const { return start + 8 * n + lane % 4 * 2 + i % 2; }
 
   // Scores become exponentials relative to the chunk's new maximum, which its sum and values are brought to.
-  __device__ void soften(int start, Sum* scores, State<kValueTiles>& chunk) {
+  __device__ __forceinline__ void soften(int start, Sum* scores, State<kValueTiles>& chunk) {
     float most[2] = {-infinity(), -infinity()};
 #pragma unroll
     for (int n = 0; n < kKeyTiles; n++) {
@@ -213,7 +213,7 @@ struct Worker {
     }
   }
 
-  __device__ void add_values(int start, const Sum* scores, State<kValueTiles>& chunk) {
+  __device__ __forceinline__ void add_values(int start, const Sum* scores, State<kValueTiles>& chunk) {
 #pragma unroll
     for (int k = 0; k < kKeys / 16; k++) {
       float weights[8];
@@ -247,7 +247,7 @@ struct Worker {
     }
   }
 
-  __device__ void add_chunk(int index, State<kValueTiles>& chunk) {
+  __device__ __forceinline__ void add_chunk(int index, State<kValueTiles>& chunk) {
     chunk.clear();
     int start = index * kAttentionChunk;
     const int end = min(start + kAttentionChunk, last + 1);
@@ -264,7 +264,7 @@ struct Worker {
   // The column of a result that value i of tile j is.
   __device__ int column_of(int j, int i) const { return first_value + j / kSide * 8 * kSide + (lane % 4 * 2 + i % 2) * kSide + j % kSide; }
 
-  __device__ void write(const State<kValueTiles>& all) {
+  __device__ __forceinline__ void write(const State<kValueTiles>& all) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int r = lane / 4 + 8 * half;
@@ -272,6 +272,7 @@ struct Worker {
       float* out = p.out.data + (task.row0 + r / heads) * p.out.stride + (head0 + r % heads) * p.cache.value_dim;
 #pragma unroll
       for (int j = 0; j < kValueTiles; j++) {
+#pragma unroll
         for (int i = 0; i < 2; i++) {
           const int column = column_of(j, i);
           if (column < p.cache.value_dim) out[column] = all.values[j].v[2 * half + i] / all.sum[half];
@@ -281,7 +282,7 @@ struct Worker {
   }
 
   // Partial results: [16] maxima, [16] sums, [16][value_stride] values.
-  __device__ void write_partial(const State<kValueTiles>& chunk, float* out) {
+  __device__ __forceinline__ void write_partial(const State<kValueTiles>& chunk, float* out) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int r = lane / 4 + 8 * half;
@@ -292,6 +293,7 @@ struct Worker {
       float* values = out + 2 * kQueryTile + r * p.cache.value_stride;
 #pragma unroll
       for (int j = 0; j < kValueTiles; j++) {
+#pragma unroll
         for (int i = 0; i < 2; i++) values[column_of(j, i)] = chunk.values[j].v[2 * half + i];
       }
     }
@@ -300,7 +302,7 @@ struct Worker {
 
 // Blocks (some, head tiles, parts of the values): the warps of all blocks of a head tile take the tasks in turn.
 template <class Math, int kType, int kValueTiles>
-__global__ void __launch_bounds__(kWarps* kWarp) attention_kernel(AttentionArguments p) {
+__global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __grid_constant__ AttentionArguments p) {
   MR_SHARED_MEMORY(typename Math::Value, memory);
   const int warp = threadIdx.x / kWarp;
   const int group = p.heads / p.kv_heads;
@@ -317,25 +319,24 @@ __global__ void __launch_bounds__(kWarps* kWarp) attention_kernel(AttentionArgum
     worker.first_value = static_cast<int>(blockIdx.z) * 8 * kValueTiles;
     worker.blocks = p.block_table + static_cast<int64_t>(task.sequence) * *p.table_width;
     worker.load_queries();
-    State<kValueTiles> chunk;
-    if (task.partial >= 0) {
-      worker.add_chunk(task.chunk0, chunk);
-      worker.write_partial(chunk, p.partials + (static_cast<int64_t>(task.partial) * gridDim.y + blockIdx.y) * partial_floats(p.cache.value_stride));
-    } else {
-      State<kValueTiles> all;
-      all.clear();
-      for (int c = task.chunk0; c < task.chunk1; c++) {
-        worker.add_chunk(c, chunk);
+    // Of a task with a partial result there is one chunk.
+    State<kValueTiles> all, chunk;
+    all.clear();
+    for (int c = task.chunk0; c < task.chunk1; c++) {
+      worker.add_chunk(c, chunk);
+      if (task.partial < 0) {
         merge_into(all, chunk);
+      } else {
+        worker.write_partial(chunk, p.partials + (static_cast<int64_t>(task.partial) * gridDim.y + blockIdx.y) * partial_floats(p.cache.value_stride));
       }
-      worker.write(all);
     }
+    if (task.partial < 0) worker.write(all);
     __syncwarp();
   }
 }
 
 // Blocks (some, head tiles): threads are columns of results.
-__global__ void merge_kernel(AttentionArguments p) {
+__global__ void merge_kernel(const __grid_constant__ AttentionArguments p) {
   const int group = p.heads / p.kv_heads;
   const int together = heads_together(p.heads, p.kv_heads);
   const int tiles_of_group = (group + together - 1) / together;
@@ -377,6 +378,10 @@ void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
 template <class Math, int kType>
 void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
   const int stride = p.cache.value_stride;
+  // In float32 so many results do not fit the registers.
+  if constexpr (Math::kType != MR_F32) {
+    if (stride % 128 == 0) return start<Math, kType, 16>(stream, p, blocks);
+  }
   if (stride % 64 == 0) return start<Math, kType, 8>(stream, p, blocks);
   if (stride % 32 == 0) return start<Math, kType, 4>(stream, p, blocks);
   return start<Math, kType, 2>(stream, p, blocks);

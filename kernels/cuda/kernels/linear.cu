@@ -21,7 +21,7 @@ template <class Math, Store kStore>
 struct Step {
   typename Math::A half[2];
 
-  __device__ void load(const WeightView& w, int tile, int step, int lane) {
+  __device__ __forceinline__ void load(const WeightView& w, int tile, int step, int lane) {
     const uint8_t* p = w.values + ((static_cast<int64_t>(tile) * w.steps + step) * kWarp + lane) * lane_bytes(kStore);
     if constexpr ((kStore == Store::kBf16 && Math::kBytes == 2) || (kStore == Store::kF32 && Math::kBytes == 4)) {
       auto* values = reinterpret_cast<const typename Math::Value*>(p);
@@ -39,7 +39,7 @@ struct Step {
   }
 
  private:
-  __device__ static void widen(const WeightView& w, const uint8_t* p, float* v) {
+  __device__ __forceinline__ static void widen(const WeightView& w, const uint8_t* p, float* v) {
     if constexpr (kStore == Store::kBf16 || kStore == Store::kF16) {
       const uint4 words[2] = {*reinterpret_cast<const uint4*>(p), *reinterpret_cast<const uint4*>(p + 16)};
 #pragma unroll
@@ -70,14 +70,14 @@ template <int kTokens>
 struct Tile {
   Sum sum[kTokens];
 
-  __device__ void clear() {
+  __device__ __forceinline__ void clear() {
 #pragma unroll
     for (int j = 0; j < kTokens; j++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) sum[j].v[i] = 0.0f;
     }
   }
-  __device__ void add(const Tile& other) {
+  __device__ __forceinline__ void add(const Tile& other) {
 #pragma unroll
     for (int j = 0; j < kTokens; j++) {
 #pragma unroll
@@ -94,7 +94,7 @@ struct Rows {
 
 // Adds the columns [first, last) of 16 that share factors: out += scale * part - offset * (sum of x).
 template <int kTokens>
-__device__ void add_scaled(const WeightView& w, const Input& x, const int32_t* token_rows, int tile, int group, int first, int last, int lane, const Tile<kTokens>& part,
+__device__ __forceinline__ void add_scaled(const WeightView& w, const Input& x, const int32_t* token_rows, int tile, int group, int first, int last, int lane, const Tile<kTokens>& part,
                            Tile<kTokens>& out) {
   const int64_t f = (static_cast<int64_t>(tile) * w.groups + group) * kTileRows + lane / 4;
   const float upper = factor_at(w, w.scales, f), lower = factor_at(w, w.scales, f + 8);
@@ -120,7 +120,7 @@ __device__ void add_scaled(const WeightView& w, const Input& x, const int32_t* t
 
 // One chunk of one tile, from zero.
 template <class Math, Store kStore, int kTokens>
-__device__ void multiply_chunk(const WeightView& w, const Input& x, const Rows<Math, kTokens>& rows, const int32_t* token_rows, int tile, int chunk, int lane,
+__device__ __forceinline__ void multiply_chunk(const WeightView& w, const Input& x, const Rows<Math, kTokens>& rows, const int32_t* token_rows, int tile, int chunk, int lane,
                                Tile<kTokens>& out) {
   constexpr bool kCodes = kStore == Store::kCode8 || kStore == Store::kCode4;
   Tile<kTokens> part;
@@ -150,7 +150,7 @@ __device__ void multiply_chunk(const WeightView& w, const Input& x, const Rows<M
 }
 
 template <int kTokens>
-__device__ void write(const Product& p, const Tile<kTokens>& total, int tile, int row0, int row1, int lane) {
+__device__ __forceinline__ void write(const Product& p, const Tile<kTokens>& total, int tile, int row0, int row1, int lane) {
 #pragma unroll
   for (int j = 0; j < kTokens; j++) {
 #pragma unroll
@@ -167,7 +167,7 @@ __device__ void write(const Product& p, const Tile<kTokens>& total, int tile, in
 
 // Block (tiles, rows): kWarps / sharing tiles of 16 outputs, 8 * kTokens rows.
 template <class Math, Store kStore, int kTokens>
-__global__ void __launch_bounds__(kWarps* kWarp) linear_kernel(Arguments arguments) {
+__global__ void __launch_bounds__(kWarps* kWarp, 1) linear_kernel(const __grid_constant__ Arguments arguments) {
   MR_SHARED_MEMORY(float, partials);
   Product p = arguments.p;
   int row0 = blockIdx.y * 8 * kTokens, row1;
@@ -198,6 +198,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) linear_kernel(Arguments argumen
       return source ? source[row] : row;
     };
     rows.values[j] = static_cast<const typename Math::Value*>(p.x.values) + static_cast<int64_t>(input_row(lane / 4)) * p.x.stride + lane % 4 * 8;
+#pragma unroll
     for (int i = 0; i < 2; i++) token_rows[2 * j + i] = input_row(lane % 4 * 2 + i);
   }
 

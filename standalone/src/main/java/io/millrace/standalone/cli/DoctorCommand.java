@@ -1,6 +1,7 @@
 package io.millrace.standalone.cli;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.cpu.CudaBackend;
 import io.millrace.worker.backend.cpu.KernelLibrary;
 import io.millrace.worker.model.hub.HubSettings;
 import java.io.IOException;
@@ -69,6 +70,7 @@ final class DoctorCommand implements Callable<Integer> {
         line("Maven", onPath("mvn"), first("mvn", "-v"), "only building needs it");
         optional("C++ compiler", first("c++", "--version"));
         kernels();
+        cudaKernels();
         optional("CUDA compiler", first("nvcc", "--version"));
         optional(
                 "NVIDIA GPU",
@@ -99,9 +101,24 @@ final class DoctorCommand implements Callable<Integer> {
         } catch (MillraceException e) {
             found = "not usable, the torch engine serves: " + e.getMessage();
         }
-        spec.commandLine()
-                .getOut()
-                .printf("%-4s %-17s %s%n", found.startsWith("not ") ? "-" : "ok", "CPU kernels", found);
+        found("CPU kernels", found);
+    }
+
+    /** The CUDA kernels: chip and driver, or why they do not run. */
+    private void cudaKernels() {
+        String found;
+        try {
+            found = CudaBackend.find()
+                    .map(CudaBackend::describe)
+                    .orElse("not built (not needed): kernels/cuda/build.sh makes them");
+        } catch (MillraceException e) {
+            found = "not usable: " + e.getMessage();
+        }
+        found("CUDA kernels", found);
+    }
+
+    private void found(String what, String found) {
+        spec.commandLine().getOut().printf("%-4s %-17s %s%n", found.startsWith("not ") ? "-" : "ok", what, found);
     }
 
     private static String whyNoKernels() {

@@ -21,7 +21,8 @@ public final class AllProperties {
             "MILLRACE_BENCH_PEER",
             "MILLRACE_ISA",
             "MILLRACE_BENCH_PEER",
-            "MILLRACE_KERNELS");
+            "MILLRACE_KERNELS",
+            "MILLRACE_CUDA_KERNELS");
 
     private AllProperties() {}
 

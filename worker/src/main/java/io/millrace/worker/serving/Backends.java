@@ -7,6 +7,7 @@ import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.cpu.CpuBackend;
 import io.millrace.worker.backend.cpu.CpuSettings;
+import io.millrace.worker.backend.cpu.CudaBackend;
 import io.millrace.worker.backend.cpu.KernelLibrary;
 import io.millrace.worker.backend.torch.TorchBackend;
 import java.nio.file.Path;
@@ -18,7 +19,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Loads a model into the backend that was asked for. {@code auto} takes the native kernels where they are built and this processor
- * has vector instructions that they know, otherwise PyTorch.
+ * has vector instructions that they know, otherwise PyTorch. CUDA is taken only when it is asked for.
  */
 final class Backends {
 
@@ -28,6 +29,7 @@ final class Backends {
     private static final Set<String> NOT_HERE = Set.of("MR-CPU-001", "MR-CPU-002");
 
     private static final String CPU = "cpu";
+    private static final String CUDA = "cuda";
 
     private Backends() {}
 
@@ -43,6 +45,9 @@ final class Backends {
 
     static Loaded load(ModelFiles files, KvOptions kv, ModelOptions options, int threads, LoadProgress progress) {
         String engine = options.engine();
+        if (engine.equals(CUDA)) {
+            return cuda(files, kv, options.cpu(), threads, progress);
+        }
         Choice choice = choose(engine);
         if (choice.library() == null) {
             return torch(files, kv, threads, progress, choice.why());
@@ -59,6 +64,9 @@ final class Backends {
 
     /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */
     static MemoryNeed need(ModelFiles files, KvOptions kv, ModelOptions options) {
+        if (options.engine().equals(CUDA)) {
+            return CudaBackend.need(cudaLibrary(), files.decoder(), files.source(), kv, exact(options.cpu()));
+        }
         return choose(options.engine()).library() == null
                 ? TorchBackend.need(files.decoder(), kv)
                 : CpuBackend.need(files.decoder(), files.source(), kv, options.cpu());
@@ -66,7 +74,7 @@ final class Backends {
 
     /** How weights are kept, for messages. */
     static String weights(String engine) {
-        return choose(engine).library() == null ? "weights in float32" : "weights packed";
+        return !engine.equals(CUDA) && choose(engine).library() == null ? "weights in float32" : "weights packed";
     }
 
     private static Choice choose(String engine) {
@@ -103,6 +111,27 @@ final class Backends {
                 CpuBackend.load(library, files.decoder(), files.source(), kv, threads, settings, progress);
         LOG.info("{} runs on the cpu engine, {}", files.path().getFileName(), runtime.numericsId());
         return new Loaded(runtime, CpuBackend.dtype(files.decoder(), files.source()));
+    }
+
+    private static Path cudaLibrary() {
+        return CudaBackend.find()
+                .orElseThrow(() -> new MillraceException(
+                        "MR-CUDA-001",
+                        "The CUDA kernels are not built. Run kernels/cuda/build.sh (it wants nvcc 13, which"
+                                + " kernels/cuda/get-nvcc.sh fetches), or use --engine cpu."));
+    }
+
+    private static boolean exact(CpuSettings settings) {
+        return settings.precision() == CpuSettings.Precision.F32;
+    }
+
+    private static Loaded cuda(
+            ModelFiles files, KvOptions kv, CpuSettings settings, int threads, LoadProgress progress) {
+        boolean exact = exact(settings);
+        ModelRuntime runtime =
+                CudaBackend.load(cudaLibrary(), files.decoder(), files.source(), kv, threads, exact, progress);
+        LOG.info("{} runs on the cuda engine, {}", files.path().getFileName(), runtime.numericsId());
+        return new Loaded(runtime, exact ? "f32" : "bf16");
     }
 
     private static Loaded torch(ModelFiles files, KvOptions kv, int threads, LoadProgress progress, String why) {

@@ -10,7 +10,7 @@ import java.util.List;
 /**
  * How a model is to be served; 0 means "choose".
  *
- * @param engine {@code auto}, {@code cpu}, {@code torch} or {@code mock}
+ * @param engine {@code auto}, {@code cpu}, {@code cuda}, {@code torch} or {@code mock}
  * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit, lowered to what the KV cache holds
  * @param forceMaxModelLen whether {@code maxModelLen} may be beyond what the checkpoint is made for
  * @param kvMemoryBytes of the KV cache; 0: 1 GiB, at most a sixteenth of the machine's memory
@@ -46,13 +46,10 @@ public record ModelOptions(
 
     public ModelOptions {
         switch (engine) {
-            case "auto", "cpu", "torch", "mock" -> {}
-            case "cuda" ->
-                throw new MillraceException(
-                        "MR-SERVE-002", "The engine " + engine + " is not part of this build. Use --engine auto.");
+            case "auto", "cpu", "cuda", "torch", "mock" -> {}
             default ->
                 throw new MillraceException(
-                        "MR-SERVE-002", "There is no engine " + engine + ". Choose auto, cpu, torch or mock.");
+                        "MR-SERVE-002", "There is no engine " + engine + ". Choose auto, cpu, cuda, torch or mock.");
         }
         if (!TASKS.contains(task)) {
             throw new MillraceException(

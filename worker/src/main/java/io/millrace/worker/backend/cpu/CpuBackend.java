@@ -54,6 +54,27 @@ public final class CpuBackend {
             int threads,
             CpuSettings settings,
             LoadProgress progress) {
+        return load(
+                NativeKernels.open(library),
+                MemoryPlan.available(),
+                decoder,
+                source,
+                options,
+                threads,
+                settings,
+                progress);
+    }
+
+    /** As above, with memory for weights and cache together. */
+    static ModelRuntime load(
+            NativeKernels kernels,
+            long available,
+            Decoder decoder,
+            WeightSource source,
+            KvOptions options,
+            int threads,
+            CpuSettings settings,
+            LoadProgress progress) {
         int blockTokens = options.blockTokens();
         if (blockTokens < MIN_BLOCK_TOKENS || blockTokens > MAX_BLOCK_TOKENS || Integer.bitCount(blockTokens) != 1) {
             throw new MillraceException(
@@ -62,8 +83,7 @@ public final class CpuBackend {
                             + MIN_BLOCK_TOKENS + " to " + MAX_BLOCK_TOKENS + ".");
         }
         CpuWeights weights = new CpuWeights(decoder, source, settings);
-        KvLayout layout = MemoryPlan.layout(decoder, options, weights.bytes(), "packed", MemoryPlan.available());
-        NativeKernels kernels = NativeKernels.open(library);
+        KvLayout layout = MemoryPlan.layout(decoder, options, weights.bytes(), "packed", available);
         progress.at("engine", 0);
         long model = create(kernels, decoder, layout, Math.max(1, threads), settings);
         try {
@@ -91,8 +111,13 @@ public final class CpuBackend {
 
     /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
     public static MemoryNeed need(Decoder decoder, WeightSource source, KvOptions options, CpuSettings settings) {
+        return need(decoder, source, options, settings, MemoryPlan.available());
+    }
+
+    static MemoryNeed need(
+            Decoder decoder, WeightSource source, KvOptions options, CpuSettings settings, long available) {
         long weights = new CpuWeights(decoder, source, settings).bytes();
-        return MemoryPlan.need(decoder, options, weights, MemoryPlan.available());
+        return MemoryPlan.need(decoder, options, weights, available);
     }
 
     /** In what most of a model's products are computed: {@code int8}, {@code bf16} or {@code f32}. */

@@ -1,6 +1,5 @@
 package io.millrace.worker.backend.cpu;
 
-import io.millrace.shared.error.MillraceException;
 import java.net.URISyntaxException;
 import java.nio.file.FileSystemNotFoundException;
 import java.nio.file.Files;
@@ -14,45 +13,57 @@ import java.util.Optional;
 /** Where the native kernels are. */
 public final class KernelLibrary {
 
-    /** Names the library itself. */
-    private static final String VARIABLE = "MILLRACE_KERNELS";
-
-    private static final String NAME = System.mapLibraryName("millrace");
-    private static final Path BUILT = Path.of("kernels", "build", NAME);
+    /** The CPU's: the variable that names the library itself, and its name. */
+    private static final KernelLibrary CPU = new KernelLibrary("MILLRACE_KERNELS", "millrace", NativeDevice.CPU);
 
     /** Its number in {@code millrace.h}. */
     private static final int PORTABLE = 1;
 
-    private KernelLibrary() {}
+    private final String variable;
+    private final String name;
+    private final NativeDevice device;
 
-    /**
-     * The library: what {@code MILLRACE_KERNELS} names, or the one built in the project's folder, or one beside our jar; empty when there
-     * is none.
-     */
-    public static Optional<Path> find() {
-        return find(System.getenv(), Path.of("").toAbsolutePath()).or(KernelLibrary::besideJar);
+    KernelLibrary(String variable, String name, NativeDevice device) {
+        this.variable = variable;
+        this.name = System.mapLibraryName(name);
+        this.device = device;
     }
 
-    private static Optional<Path> besideJar() {
+    /**
+     * The CPU's library: what {@code MILLRACE_KERNELS} names, or the one built in the project's folder, or one beside our jar; empty when
+     * there is none.
+     */
+    public static Optional<Path> find() {
+        return CPU.anywhere();
+    }
+
+    static Optional<Path> find(Map<String, String> environment, Path folder) {
+        return CPU.in(environment, folder);
+    }
+
+    Optional<Path> anywhere() {
+        return in(System.getenv(), Path.of("").toAbsolutePath()).or(this::besideJar);
+    }
+
+    private Optional<Path> besideJar() {
         CodeSource source = KernelLibrary.class.getProtectionDomain().getCodeSource();
         if (source == null) {
             return Optional.empty();
         }
         try {
-            Path library = Path.of(source.getLocation().toURI()).resolveSibling(NAME);
+            Path library = Path.of(source.getLocation().toURI()).resolveSibling(name);
             return Optional.of(library).filter(Files::isRegularFile);
         } catch (URISyntaxException | IllegalArgumentException | FileSystemNotFoundException e) {
             return Optional.empty();
         }
     }
 
-    static Optional<Path> find(Map<String, String> environment, Path folder) {
-        String named = environment.getOrDefault(VARIABLE, "");
+    private Optional<Path> in(Map<String, String> environment, Path folder) {
+        String named = environment.getOrDefault(variable, "");
         if (!named.isBlank()) {
             Path path = Path.of(named).toAbsolutePath();
             if (!Files.isRegularFile(path)) {
-                throw new MillraceException(
-                        "MR-CPU-001", VARIABLE + " names " + path + ", which is no file. Correct or unset it.");
+                throw device.notFound(variable + " names " + path + ", which is no file. Correct or unset it.");
             }
             return Optional.of(path);
         }
@@ -66,7 +77,7 @@ public final class KernelLibrary {
             folders.add(folder.getParent());
         }
         return folders.stream()
-                .map(f -> f.resolve(BUILT))
+                .map(f -> f.resolve(Path.of("kernels", "build", name)))
                 .filter(Files::isRegularFile)
                 .findFirst();
     }

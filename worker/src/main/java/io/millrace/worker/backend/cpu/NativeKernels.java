@@ -38,9 +38,11 @@ final class NativeKernels {
     private static final int UNSUPPORTED = 3;
 
     private final Path path;
+    private final NativeDevice device;
     private final MethodHandle isaBest;
     private final MethodHandle isaAvailable;
     private final MethodHandle isaName;
+    private final MethodHandle describe;
     private final MethodHandle create;
     private final MethodHandle bind;
     private final MethodHandle bindGroups;
@@ -57,12 +59,14 @@ final class NativeKernels {
     private final MethodHandle numerics;
     private final MethodHandle free;
 
-    private NativeKernels(Path path, SymbolLookup symbols) {
+    private NativeKernels(Path path, NativeDevice device, SymbolLookup symbols) {
         this.path = path;
+        this.device = device;
         Functions f = new Functions(symbols);
         this.isaBest = f.of("mr_isa_best", JAVA_INT);
         this.isaAvailable = f.of("mr_isa_available", JAVA_INT, JAVA_INT);
         this.isaName = f.of("mr_isa_name", ADDRESS, JAVA_INT);
+        this.describe = f.of("mr_device", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
         this.create = f.of("mr_create", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
         this.bind = f.of(
                 "mr_bind", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG,
@@ -96,27 +100,23 @@ final class NativeKernels {
         }
     }
 
-    /** Loads a library. MR-CPU-001 when it cannot be, or is of another version. */
+    /** Loads the library of the CPU. MR-CPU-001 when it cannot be, or is of another version. */
     static NativeKernels open(Path library) {
+        return open(library, NativeDevice.CPU);
+    }
+
+    /** Loads the library of a device. Its first code when it cannot be, or is of another version. */
+    static NativeKernels open(Path library, NativeDevice device) {
         try {
             SymbolLookup symbols = SymbolLookup.libraryLookup(library, Arena.global());
             MethodHandle version = new Functions(symbols).of("mr_abi_version", JAVA_INT);
             int found = (int) version.invokeExact();
             if (found != ABI_VERSION) {
-                throw new MillraceException(
-                        "MR-CPU-001",
-                        "The kernels in " + library + " have ABI version " + found + ", this build needs " + ABI_VERSION
-                                + ". Build them again: ./millrace build.");
+                throw new IllegalStateException("its ABI version is " + found + ", this build needs " + ABI_VERSION);
             }
-            return new NativeKernels(library, symbols);
-        } catch (MillraceException e) {
-            throw e;
+            return new NativeKernels(library, device, symbols);
         } catch (Throwable e) {
-            throw new MillraceException(
-                    "MR-CPU-001",
-                    "The kernels in " + library + " cannot be loaded: " + e.getMessage()
-                            + ". Build them again (./millrace build), or use --engine torch.",
-                    e);
+            throw device.notLoadable("The kernels in " + library + " cannot be loaded: " + e.getMessage(), e);
         }
     }
 
@@ -135,6 +135,25 @@ final class NativeKernels {
 
     String isaName(int isa) {
         return text(call(() -> (MemorySegment) isaName.invokeExact(isa)));
+    }
+
+    /**
+     * What a library computes on.
+     *
+     * @param text what it is, or why it cannot be used
+     * @param freeBytes of memory of its own; 0 where that is the machine's
+     */
+    record Device(boolean usable, String text, long freeBytes) {}
+
+    Device device() {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment free = arena.allocate(JAVA_LONG);
+            MemorySegment total = arena.allocate(JAVA_LONG);
+            MemorySegment text = errorBuffer(arena);
+            int status = call(
+                    () -> (int) describe.invokeExact(free.address(), total.address(), text.address(), text.byteSize()));
+            return new Device(status == OK, text.getString(0, StandardCharsets.UTF_8), free.get(JAVA_LONG, 0));
+        }
     }
 
     /** A model; its address. */
@@ -269,29 +288,23 @@ final class NativeKernels {
         }
     }
 
-    private static void checked(Arena arena, Checked body) {
+    private void checked(Arena arena, Checked body) {
         MemorySegment error = errorBuffer(arena);
         check(call(() -> body.run(error)), error);
     }
 
-    /** MR-MEM-001, MR-CPU-002 (what the kernels have not got) or MR-CPU-003, with the library's words. */
-    private static void check(int status, MemorySegment error) {
-        if (status == OK) {
-            return;
-        }
-        String message = error.getString(0, StandardCharsets.UTF_8);
-        switch (status) {
-            case OUT_OF_MEMORY ->
-                throw new MillraceException(
-                        "MR-MEM-001",
-                        "The kernels ran out of memory: " + message + ". Lower --kv-memory or --max-model-len.");
-            case UNSUPPORTED ->
-                throw new MillraceException(
-                        "MR-CPU-002", "The CPU kernels cannot run this: " + message + ". Use --engine torch.");
-            default ->
-                throw new MillraceException(
-                        "MR-CPU-003",
-                        "The CPU kernels failed: " + message + ". This is a fault of ours; please report it.");
+    /** MR-MEM-001, or what the device calls its failures, with the library's words. */
+    private void check(int status, MemorySegment error) {
+        if (status != OK) {
+            String message = error.getString(0, StandardCharsets.UTF_8);
+            throw switch (status) {
+                case OUT_OF_MEMORY ->
+                    new MillraceException(
+                            "MR-MEM-001",
+                            "The kernels ran out of memory: " + message + ". Lower --kv-memory or --max-model-len.");
+                case UNSUPPORTED -> device.unsupported(message);
+                default -> device.failed(message);
+            };
         }
     }
 }

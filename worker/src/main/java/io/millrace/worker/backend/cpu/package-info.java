@@ -1,4 +1,4 @@
-/** Step programs replayed by the native kernels, one downcall a step. Imports backend, program, sampling, the model's config, decoder and weights. */
+/** Step programs replayed by native kernels, one downcall a step, on the CPU or on a CUDA device behind the same C ABI. Imports backend, program, sampling, the model's config, decoder and weights. */
 @NullMarked
 package io.millrace.worker.backend.cpu;
 

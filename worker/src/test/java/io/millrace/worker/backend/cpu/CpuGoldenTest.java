@@ -61,7 +61,8 @@ class CpuGoldenTest {
         }
     }
 
-    private static void check(PagedRunner runner, Prompt prompt, int chunk, float[] last, float[] step32) {
+    /** Greedy ids and logits of a prompt that is computed in chunks. */
+    static void check(PagedRunner runner, Prompt prompt, int chunk, float[] last, float[] step32) {
         Sequence seq = runner.sequence(prompt.ids());
         while (seq.ids.size() < prompt.ids().length + TOKENS) {
             runner.step(List.of(new Work(seq, Math.min(chunk, seq.pending()), false)));
@@ -156,14 +157,14 @@ class CpuGoldenTest {
         };
     }
 
-    private static boolean experts(Case model) {
+    static boolean experts(Case model) {
         return model.name().contains("moe")
                 || model.name().equals("deepseek_v2")
                 || model.name().equals("mixtral");
     }
 
     /** Root mean square of the differences, relative to the deviation of what is expected. */
-    private static double rms(List<float[]> actual, float[] expected) {
+    static double rms(List<float[]> actual, float[] expected) {
         double mean = 0;
         for (float x : expected) {
             mean += x;

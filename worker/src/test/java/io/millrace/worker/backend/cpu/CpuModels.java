@@ -58,20 +58,30 @@ final class CpuModels {
 
     static ModelRuntime load(Path path, KvOptions options, int threads, CpuSettings settings) {
         Path library = library();
+        return load(
+                path,
+                (decoder, source) ->
+                        CpuBackend.load(library, decoder, source, options, threads, settings, LoadProgress.NONE));
+    }
+
+    /** Loads a decoder with its weights. */
+    interface Loader {
+        ModelRuntime load(Decoder decoder, WeightSource source);
+    }
+
+    static ModelRuntime load(Path path, Loader loader) {
         if (Files.isDirectory(path)) {
             Path file = path.resolve("config.json");
             try (WeightSource source = QuantizedSource.open(path, Files.readString(file))) {
                 DecoderConfig config = DecoderConfig.fromJson(file.toString(), Files.readString(file));
-                return CpuBackend.load(
-                        library, Decoder.of(config, source), source, options, threads, settings, LoadProgress.NONE);
+                return loader.load(Decoder.of(config, source), source);
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
             }
         }
         try (GgufFile source = GgufFile.open(path)) {
             DecoderConfig config = DecoderConfig.fromGguf(path.toString(), source.metadata());
-            return CpuBackend.load(
-                    library, Decoder.of(config, source), source, options, threads, settings, LoadProgress.NONE);
+            return loader.load(Decoder.of(config, source), source);
         }
     }
 

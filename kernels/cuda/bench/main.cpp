@@ -1,0 +1,205 @@
+// Measures the CUDA kernels beside what the device can do at best, in one run. A line for each: name, milliseconds, rate, unit, and
+// the share of the copy rate where memory is what counts. With `small` sizes are tiny, to see that it runs under the emulator.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "device.h"
+#include "error.h"
+#include "kernels/launches.h"
+#include "step_tasks.h"
+
+namespace millrace::cuda {
+namespace {
+
+class Bench {
+ public:
+  explicit Bench(bool small) : small_(small), chips_(device_info().chips) {
+    std::mt19937 random(1);
+    // Small numbers in bf16, and codes without a pattern.
+    noise_.resize(small ? 1 << 12 : 1 << 22);
+    for (uint16_t& v : noise_) v = static_cast<uint16_t>((random() & 0x807f) | 0x3c00 | (random() & 1) << 7);
+  }
+
+  void run() {
+    copy();
+    for (auto [rows, columns] : {std::pair{4096, 4096}, {14336, 4096}, {4096, 14336}}) {
+      for (Store store : {Store::kBf16, Store::kCode8, Store::kCode4}) product(store, small_ ? 64 : rows, small_ ? 64 : columns);
+      if (small_) break;
+    }
+    attention("decode of 32 sequences of 8192 tokens", 32, 1, small_ ? 40 : 8192, true);
+    attention("prefill of 4096 tokens", 1, small_ ? 40 : 4096, small_ ? 40 : 4096, false);
+  }
+
+ private:
+  // Milliseconds of one call, the median of several.
+  double time(const std::function<void()>& body) {
+    std::vector<double> all;
+    const int times = small_ ? 1 : 15;
+    for (int i = 0; i < times + 2; i++) {
+      auto began = std::chrono::steady_clock::now();
+      body();
+      stream_.synchronize();
+      if (i >= 2 || small_) all.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count());
+    }
+    std::sort(all.begin(), all.end());
+    return all[all.size() / 2];
+  }
+
+  void line(const std::string& name, double ms, double rate, const char* unit, bool memory) {
+    std::printf("%s\t%.4f\t%.1f\t%s\t%s\n", name.c_str(), ms, rate, unit, memory && copy_rate_ > 0 ? std::to_string(static_cast<int>(rate / copy_rate_ * 100)).append(" %").c_str() : "");
+    std::fflush(stdout);
+  }
+
+  Memory noise(int64_t bytes) {
+    Memory memory(bytes, "a benchmark");
+    const auto piece = static_cast<int64_t>(noise_.size() * 2);
+    for (int64_t at = 0; at < bytes; at += piece) stream_.upload(memory.data() + at, noise_.data(), std::min(piece, bytes - at));
+    stream_.synchronize();
+    return memory;
+  }
+
+  Memory zeros(int64_t bytes) {
+    Memory memory(bytes, "a benchmark");
+    stream_.clear(memory.data(), bytes);
+    return memory;
+  }
+
+  Memory ints(const std::vector<int32_t>& values) {
+    Memory memory(static_cast<int64_t>(values.size()) * 4, "a benchmark");
+    stream_.upload(memory.data(), values.data(), memory.size());
+    stream_.synchronize();
+    return memory;
+  }
+
+  void copy() {
+    const int64_t bytes = small_ ? 1 << 16 : int64_t{1} << 30;
+    Memory from = noise(bytes), to = zeros(bytes);
+    double ms = time([&] { check(cudaMemcpyAsync(to.data(), from.data(), static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream_), "copying"); });
+    copy_rate_ = 2 * static_cast<double>(bytes) / ms / 1e6;
+    line("copy within the device", ms, copy_rate_, "GB/s", true);
+  }
+
+  void product(Store store, int rows, int columns) {
+    WeightView w{};
+    w.store = store;
+    w.rows = rows;
+    w.columns = columns;
+    w.tiles = rounded_up(rows, kTileRows) / kTileRows;
+    w.steps = rounded_up(columns, kStepColumns) / kStepColumns;
+    const int64_t value_bytes = int64_t{w.tiles} * w.steps * kWarp * lane_bytes(store);
+    const bool codes = store == Store::kCode8 || store == Store::kCode4;
+    w.group_columns = std::min(128, columns);
+    w.groups = columns / w.group_columns;
+    const int64_t factor_bytes = codes ? int64_t{w.tiles} * kTileRows * w.groups * 4 : 0;
+    Memory values = noise(value_bytes), scales = zeros(factor_bytes), offsets = zeros(factor_bytes);
+    w.values = values.data();
+    w.scales = scales.data();
+    w.offsets = codes ? offsets.data() : nullptr;
+    const int most = small_ ? 16 : 2048;
+    Memory x = noise(int64_t{most} * columns * 2), sums = zeros(int64_t{most} * columns / 16 * 4), out = zeros(int64_t{most} * rows * 4);
+    for (int m : {1, 8, 64, 512, 2048}) {
+      if (m > most) break;
+      Memory count = ints({m});
+      const Input in{x.data(), sums.as<float>(), columns, false};
+      double ms = time([&] { multiply(stream_, {m, count.as<int32_t>()}, {w, in, {out.as<float>(), rows}, nullptr, 1, 0}, nullptr, chips_); });
+      const char* name = store == Store::kBf16 ? "bf16" : store == Store::kCode8 ? "8 bits, groups of 128" : "4 bits, groups of 128";
+      std::string what = std::string("product ") + name + ", [" + std::to_string(rows) + ", " + std::to_string(columns) + "], " + std::to_string(m) + " rows";
+      const double bytes = static_cast<double>(value_bytes + 2 * factor_bytes) + m * (columns * 2.0 + rows * 4.0);
+      if (m <= 64) line(what, ms, bytes / ms / 1e6, "GB/s", true);
+      if (m >= 64) line(what, ms, 2.0 * m * rows * columns / ms / 1e9, "TFLOP/s", false);
+    }
+  }
+
+  // 32 query heads, 8 KV heads, 128 values, a cache in bf16.
+  void attention(const char* name, int sequences, int rows, int context, bool memory) {
+    constexpr int kHeads = 32, kKv = 8, kDim = 128, kBlock = 16;
+    const int blocks = (context + kBlock - 1) / kBlock;
+    CacheView cache{};
+    cache.type = MR_BF16;
+    cache.block_tokens = kBlock;
+    cache.heads = kKv;
+    cache.key_dim = cache.value_dim = cache.key_stride = cache.value_stride = kDim;
+    const int64_t side = int64_t{sequences} * blocks * kKv * kBlock * kDim * 2;
+    Memory keys = noise(side), values = noise(side);
+    cache.keys = keys.data();
+    cache.values = values.data();
+    std::vector<int32_t> positions, starts = {0}, lengths, table;
+    for (int s = 0; s < sequences; s++) {
+      for (int i = 0; i < rows; i++) positions.push_back(context - rows + i);
+      starts.push_back(static_cast<int32_t>(positions.size()));
+      lengths.push_back(context);
+      for (int b = 0; b < blocks; b++) table.push_back(s * blocks + b);
+    }
+    std::shuffle(table.begin(), table.end(), std::mt19937(2));
+    mr_step step{};
+    step.rows = static_cast<int32_t>(positions.size());
+    step.sequences = sequences;
+    step.positions = positions.data();
+    step.query_start = starts.data();
+    step.context_len = lengths.data();
+    const TaskList list = plan_attention({0, kHeads, kKv, 0}, step, int64_t{chips_} * 8);
+    Memory tasks(static_cast<int64_t>(list.tasks.size() * sizeof(AttentionTask)), "a benchmark");
+    Memory merges(static_cast<int64_t>(std::max<size_t>(1, list.merges.size()) * sizeof(MergeTask)), "a benchmark");
+    stream_.upload(tasks.data(), list.tasks.data(), tasks.size());
+    if (!list.merges.empty()) stream_.upload(merges.data(), list.merges.data(), merges.size());
+    Memory counts = ints({static_cast<int32_t>(list.tasks.size()), static_cast<int32_t>(list.merges.size())}), width = ints({blocks});
+    Memory at = ints(positions), where = ints(table), partials = zeros(std::max<int64_t>(1, list.partials) * kKv * partial_floats(kDim) * 4);
+    Memory q = noise(int64_t{step.rows} * kHeads * kDim * 4), out = zeros(int64_t{step.rows} * kHeads * kDim * 4);
+    AttentionArguments p{};
+    p.cache = cache;
+    p.q = {q.as<float>(), kHeads * kDim};
+    p.out = {out.as<float>(), kHeads * kDim};
+    p.positions = at.as<int32_t>();
+    p.block_table = where.as<int32_t>();
+    p.table_width = width.as<int32_t>();
+    p.tasks = tasks.as<AttentionTask>();
+    p.merges = merges.as<MergeTask>();
+    p.counts = counts.as<int32_t>();
+    p.partials = partials.as<float>();
+    p.heads = kHeads;
+    p.kv_heads = kKv;
+    p.scale = 0.088f;
+    const int grid = std::max(1, std::min(chips_ * 2, (static_cast<int>(list.tasks.size()) + 3) / 4));
+    double ms = time([&] {
+      attend(stream_, p, grid);
+      if (!list.merges.empty()) merge_attention(stream_, p, grid);
+    });
+    if (memory) {
+      line(std::string("attention, ") + name, ms, 2.0 * static_cast<double>(side) / ms / 1e6, "GB/s", true);
+    } else {
+      // Half of the square is seen.
+      line(std::string("attention, ") + name, ms, 2.0 * rows * context * kHeads * kDim / ms / 1e9, "TFLOP/s", false);
+    }
+  }
+
+  bool small_;
+  int chips_;
+  Stream stream_;
+  std::vector<uint16_t> noise_;
+  double copy_rate_ = 0;
+};
+
+}  // namespace
+}  // namespace millrace::cuda
+
+int main(int argc, char** argv) {
+  const millrace::cuda::DeviceInfo device = millrace::cuda::device_info();
+  if (!device.usable) {
+    std::fprintf(stderr, "%s\n", device.text.c_str());
+    return 2;
+  }
+  try {
+    std::printf("%s\n", device.text.c_str());
+    millrace::cuda::Bench(argc > 1 && std::strcmp(argv[1], "small") == 0).run();
+  } catch (const millrace::Error& e) {
+    std::fprintf(stderr, "%s\n", e.message.c_str());
+    return 1;
+  }
+  return 0;
+}

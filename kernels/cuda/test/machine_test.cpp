@@ -1,0 +1,102 @@
+// What the executor makes of machines that lack something. The emulator alone can be such a machine.
+#include "emulator/cuda.h"
+#include "models.h"
+#include "op_program.h"
+
+namespace millrace::test {
+namespace {
+
+// Cuts what the machine may give, and puts it back.
+struct Machine {
+  emulator::Machine before = emulator::machine();
+  ~Machine() {
+    int64_t live = emulator::machine().live;
+    emulator::machine() = before;
+    emulator::machine().live = live;
+  }
+};
+
+// Creates a small model; its status and message.
+int32_t create(const Llama& llama, std::string& message, mr_options o = cuda_options(0)) {
+  mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32};
+  o.groups = 1;
+  o.group = &group;
+  char text[512] = "";
+  mr_model* model = nullptr;
+  int32_t status = mr_create(&o, llama.program.data(), static_cast<int64_t>(llama.program.size()), &model, text, sizeof text);
+  if (status == MR_OK) mr_free(model);
+  message = text;
+  return status;
+}
+
+bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST(a_machine_that_cannot_is_refused_with_what_to_do) {
+  Llama llama;
+  std::string message;
+  char text[512];
+  CHECK(create(llama, message) == MR_OK, "%s", message.c_str());
+  CHECK(mr_device(nullptr, nullptr, text, sizeof text) == MR_OK && has(text, "sm_90"), "%s", text);
+  auto refuses = [&](const char* part, const char* remedy) {
+    CHECK(create(llama, message) == MR_UNSUPPORTED && has(message, part) && has(message, remedy), "%s", message.c_str());
+    CHECK(mr_device(nullptr, nullptr, text, sizeof text) == MR_UNSUPPORTED && message == text, "%s", text);
+  };
+  Machine kept;
+  emulator::machine().driver = 0;
+  refuses("no NVIDIA driver", "--engine cpu");
+  emulator::machine().driver = 12040;
+  refuses("CUDA 12.4", "Update the driver");
+  emulator::machine().driver = 13000;
+  emulator::machine().devices = 0;
+  refuses("no NVIDIA device", "nvidia-smi");
+  emulator::machine().devices = 1;
+  emulator::machine().major = 7;
+  emulator::machine().minor = 5;
+  refuses("sm_75 is older than sm_80", "--engine cpu");
+}
+
+TEST(memory_that_is_not_there_is_named_with_numbers_and_nothing_is_lost) {
+  Llama llama;
+  std::string message;
+  Machine kept;
+  int64_t live = emulator::machine().live;
+  emulator::machine().free_bytes = 100 << 10;
+  CHECK(create(llama, message) == MR_MEMORY && has(message, "the KV cache takes 1 MiB") && has(message, "4096 MiB 0 are free"), "%s", message.c_str());
+  emulator::machine().free_bytes = kept.before.free_bytes;
+  CHECK(emulator::machine().live == live, "%lld allocations were left", static_cast<long long>(emulator::machine().live - live));
+  // An allocation that fails in the middle of the first step: the next one is right.
+  Random random(36);
+  Sequence a = sequence(5, random);
+  Sequence x = a;
+  std::vector<float> expected = llama.runner(cuda_options(0), MR_BF16, 1)->step({&x}, {5}, kVocabulary);
+  for (int after = 0; after < 12; after++) {
+    auto runner = llama.runner(cuda_options(0), MR_BF16, 1);
+    int32_t positions[5] = {0, 1, 2, 3, 4}, slots[5] = {0, 1, 2, 3, 4}, starts[2] = {0, 5}, length = 5, block = 0, rows[5] = {0, 1, 2, 3, 4};
+    std::vector<float> logits(expected.size());
+    mr_step step{5, 1, 5, 1, a.ids.data(), positions, slots, starts, &length, &block, rows, logits.data()};
+    char text[512] = "";
+    emulator::machine().allocations = after;
+    int32_t status = mr_run(runner->model(), &step, text, sizeof text);
+    emulator::machine().allocations = -1;
+    CHECK(status == MR_MEMORY, "after %d: %d %s", after, status, text);
+    status = mr_run(runner->model(), &step, text, sizeof text);
+    CHECK(status == MR_OK && same_bits(logits.data(), expected.data(), expected.size()), "after %d: %s", after, text);
+  }
+}
+
+TEST(a_kernel_that_faults_fails_its_step) {
+  Llama llama;
+  Random random(37);
+  auto runner = llama.runner(cuda_options(0), MR_BF16, 1);
+  int32_t token = 1, position = 0, slot = 0, starts[2] = {0, 1}, length = 1, block = 0, row = 0;
+  float logits[kVocabulary];
+  mr_step step{1, 1, 1, 1, &token, &position, &slot, starts, &length, &block, &row, logits};
+  char text[512] = "";
+  Machine kept;
+  emulator::machine().fault = true;
+  CHECK(mr_run(runner->model(), &step, text, sizeof text) == MR_INTERNAL && has(text, "unspecified launch failure"), "%s", text);
+}
+
+}  // namespace millrace::test

@@ -1,0 +1,131 @@
+package io.millrace.worker.backend.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.KvType;
+import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.torch.GoldenModels;
+import io.millrace.worker.backend.torch.GoldenModels.Case;
+import io.millrace.worker.backend.torch.GoldenModels.Prompt;
+import io.millrace.worker.backend.torch.PagedRunner;
+import io.millrace.worker.backend.torch.PagedRunner.Sequence;
+import io.millrace.worker.backend.torch.PagedRunner.Work;
+import io.millrace.worker.model.Golden;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The cuda engine on golden models, with its kernels on the CPU under their emulator. */
+class CudaGoldenTest {
+
+    private static final double BF16_RMS = 0.06;
+    private static final double BF16_EXPERTS_RMS = 0.12;
+
+    /** Multi-head latent attention has no CUDA kernel yet. */
+    private static final String LATENT = "deepseek_v2";
+
+    /** A plain one; caps, windows and norms with an offset; experts with a shared one; packed weights. */
+    static Stream<Case> some() {
+        return Stream.of(
+                Case.folder("llama"), Case.folder("gemma2"), Case.folder("qwen2_moe"), Case.gguf("tiny-llama-mixed"));
+    }
+
+    static Stream<Case> all() {
+        return CpuGoldenTest.cases().filter(model -> !model.name().equals(LATENT));
+    }
+
+    /** One prompt each; those of packed weights take longest under the emulator. */
+    @ParameterizedTest
+    @ValueSource(strings = {"llama", "gemma2", "qwen2_moe"})
+    void float32GivesTheGreedyIdsAndLogitsOfAPrompt(String family) {
+        check(Case.folder(family), 1, 7);
+    }
+
+    @Tag("long")
+    @ParameterizedTest
+    @MethodSource("all")
+    void float32GivesTheGreedyIdsAndLogitsOfEveryPrompt(Case model) {
+        check(model, Integer.MAX_VALUE, 4096);
+        check(model, Integer.MAX_VALUE, 7);
+    }
+
+    private static void check(Case model, int most, int chunk) {
+        float[] last = model.logits("logits_last");
+        float[] step32 = model.logits("logits_step32");
+        for (int length : model.lengths()) {
+            try (ModelRuntime runtime = load(model, GoldenModels.blocks(16, 512, length), true)) {
+                PagedRunner runner = new PagedRunner(runtime, 2);
+                model.prompts(length).stream()
+                        .limit(most)
+                        .forEach(p -> CpuGoldenTest.check(runner, p, chunk, last, step32));
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("some")
+    void bf16StaysWithinItsBound(Case model) {
+        float[] expected = model.logits("logits_all");
+        int[] prompt = model.prompts(0).stream()
+                .map(Prompt::ids)
+                .filter(ids -> ids.length == 40)
+                .findFirst()
+                .orElseThrow();
+        KvOptions options = GoldenModels.blocks(16, 512, 0).withType(KvType.BF16);
+        try (ModelRuntime runtime = load(model, options, false)) {
+            assertThat(runtime.numericsId()).isEqualTo("cuda-1-emulated-native-kv-bf16");
+            PagedRunner runner = new PagedRunner(runtime, 1);
+            Sequence seq = runner.sequence(prompt);
+            runner.step(List.of(new Work(seq, 39, true)));
+            runner.step(List.of(new Work(seq, 1, true)));
+            assertThat(CpuGoldenTest.rms(seq.logits.subList(0, 40), expected))
+                    .isLessThan(CpuGoldenTest.experts(model) ? BF16_EXPERTS_RMS : BF16_RMS);
+        }
+    }
+
+    @Test
+    void anOpWithoutAKernelIsRefusedByName() {
+        MillraceException refused = catchThrowableOfType(
+                MillraceException.class,
+                () -> load(Case.folder(LATENT), GoldenModels.blocks(16, 64, 0), false)
+                        .close());
+        assertThat(refused.code()).isEqualTo("MR-CUDA-002");
+        assertThat(refused).hasMessageContaining("LATENT_ATTENTION").hasMessageContaining("--engine cpu");
+    }
+
+    @Test
+    void theDeviceSaysWhatItIs() {
+        assertThat(CudaBackend.describe(library())).contains("emulator, sm_90").contains("MiB free");
+    }
+
+    private static ModelRuntime load(Case model, KvOptions options, boolean exact) {
+        Path library = library();
+        return CpuModels.load(
+                Golden.path(model.file()),
+                (decoder, source) -> CudaBackend.load(library, decoder, source, options, 2, exact, LoadProgress.NONE));
+    }
+
+    /** Skips the calling test, saying why, when the emulated library was not built. */
+    private static Path library() {
+        Path library = new KernelLibrary("", "millrace_cuda_emulated", NativeDevice.CUDA)
+                .anywhere()
+                .orElse(Path.of("none"));
+        if (!Files.isRegularFile(library)) {
+            String reason = "SKIPPED, the emulated CUDA kernels are not built: run kernels/build.sh tests, with CMake";
+            System.err.println(reason);
+            Assumptions.abort(reason);
+        }
+        return library;
+    }
+}
