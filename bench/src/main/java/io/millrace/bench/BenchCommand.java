@@ -11,6 +11,7 @@ import picocli.CommandLine.Option;
         description =
                 "Measures: kernels, engine (whole models, and llama.cpp's), serve (load on any OpenAI-compatible server),"
                         + " mixed (many kinds of request together and one by one), log (what the log costs), tracing (what that costs),"
+                        + " flood (one tenant's against another's first token),"
                         + " chaos (faults on real processes, and whether every answer stays whole),"
                         + " scale (what a size asks of the log).",
         subcommands = {
@@ -20,6 +21,7 @@ import picocli.CommandLine.Option;
             MixedCommand.class,
             LogCommand.class,
             TracingCommand.class,
+            FloodCommand.class,
             ChaosCommand.class,
             ScaleCommand.class
         },
