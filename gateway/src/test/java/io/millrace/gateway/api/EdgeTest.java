@@ -323,4 +323,31 @@ class EdgeTest {
                 .containsKeys("anthropic-ratelimit-requests-remaining", "request-id")
                 .doesNotContainKey("openai-version");
     }
+
+    @Test
+    void limitsHoldOverAllGatewaysTogether(Gateway gateway) throws Exception {
+        int limit = 10;
+        String key = file().create(
+                        "shared", "", Set.of(Scope.INFERENCE), List.of(), new TenantLimits(limit, 0, 0), null)
+                .text()
+                .whole();
+        String keys = "millrace.gateway.keys-file=" + file().path();
+        try (var one = gateway.another(keys);
+                var other = gateway.another(keys)) {
+            List<At> both = List.of(At.of(gateway, one), At.of(gateway, other));
+            long began = System.nanoTime();
+            int let = 0;
+            for (int sent = 0, refused = 0; refused < 2; sent++) {
+                HttpResponse<String> answer = both.get(sent % 2).complete("x-api-key", key);
+                assertThat(answer.statusCode()).isIn(200, 429);
+                let += answer.statusCode() == 200 ? 1 : 0;
+                boolean usedUp = answer.body().contains("Your limit of 10 requests per minute");
+                refused = usedUp ? refused + 1 : 0;
+                assertThat(sent).isLessThan(100);
+            }
+            double cameBack = (System.nanoTime() - began) / 60e9 * limit;
+            // One more for each further gateway, of which the fixture's is one.
+            assertThat((double) let).isBetween((double) limit, limit + 2 + cameBack);
+        }
+    }
 }
