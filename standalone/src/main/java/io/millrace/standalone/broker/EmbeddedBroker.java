@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.Comparator;
+import java.util.Map;
 import java.util.Properties;
 import java.util.stream.Stream;
 import kafka.server.KafkaConfig;
@@ -56,6 +57,15 @@ public final class EmbeddedBroker implements AutoCloseable {
      *     the others
      */
     public static EmbeddedBroker start(BrokerSettings settings) {
+        return start(settings, "PLAINTEXT", Map.of());
+    }
+
+    /**
+     * The same for clients of that security protocol.
+     *
+     * @param more properties of Kafka's own, over ours
+     */
+    public static EmbeddedBroker start(BrokerSettings settings, String protocol, Map<String, String> more) {
         Path data = settings.dataDir().toAbsolutePath();
         prepare(data, settings);
         requireUnlocked(data);
@@ -63,7 +73,8 @@ public final class EmbeddedBroker implements AutoCloseable {
         requireFree(settings.host(), port);
         BrokerCluster cluster = settings.cluster();
         String controller = cluster.alone() ? "127.0.0.1:" + freePort("127.0.0.1") : cluster.controller();
-        Properties properties = properties(settings, data, port, controller);
+        Properties properties = properties(settings, data, port, controller, protocol);
+        properties.putAll(more);
         explainEnd(data);
         KafkaRaftServer server = null;
         try {
@@ -147,7 +158,8 @@ public final class EmbeddedBroker implements AutoCloseable {
         }
     }
 
-    private static Properties properties(BrokerSettings settings, Path data, int port, String controller) {
+    private static Properties properties(
+            BrokerSettings settings, Path data, int port, String controller, String protocol) {
         BrokerCluster cluster = settings.cluster();
         String replicas = String.valueOf(cluster.replicas());
         String inSync = String.valueOf(cluster.inSync());
@@ -158,10 +170,10 @@ public final class EmbeddedBroker implements AutoCloseable {
                 "controller.quorum.voters",
                 cluster.alone() ? cluster.node() + "@" + controller : String.join(",", cluster.voters()));
         p.put("controller.listener.names", "CONTROLLER");
-        p.put("listeners", "PLAINTEXT://" + settings.host() + ":" + port + ",CONTROLLER://" + controller);
-        p.put("advertised.listeners", "PLAINTEXT://" + settings.clientHost() + ":" + port);
-        p.put("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT");
-        p.put("inter.broker.listener.name", "PLAINTEXT");
+        p.put("listeners", protocol + "://" + settings.host() + ":" + port + ",CONTROLLER://" + controller);
+        p.put("advertised.listeners", protocol + "://" + settings.clientHost() + ":" + port);
+        p.put("listener.security.protocol.map", protocol + ":" + protocol + ",CONTROLLER:PLAINTEXT");
+        p.put("inter.broker.listener.name", protocol);
         p.put("log.dirs", data.toString());
         p.put("default.replication.factor", replicas);
         p.put("min.insync.replicas", inSync);

@@ -26,7 +26,7 @@ final class GatedLog implements Log {
     @Override
     public int partitions(Topic topic) {
         try {
-            gate.await("");
+            gate.await();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new MillraceException("MR-LOG-004", "interrupted while waiting for Kafka", e);

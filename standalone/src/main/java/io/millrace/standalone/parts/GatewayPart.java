@@ -1,5 +1,6 @@
 package io.millrace.standalone.parts;
 
+import io.millrace.shared.log.kafka.TopicAccess;
 import java.util.function.BooleanSupplier;
 
 /** The gateway of this process; its beans live in Spring, so this only waits until calls can be served. */
@@ -21,7 +22,7 @@ final class GatewayPart extends StartingPart {
     /** Kafka is enough: the router it also needs may be another process that comes later. */
     @Override
     String open() throws InterruptedException {
-        kafka.await("gateway");
+        kafka.await("gateway", TopicAccess.GATEWAY);
         return "";
     }
 

@@ -2,7 +2,9 @@ package io.millrace.standalone.parts;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.log.kafka.KafkaSettings;
+import io.millrace.shared.log.kafka.TopicAccess;
 import io.millrace.shared.log.kafka.TopicAdmin;
+import io.millrace.shared.log.kafka.TopicRights;
 import io.millrace.standalone.config.KafkaProperties;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -16,7 +18,7 @@ public final class KafkaGate {
 
     private final KafkaProperties properties;
     private final CompletableFuture<?> broker;
-    private @Nullable CompletableFuture<Void> topics;
+    private @Nullable CompletableFuture<TopicRights> topics;
 
     /**
      * A gate before Kafka.
@@ -28,25 +30,30 @@ public final class KafkaGate {
         this.broker = broker;
     }
 
-    /** Waits, and returns the settings for a part; the failure of the broker or of the topics is thrown to every part. */
-    public KafkaSettings await(String clientId) throws InterruptedException {
+    /** Waits until the topics are there; the failure of the broker or of the topics is thrown to every part. */
+    TopicRights await() throws InterruptedException {
         try {
-            ready().get();
+            return ready().get();
         } catch (ExecutionException e) {
             Throwable cause = e.getCause();
             throw cause instanceof MillraceException coded
                     ? coded
                     : new MillraceException("MR-LOG-004", "Kafka cannot be used: " + cause, e);
         }
+    }
+
+    /** The same, and returns the settings for a part; throws MR-LOG-011 when Kafka does not let it do its work. */
+    public KafkaSettings await(String clientId, TopicAccess part) throws InterruptedException {
+        await().require(part);
         return properties.settings(clientId);
     }
 
-    private synchronized CompletableFuture<Void> ready() {
-        CompletableFuture<Void> current = topics;
+    private synchronized CompletableFuture<TopicRights> ready() {
+        CompletableFuture<TopicRights> current = topics;
         boolean failed = current != null && current.isCompletedExceptionally() && !broker.isCompletedExceptionally();
         if (current == null || failed) {
-            current = broker.thenRunAsync(
-                    () -> TopicAdmin.ensure(properties.settings("millrace"), properties.plan(), properties.patience()));
+            current = broker.thenApplyAsync(started ->
+                    TopicAdmin.ensure(properties.settings("millrace"), properties.plan(), properties.patience()));
             topics = current;
         }
         return current;

@@ -4,6 +4,7 @@ import io.micrometer.core.instrument.MeterRegistry;
 import io.millrace.router.RouterProperties;
 import io.millrace.router.node.RouterNode;
 import io.millrace.shared.log.kafka.KafkaLog;
+import io.millrace.shared.log.kafka.TopicAccess;
 import io.millrace.shared.telemetry.Telemetry;
 import java.time.Duration;
 import java.util.concurrent.CompletionException;
@@ -47,7 +48,7 @@ final class RouterPart extends StartingPart {
 
     @Override
     String open() throws InterruptedException {
-        KafkaLog kafkaLog = new KafkaLog(kafka.await("router"));
+        KafkaLog kafkaLog = new KafkaLog(kafka.await("router", TopicAccess.ROUTER));
         log = kafkaLog;
         RouterNode router = new RouterNode(
                 properties, deadlineMax, new MeteredLog(kafkaLog, registry, "router"), telemetry, registry);

@@ -2,6 +2,7 @@ package io.millrace.standalone.parts;
 
 import io.micrometer.core.instrument.MeterRegistry;
 import io.millrace.shared.log.kafka.KafkaLog;
+import io.millrace.shared.log.kafka.TopicAccess;
 import io.millrace.shared.telemetry.Telemetry;
 import io.millrace.standalone.config.WorkerProperties;
 import io.millrace.worker.journal.HostedModel;
@@ -65,7 +66,8 @@ final class WorkerPart extends StartingPart {
         WorkerConfig config = properties.node(number);
         ModelOpener.Opened models = opener.open(properties, line -> progress.accept(name() + ": " + line));
         opened = models;
-        KafkaLog kafkaLog = new KafkaLog(kafka.await(config.id().isEmpty() ? "worker-" + number : config.id()));
+        KafkaLog kafkaLog =
+                new KafkaLog(kafka.await(config.id().isEmpty() ? "worker-" + number : config.id(), TopicAccess.WORKER));
         log = kafkaLog;
         WorkerNode worker = new WorkerNode(
                 config, new MeteredLog(kafkaLog, registry, "worker"), models.models(), telemetry, registry);

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.log.kafka.TopicAccess;
 import io.millrace.standalone.broker.BrokerSettings;
 import io.millrace.standalone.broker.EmbeddedBroker;
 import io.millrace.standalone.config.KafkaProperties;
@@ -40,7 +41,7 @@ class KafkaGateTest {
                 Duration.ofSeconds(1),
                 Map.of("request.timeout.ms", "1000", "default.api.timeout.ms", "1000"));
         var gate = new KafkaGate(properties, CompletableFuture.completedFuture(null));
-        assertThatThrownBy(() -> gate.await("early"))
+        assertThatThrownBy(() -> gate.await("early", TopicAccess.WORKER))
                 .isInstanceOfSatisfying(
                         MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-LOG-004"));
         try (var broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), port))) {
@@ -50,7 +51,7 @@ class KafkaGateTest {
             String bootstrap = "";
             while (bootstrap.isEmpty() && System.nanoTime() < end) {
                 try {
-                    bootstrap = gate.await("late").bootstrapServers();
+                    bootstrap = gate.await("late", TopicAccess.WORKER).bootstrapServers();
                 } catch (MillraceException e) {
                     last = e;
                 }
@@ -75,7 +76,7 @@ class KafkaGateTest {
                 Map.of());
         var gate = new KafkaGate(properties, failed);
         for (int i = 0; i < 2; i++) {
-            assertThatThrownBy(() -> gate.await("part")).hasMessageContaining("no port");
+            assertThatThrownBy(() -> gate.await("part", TopicAccess.WORKER)).hasMessageContaining("no port");
         }
     }
 }

@@ -15,12 +15,14 @@ import java.util.concurrent.ExecutionException;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.Config;
+import org.apache.kafka.clients.admin.DescribeTopicsOptions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.acl.AclOperation;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
 import org.apache.kafka.common.errors.AuthenticationException;
@@ -33,7 +35,8 @@ import org.slf4j.LoggerFactory;
  * Makes the topics, and refuses those on which the protocol would not hold. Every part calls {@link #ensure} as it starts.
  *
  * <p>Errors: {@code MR-LOG-001} a topic keeps less than it must, {@code MR-LOG-002} partition counts differ, {@code MR-LOG-003}
- * another setting is wrong, {@code MR-LOG-004} Kafka did not answer in time. Stateless.
+ * another setting is wrong, {@code MR-LOG-004} Kafka did not answer in time, {@code MR-LOG-011} it
+ * refuses the account. Stateless.
  */
 public final class TopicAdmin {
 
@@ -49,12 +52,9 @@ public final class TopicAdmin {
         this.settings = settings;
     }
 
-    /** Creates what is missing and checks what is there, waiting for Kafka as long as {@code patience} says. */
-    public static void ensure(KafkaSettings settings, TopicPlan plan, Duration patience) {
-        new TopicAdmin(settings).withKafka(patience, admin -> {
-            new Ensuring(settings, plan, admin).run();
-            return true;
-        });
+    /** Creates what is missing and checks what is there, waiting for Kafka as long as {@code patience} says; what this process may do with them. */
+    public static TopicRights ensure(KafkaSettings settings, TopicPlan plan, Duration patience) {
+        return new TopicAdmin(settings).withKafka(patience, admin -> new Ensuring(settings, plan, admin).run());
     }
 
     /** Partition counts of those topics that exist. */
@@ -88,8 +88,15 @@ public final class TopicAdmin {
             } catch (KafkaException e) {
                 error = e;
             }
+            if (isHopeless(error)) {
+                throw new MillraceException(
+                        "MR-LOG-011",
+                        "Kafka at %s refuses this account: %s. Check millrace.kafka.client.* and the ACLs of docs/security.md; topics are made by an account that may."
+                                .formatted(settings.bootstrapServers(), KafkaLog.rootMessage(error)),
+                        error);
+            }
             long now = System.nanoTime();
-            if (now - start > patience.toNanos() || isHopeless(error)) {
+            if (now - start > patience.toNanos()) {
                 throw new MillraceException(
                         "MR-LOG-004",
                         "Kafka at %s did not do what was asked within %d s: %s. Is it running, and the address right?"
@@ -136,7 +143,7 @@ public final class TopicAdmin {
             this.admin = admin;
         }
 
-        void run() throws ExecutionException, InterruptedException {
+        TopicRights run() throws ExecutionException, InterruptedException {
             Map<Topic, TopicDescription> there = describe();
             create(there.keySet());
             there = describe();
@@ -148,6 +155,13 @@ public final class TopicAdmin {
             checkPartitions(there);
             checkSettings();
             awaitLeaders(there);
+            Map<Topic, Set<AclOperation>> allowed = new HashMap<>();
+            there.forEach((topic, description) -> {
+                if (description.authorizedOperations() != null) {
+                    allowed.put(topic, description.authorizedOperations());
+                }
+            });
+            return new TopicRights(settings, allowed);
         }
 
         /**
@@ -175,7 +189,8 @@ public final class TopicAdmin {
                 }
             }
             Map<String, TopicDescription> descriptions = admin.describeTopics(
-                            wanted.stream().map(settings::name).toList())
+                            wanted.stream().map(settings::name).toList(),
+                            new DescribeTopicsOptions().includeAuthorizedOperations(true))
                     .allTopicNames()
                     .get();
             for (Topic topic : wanted) {
