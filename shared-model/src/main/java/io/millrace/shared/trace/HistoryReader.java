@@ -17,21 +17,17 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SortedSet;
 import java.util.TreeSet;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
-import java.util.function.Consumer;
 
 /** Gathers a request's records: scans its partition of {@code requests} and {@code responses}, then the slots its claims name. */
-final class HistoryReader {
+public final class HistoryReader {
 
     private final Log log;
-    private final Duration patience;
+    private final LogScan scan;
 
-    HistoryReader(Log log, Duration patience) {
+    /** @param patience with each partition that is read */
+    public HistoryReader(Log log, Duration patience) {
         this.log = log;
-        this.patience = patience;
+        this.scan = new LogScan(log, patience);
     }
 
     /**
@@ -41,7 +37,7 @@ final class HistoryReader {
      * @param begin where to begin in {@code responses}: that of the journal's first record, or one before it
      * @throws MillraceException MR-TRACE-002 no such request stands in the log, MR-TRACE-003 the scan takes too long
      */
-    RequestHistory read(RequestId id, long req, long begin) throws InterruptedException {
+    public RequestHistory read(RequestId id, long req, long begin) throws InterruptedException {
         int partitions = log.partitions(Topic.REQUESTS);
         if (id.partition() >= partitions) {
             throw unknown(
@@ -97,34 +93,7 @@ final class HistoryReader {
 
     /** Records with that key and a value, from that offset to the partition's end as it is now. */
     private List<LogRecord> scan(Topic topic, int partition, long from, String key) throws InterruptedException {
-        List<LogRecord> found = new ArrayList<>();
-        CompletableFuture<Void> done = new CompletableFuture<>();
-        Consumer<LogRecord> keep = record -> {
-            if (key.equals(record.key()) && record.value() != null) {
-                found.add(record);
-            }
-        };
-        try (LogReader reader = log.reader("trace", new LogReader.Listener() {
-            @Override
-            public void onRecord(LogRecord record) {
-                keep.accept(record);
-            }
-
-            @Override
-            public void onCaughtUp(Topic of, int reached, long position) {
-                done.complete(null);
-            }
-        })) {
-            reader.assign(topic, partition, from);
-            done.get(patience.toMillis(), TimeUnit.MILLISECONDS);
-        } catch (TimeoutException | ExecutionException e) {
-            throw new MillraceException(
-                    "MR-TRACE-003",
-                    "Partition " + partition + " of " + topic.baseName() + " was not read to its end within "
-                            + patience.toSeconds() + " s. Check Kafka, or wait longer with --patience.",
-                    e);
-        }
-        return found;
+        return scan.records(topic, partition, from, record -> key.equals(record.key()) && record.value() != null);
     }
 
     private interface Parser<T> {
@@ -136,12 +105,7 @@ final class HistoryReader {
         try {
             return parser.parse(value == null ? new byte[0] : value);
         } catch (InvalidProtocolBufferException e) {
-            throw new MillraceException(
-                    "MR-TRACE-004",
-                    "The record at offset " + record.offset() + " of "
-                            + record.topic().baseName() + "-" + record.partition()
-                            + " is malformed. Something else writes to Millrace's topics.",
-                    e);
+            throw LogScan.malformed(record, e);
         }
     }
 }

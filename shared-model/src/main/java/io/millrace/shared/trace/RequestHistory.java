@@ -14,7 +14,7 @@ import java.util.List;
  * @param dispatches of it to workers, of those slots that its claims name
  * @param readMs when the log was read
  */
-record RequestHistory(
+public record RequestHistory(
         String id,
         int partition,
         long req,
@@ -24,11 +24,13 @@ record RequestHistory(
         List<Dispatched> dispatches,
         long readMs) {
 
-    record Journalled(long offset, long timestampMs, JournalRecord record) {}
+    /** A record of the journal. */
+    public record Journalled(long offset, long timestampMs, JournalRecord record) {}
 
-    record Dispatched(int slot, long offset, long timestampMs, Assignment assignment) {}
+    /** A dispatch to a worker. */
+    public record Dispatched(int slot, long offset, long timestampMs, Assignment assignment) {}
 
-    RequestHistory {
+    public RequestHistory {
         journal = List.copyOf(journal);
         dispatches = List.copyOf(dispatches);
     }

@@ -15,6 +15,8 @@ import picocli.CommandLine.Command;
             RoleCommands.Broker.class,
             ChatCommand.class,
             TraceCommand.class,
+            ReplayCommand.class,
+            DeadLettersCommand.class,
             ModelsCommand.class,
             KeysCommand.class,
             DoctorCommand.class,

@@ -164,7 +164,12 @@ final class RequestPreparer implements Preparer {
                     "The model " + model + " has no chat template. Use /v1/completions with a prompt.");
         }
         ChatInput chat = submit.getChat().getDropOldest() ? shortened(submit, renderer) : submit.getChat();
-        return renderer.render(chat, submit.getCreatedMs());
+        return renderer.render(chat, templateMs(submit));
+    }
+
+    /** The time that templates see. */
+    static long templateMs(Submit submit) {
+        return submit.getTemplateMs() > 0 ? submit.getTemplateMs() : submit.getCreatedMs();
     }
 
     /** @param text the prompt's, if it has one */
@@ -186,7 +191,7 @@ final class RequestPreparer implements Preparer {
         int most = turns.droppable();
         int middle = 0;
         while (least < most) {
-            if (fits(templates.render(turns.without(middle), submit.getCreatedMs()), submit)) {
+            if (fits(templates.render(turns.without(middle), templateMs(submit)), submit)) {
                 most = middle;
             } else {
                 least = middle + 1;

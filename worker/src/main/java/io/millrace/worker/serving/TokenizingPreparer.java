@@ -65,7 +65,7 @@ final class TokenizingPreparer {
                     "The model " + model + " has no chat template. Send a prompt.");
         }
         String text = renderer != null && chat
-                ? renderer.render(submit.getChat(), submit.getCreatedMs())
+                ? renderer.render(submit.getChat(), RequestPreparer.templateMs(submit))
                 : submit.getPromptText();
         try {
             return tokenizer.encode(text, submit.getTokenizing().getAddSpecial(), true);
