@@ -62,10 +62,7 @@ final class ChaosTable {
                 report.steady().max() / 1e3);
         out.printf(
                 "goodput %.1f events/s, %.1f undisturbed, floor %.1f; fences of brokers' faults %d%n",
-                report.disturbedPerS(),
-                report.undisturbedPerS(),
-                ChaosReport.FLOOR * report.undisturbedPerS(),
-                report.fencesOfBrokers());
+                report.disturbedPerS(), report.undisturbedPerS(), report.floorPerS(), report.fencesOfBrokers());
         List<String> violations = report.violations();
         violations.stream().limit(SHOWN_MAX).forEach(each -> out.println("VIOLATION " + each));
         out.println(violations.isEmpty() ? "Nothing lost." : violations.size() + " violations");
