@@ -114,8 +114,8 @@ class ClusterTest {
                     .setTrace(TraceContext.newBuilder().setTraceparent("00-" + trace + "-" + caller + "-01"))
                     .build());
             Cluster.await("tokens", () -> cluster.accepted(sent) > 5);
-            cluster.worker("w2", model("m", 20));
             first.kill();
+            cluster.worker("w2", model("m", 20));
             cluster.awaitEnd(sent);
 
             var lost = receiver.await(
