@@ -1,11 +1,11 @@
 package io.millrace.bench.chaos;
 
 import io.millrace.bench.chaos.ChaosNode.Role;
+import io.millrace.shared.net.FreePort;
 import io.millrace.standalone.Main;
 import io.millrace.standalone.process.ProgramProcesses;
 import java.io.IOException;
 import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -26,6 +26,7 @@ import org.jspecify.annotations.Nullable;
 final class ChaosCluster implements AutoCloseable {
 
     private static final long SERVED_S_MAX = 120;
+    private static final String HERE = "127.0.0.1";
     private static final HttpClient HTTP = HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1)
             .connectTimeout(Duration.ofSeconds(1))
@@ -60,11 +61,9 @@ final class ChaosCluster implements AutoCloseable {
     }
 
     private void startBrokers() throws IOException, InterruptedException, TimeoutException {
-        List<Integer> controllers = new ArrayList<>();
-        for (int i = 0; i < setup.brokers(); i++) {
-            brokerPorts.add(freePort());
-            controllers.add(freePort());
-        }
+        List<Integer> ports = FreePort.several(2 * setup.brokers(), HERE);
+        brokerPorts.addAll(ports.subList(0, setup.brokers()));
+        List<Integer> controllers = ports.subList(setup.brokers(), ports.size());
         String voters = setup.brokers() == 1
                 ? ""
                 : IntStream.range(0, setup.brokers())
@@ -102,7 +101,7 @@ final class ChaosCluster implements AutoCloseable {
             part(Role.WORKER, i, setup.worker("worker-" + i)).start();
         }
         for (int i = 1; i <= setup.gateways(); i++) {
-            int port = freePort();
+            int port = FreePort.on(HERE);
             ChaosNode gateway = part(
                     Role.GATEWAY,
                     i,
@@ -213,12 +212,6 @@ final class ChaosCluster implements AutoCloseable {
             throw new IllegalArgumentException(gateway.name() + " is no gateway");
         }
         return url;
-    }
-
-    private static int freePort() throws IOException {
-        try (ServerSocket probe = new ServerSocket(0, 1, InetAddress.getByAddress(new byte[] {127, 0, 0, 1}))) {
-            return probe.getLocalPort();
-        }
     }
 
     /** Kills all. */

@@ -1,12 +1,11 @@
 package io.millrace.shared.testing;
 
 import io.millrace.shared.log.kafka.KafkaSettings;
+import io.millrace.shared.net.FreePort;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
@@ -46,12 +45,10 @@ public final class TestBroker implements AutoCloseable {
 
     /** A new broker with no data, running. */
     public static TestBroker start() {
-        try (var one = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
-                var other = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+        try {
+            List<Integer> ports = FreePort.several(2, "127.0.0.1");
             Path directory = Files.createTempDirectory("millrace-kafka");
-            var broker = new TestBroker(directory, one.getLocalPort(), other.getLocalPort());
-            one.close();
-            other.close();
+            var broker = new TestBroker(directory, ports.getFirst(), ports.getLast());
             broker.format();
             broker.resume();
             return broker;

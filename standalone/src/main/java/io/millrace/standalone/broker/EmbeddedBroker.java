@@ -1,10 +1,10 @@
 package io.millrace.standalone.broker;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.net.FreePort;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
-import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.nio.channels.FileChannel;
@@ -275,8 +275,8 @@ public final class EmbeddedBroker implements AutoCloseable {
     }
 
     private static int freePort(String host) {
-        try (ServerSocket probe = new ServerSocket(0, 1, InetAddress.getByName(host))) {
-            return probe.getLocalPort();
+        try {
+            return FreePort.on(host);
         } catch (IOException e) {
             throw new MillraceException(
                     "MR-BROKER-001", "The broker found no free port on " + host + " (" + e.getMessage() + ").", e);

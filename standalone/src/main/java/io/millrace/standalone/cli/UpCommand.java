@@ -1,6 +1,7 @@
 package io.millrace.standalone.cli;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.net.FreePort;
 import io.millrace.standalone.Main;
 import io.millrace.standalone.broker.EmbeddedBroker;
 import io.millrace.standalone.config.BrokerProperties;
@@ -244,9 +245,8 @@ final class UpCommand implements Callable<Integer> {
 
     /** A port that is free on that host; null: on every address of this machine. */
     static int freePort(@Nullable String host) {
-        try (ServerSocket probe = new ServerSocket()) {
-            probe.bind(host == null ? new InetSocketAddress(0) : new InetSocketAddress(host, 0));
-            return probe.getLocalPort();
+        try {
+            return FreePort.on(host);
         } catch (IOException e) {
             throw new MillraceException("MR-BROKER-001", "There is no free port (" + e.getMessage() + ").", e);
         }

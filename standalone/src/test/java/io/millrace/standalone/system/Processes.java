@@ -1,10 +1,9 @@
 package io.millrace.standalone.system;
 
+import io.millrace.shared.net.FreePort;
 import io.millrace.standalone.Main;
 import io.millrace.standalone.process.ProgramProcesses;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -56,9 +55,7 @@ final class Processes implements AutoCloseable {
     }
 
     static int freePort() throws IOException {
-        try (ServerSocket probe = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"))) {
-            return probe.getLocalPort();
-        }
+        return FreePort.on("127.0.0.1");
     }
 
     /** As {@code kill -9} does; returns when it is gone. */

@@ -1,7 +1,7 @@
 package io.millrace.standalone.telemetry;
 
+import io.millrace.shared.net.FreePort;
 import java.io.IOException;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -58,8 +58,6 @@ public final class RealTools {
     }
 
     public static int freePort() throws IOException {
-        try (var socket = new ServerSocket(0)) {
-            return socket.getLocalPort();
-        }
+        return FreePort.on(null);
     }
 }
