@@ -22,16 +22,6 @@ DeviceInfo checked_device(const mr_options& options) {
   return device;
 }
 
-// Ops that have no kernel here.
-void check_ops(const Program& program) {
-  for (size_t i = 0; i < program.ops.size(); i++) {
-    const Op& op = program.ops[i];
-    if (op.code == OpCode::kLatentAttention) {
-      fail(MR_UNSUPPORTED, "op %zu of the step program is LATENT_ATTENTION (number %d), for which there is no CUDA kernel yet", i, static_cast<int>(op.code));
-    }
-  }
-}
-
 }  // namespace
 
 Model::Model(const mr_options& options, const int32_t* program, int64_t words)
@@ -43,7 +33,6 @@ Model::Model(const mr_options& options, const int32_t* program, int64_t words)
       block_tokens_(options.block_tokens),
       weights_(program_.tensors.size()),
       ropes_(kRopeTables) {
-  check_ops(program_);
   make_cache(options);
   mark_uses();
   room_.slots.resize(plan_.slot_width.size());
@@ -60,13 +49,17 @@ void Model::make_cache(const mr_options& options) {
     layer.type = in.type;
     layer.block_tokens = block_tokens_;
     layer.heads = in.heads;
-    layer.key_dim = in.key_dim;
-    layer.value_dim = in.value_dim;
-    layer.key_stride = cache_key_stride(in.key_dim);
-    layer.value_stride = cache_value_stride(in.value_dim);
+    const bool latent = std::any_of(program_.ops.begin(), program_.ops.end(), [&](const Op& op) { return op.code == OpCode::kLatentAttention && op.group == g; });
+    layer.turned_dim = latent ? in.value_dim : 0;
+    layer.key_dim = in.key_dim + layer.turned_dim;
+    layer.value_dim = latent ? in.key_dim : in.value_dim;
+    layer.key_stride = cache_key_stride(layer.key_dim);
+    layer.value_stride = latent ? layer.key_stride : cache_value_stride(layer.value_dim);
+    layer.value_width = latent ? rounded_up(layer.value_dim, 32) : layer.value_stride;
     const int64_t tokens = int64_t{in.heads} * block_tokens_;
     const int64_t scales = in.type == MR_INT8 ? tokens * 4 : 0;
-    const int64_t parts[] = {tokens * layer.key_stride * value_bytes(in.type), scales, tokens * layer.value_stride * value_bytes(in.type), scales};
+    const int64_t values = latent ? 0 : tokens * layer.value_stride * value_bytes(in.type);
+    const int64_t parts[] = {tokens * layer.key_stride * value_bytes(in.type), scales, values, latent ? 0 : scales};
     int64_t size = 0;
     auto whole = [&](int64_t block) { return (block * in.blocks + 255) / 256 * 256; };
     for (int64_t block : parts) size += whole(block) * in.layers;
@@ -87,6 +80,10 @@ void Model::make_cache(const mr_options& options) {
       layer.key_scales = reinterpret_cast<float*>(take(parts[1]));
       layer.values = take(parts[2]);
       layer.value_scales = reinterpret_cast<float*>(take(parts[3]));
+      if (latent) {
+        layer.values = layer.keys;
+        layer.value_scales = layer.key_scales;
+      }
       group.layers.push_back(layer);
     }
     blocks_.push_back(group.blocks);
@@ -97,12 +94,19 @@ void Model::make_cache(const mr_options& options) {
 void Model::mark_uses() {
   for (const Op& op : program_.ops) {
     bool matrix = op.code == OpCode::kLinear || op.code == OpCode::kLogits || op.code == OpCode::kEmbed || op.code == OpCode::kMoeExperts;
-    for (int w : op.weights) (matrix ? weights_[static_cast<size_t>(w)].is_matrix : weights_[static_cast<size_t>(w)].is_vector) = true;
+    const bool latent = op.code == OpCode::kLatentAttention;
+    for (int w : op.weights) {
+      Weight& weight = weights_[static_cast<size_t>(w)];
+      (matrix ? weight.is_matrix : latent ? weight.is_of_heads : weight.is_vector) = true;
+      if (!latent) continue;
+      weight.heads = op.heads;
+      weight.turned_over = w == op.weights[0];
+    }
     for (int b : op.biases) {
       if (b >= 0) weights_[static_cast<size_t>(b)].is_vector = true;
     }
     if (op.code == OpCode::kEmbed) vocabulary_ = program_.tensors[static_cast<size_t>(op.weights[0])].rows();
-    if (op.code == OpCode::kAttention) {
+    if (op.code == OpCode::kAttention || latent) {
       const AttentionKind kind{op.group, op.heads, op.kv_heads, op.window};
       if (std::find(attention_kinds_.begin(), attention_kinds_.end(), kind) == attention_kinds_.end()) attention_kinds_.push_back(kind);
     }
@@ -110,7 +114,7 @@ void Model::mark_uses() {
   std::vector<CacheShape> shapes;
   for (const Group& g : groups_) {
     const CacheView& kv = g.layers[0];
-    shapes.push_back({static_cast<int>(g.layers.size()), kv.heads, kv.key_dim, kv.value_dim, false});
+    shapes.push_back({static_cast<int>(g.layers.size()), kv.heads, kv.key_dim, kv.value_dim, kv.turned_dim > 0});
   }
   check_cache(program_, shapes);
 }
@@ -150,6 +154,8 @@ void Model::bind(int tensor, int type, int64_t rows, int64_t columns, const void
     image = image_of(type, rows, columns, stored);
     place(w, image, info.name.c_str());
   }
+  std::vector<uint8_t> of_heads;
+  if (w.is_of_heads) of_heads = place_heads(w, type, rows, columns, stored, info.name.c_str());
   stream_.synchronize();
   w.bound = true;
 }
@@ -159,11 +165,13 @@ void Model::bind_groups(int tensor, int64_t rows, int64_t columns, const mr_grou
   check_grouped(info, columns, groups);
   Weight& w = weights_[static_cast<size_t>(tensor)];
   std::vector<float> values;
-  if (w.is_vector) {
+  if (w.is_vector || w.is_of_heads) {
     values.resize(static_cast<size_t>(rows * columns));
     for (int64_t r = 0; r < rows; r++) widen_grouped(groups, r, columns, &values[static_cast<size_t>(r * columns)]);
-    upload(w.vector, values.data(), rows * columns * 4, info.name.c_str());
   }
+  if (w.is_vector) upload(w.vector, values.data(), rows * columns * 4, info.name.c_str());
+  std::vector<uint8_t> of_heads;
+  if (w.is_of_heads) of_heads = place_heads(w, MR_F32, rows, columns, reinterpret_cast<const uint8_t*>(values.data()), info.name.c_str());
   Image image;
   if (w.is_matrix) {
     image = image_of(groups, rows, columns);
@@ -216,7 +224,7 @@ void Model::read(int tensor, float* out, int64_t floats) {
 void Model::prepare() {
   for (size_t i = 0; i < weights_.size(); i++) {
     const Weight& w = weights_[i];
-    if ((w.is_matrix || w.is_vector) && !w.bound) fail(MR_INVALID, "weight %s was not bound", program_.tensors[i].name.c_str());
+    if ((w.is_matrix || w.is_vector || w.is_of_heads) && !w.bound) fail(MR_INVALID, "weight %s was not bound", program_.tensors[i].name.c_str());
   }
   for (const Op& op : program_.ops) {
     if (op.code == OpCode::kRope) {

@@ -54,6 +54,11 @@ class Model {
     Memory values, scales, offsets, levels, order;
     // As floats.
     Memory vector;
+    // A matrix for each head: so many rows of the weight, or those turned over.
+    bool is_of_heads = false, turned_over = false;
+    int heads = 0;
+    WeightView head_view{};
+    Memory head_values;
   };
 
   // A stretch of the cache that has the same for every block.
@@ -85,12 +90,16 @@ class Model {
     std::vector<Memory> slots;
     // Of experts.
     Memory place, source, tiles, gate, up, down;
+    // Of latent attention: queries in the space of latents, and mixed latents.
+    Memory latent_queries, latent_mixed;
   };
 
   void make_cache(const mr_options& options);
   void mark_uses();
   void upload(Memory& memory, const void* from, int64_t bytes, const char* what);
   void place(Weight& w, const Image& image, const char* name);
+  // What is uploaded, which has to stay until it is.
+  std::vector<uint8_t> place_heads(Weight& w, int type, int64_t rows, int64_t columns, const uint8_t* stored, const char* name);
   void prepare();
   void make_room(const mr_step& step);
   void allocate_inputs(const mr_step& step, int tasks, int merges, int64_t partials);
@@ -103,7 +112,10 @@ class Model {
   void launch_product(RowCount rows, int weight, RowView x, int columns, RowView out, const float* bias, float factor, float cap, const Experts* experts,
                       const WeightView* like);
   void launch_experts(const Op& op, RowCount rows);
+  AttentionArguments attention_of(const Op& op) const;
   void launch_attention(const Op& op);
+  void launch_latent(const Op& op, RowCount rows);
+  void launch_heads(RowCount rows, const Weight& w, RowView x, int columns, RowView out, int out_columns);
   RowView rows_of(int tensor) const;
   int width_of(int tensor) const { return program_.tensors[static_cast<size_t>(tensor)].width(); }
   const float* vector_of(int handle) const { return weights_[static_cast<size_t>(handle)].vector.as<float>(); }

@@ -84,8 +84,8 @@ void Model::make_room(const mr_step& step) {
     const TaskList& list = tasks_.back();
     tasks = std::max(tasks, static_cast<int>(list.tasks.size()));
     merges = std::max(merges, static_cast<int>(list.merges.size()));
-    const int stride = groups_[static_cast<size_t>(kind.group)].layers[0].value_stride;
-    partials = std::max(partials, list.partials * int64_t{head_tiles(kind.heads, kind.kv_heads)} * partial_floats(stride));
+    const int width = groups_[static_cast<size_t>(kind.group)].layers[0].value_width;
+    partials = std::max(partials, list.partials * int64_t{head_tiles(kind.heads, kind.kv_heads)} * partial_floats(width));
   }
   const int last = *std::max_element(step.positions, step.positions + step.rows);
   try {
@@ -147,10 +147,15 @@ void Model::allocate_rows() {
     room.slots[i].renew((plan_.slot_logit_rows[i] ? logit_rows : rows) * plan_.slot_width[i] * 4, "activations");
   }
   if (plan_.logits >= 0) room.logits.renew(logit_rows * width_of(plan_.logits) * 4, "logits");
-  int64_t values = 0, pairs = 0, wide = 0, hidden = 0, experts = 0;
+  int64_t values = 0, pairs = 0, wide = 0, hidden = 0, experts = 0, latents = 0;
   for (const Op& op : program_.ops) {
     int64_t most = std::max(rows, logit_rows);
     if (op.code == OpCode::kLinear || op.code == OpCode::kLogits) values = std::max(values, most * rounded_up(width_of(op.a), kStepColumns));
+    if (op.code == OpCode::kLatentAttention) {
+      const int rank = op.key_dim - op.dims;
+      values = std::max(values, most * op.heads * rounded_up(std::max(op.width, rank), kStepColumns));
+      latents = std::max(latents, most * op.heads * rank);
+    }
     if (op.code != OpCode::kMoeExperts) continue;
     const int inner = program_.tensors[static_cast<size_t>(op.weights[0])].rows();
     pairs = std::max(pairs, most * op.active);
@@ -167,6 +172,8 @@ void Model::allocate_rows() {
   room.gate.renew(wide * 4, "experts");
   room.up.renew(wide * 4, "experts");
   room.down.renew(hidden * 4, "experts");
+  room.latent_queries.renew(latents * 4, "latent attention");
+  room.latent_mixed.renew(latents * 4, "latent attention");
 }
 
 void Model::send_inputs(const mr_step& step) {
@@ -231,7 +238,7 @@ void Model::launch_op(const Op& op, RowCount rows) {
       break;
     }
     case OpCode::kMoeExperts: launch_experts(op, rows); break;
-    case OpCode::kLatentAttention:
+    case OpCode::kLatentAttention: launch_latent(op, rows); break;
     case OpCode::kSample: break;
   }
 }
@@ -279,7 +286,7 @@ void Model::launch_experts(const Op& op, RowCount rows) {
   combine(stream_, rows, down, room_.place.as<int32_t>(), rows_of(op.c), op.active, rows_of(op.out()), width);
 }
 
-void Model::launch_attention(const Op& op) {
+AttentionArguments Model::attention_of(const Op& op) const {
   const StepShape& shape = room_.shape;
   const AttentionKind wanted{op.group, op.heads, op.kv_heads, op.window};
   const int kind = static_cast<int>(std::find(attention_kinds_.begin(), attention_kinds_.end(), wanted) - attention_kinds_.begin());
@@ -300,9 +307,13 @@ void Model::launch_attention(const Op& op) {
   p.scale = op.scale;
   p.cap = op.cap;
   p.exact = exact_;
-  const int blocks = std::max(1, std::min(device_.chips * 2, (shape.tasks + 3) / 4));
-  attend(stream_, p, blocks);
-  merge_attention(stream_, p, std::max(1, std::min(device_.chips * 2, shape.merges)));
+  return p;
+}
+
+void Model::launch_attention(const Op& op) {
+  const AttentionArguments p = attention_of(op);
+  attend(stream_, p, std::max(1, std::min(device_.chips * 2, (room_.shape.tasks + 3) / 4)));
+  merge_attention(stream_, p, std::max(1, std::min(device_.chips * 2, room_.shape.merges)));
 }
 
 }  // namespace millrace::cuda

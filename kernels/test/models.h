@@ -1,6 +1,7 @@
 // Small models that the tests of both devices run.
 #pragma once
 #include <algorithm>
+#include <cmath>
 
 #include "pack.h"
 #include "runner.h"
@@ -85,6 +86,90 @@ struct AttentionModel {
       }
     }
     return out;
+  }
+};
+
+// Heads, the parts of a query, the latent, and a head's values.
+struct LatentShape {
+  int heads = 5, nope = 24, rope = 16, rank = 48, values = 20;
+};
+
+// Latent attention alone: ids name rows of tables with queries, latents and turned keys.
+struct LatentModel {
+  LatentShape shape;
+  std::vector<float> plain, turned, latent, key, key_up, value_up;
+  std::vector<int32_t> program;
+  int tables[4];
+  int ups[2];
+  int out = 0;
+
+  LatentModel(LatentShape s, Random& random) : shape(s) {
+    auto values = [&](int rows, int columns) { return random.normals(static_cast<size_t>(rows * columns), 0.5f); };
+    plain = values(kVocabulary, shape.heads * shape.nope);
+    turned = values(kVocabulary, shape.heads * shape.rope);
+    latent = values(kVocabulary, shape.rank);
+    key = values(kVocabulary, shape.rope);
+    key_up = values(shape.heads * shape.nope, shape.rank);
+    value_up = values(shape.heads * shape.values, shape.rank);
+    Builder b;
+    int widths[4] = {shape.heads * shape.nope, shape.heads * shape.rope, shape.rank, shape.rope};
+    int rows[4];
+    for (int i = 0; i < 4; i++) {
+      tables[i] = b.weight("table" + std::to_string(i), kVocabulary, widths[i]);
+      rows[i] = b.rows(widths[i]);
+      b.op(1, {tables[i], rows[i], Builder::bits(1)});
+    }
+    b.op(5, {rows[2], rows[3], 0, 0});
+    ups[0] = b.weight("key_up", shape.heads * shape.nope, shape.rank);
+    ups[1] = b.weight("value_up", shape.heads * shape.values, shape.rank);
+    out = b.rows(shape.heads * shape.values);
+    b.op(36, {rows[0], rows[1], ups[0], ups[1], out, 0, 0, shape.heads, shape.nope, shape.rope, shape.rank, shape.values, Builder::bits(0.1f)});
+    program = b.encode();
+  }
+
+  int width() const { return shape.heads * shape.values; }
+
+  std::unique_ptr<Runner> runner(mr_options o, int type, uint32_t seed) const {
+    o.keep_activations = 1;
+    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{1024 / o.block_tokens, 1, 1, shape.rank, shape.rope, type}}, seed);
+    r->bind(tables[0], kVocabulary, shape.heads * shape.nope, plain);
+    r->bind(tables[1], kVocabulary, shape.heads * shape.rope, turned);
+    r->bind(tables[2], kVocabulary, shape.rank, latent);
+    r->bind(tables[3], kVocabulary, shape.rope, key);
+    r->bind(ups[0], shape.heads * shape.nope, shape.rank, key_up);
+    r->bind(ups[1], shape.heads * shape.values, shape.rank, value_up);
+    return r;
+  }
+
+  // Keys and values of each head made from the latents, as the contract says.
+  std::vector<double> expected(const std::vector<int32_t>& ids, int position) const {
+    auto at = [](const std::vector<float>& table, int width, int row, int i) { return static_cast<double>(table[static_cast<size_t>(row * width + i)]); };
+    auto up = [&](const std::vector<float>& w, int row, int id) {
+      double sum = 0;
+      for (int r = 0; r < shape.rank; r++) sum += at(w, shape.rank, row, r) * at(latent, shape.rank, id, r);
+      return sum;
+    };
+    std::vector<double> result;
+    int own = ids[static_cast<size_t>(position)];
+    for (int h = 0; h < shape.heads; h++) {
+      std::vector<double> scores;
+      for (int j = 0; j <= position; j++) {
+        int id = ids[static_cast<size_t>(j)];
+        double score = 0;
+        for (int i = 0; i < shape.nope; i++) score += at(plain, shape.heads * shape.nope, own, h * shape.nope + i) * up(key_up, h * shape.nope + i, id);
+        for (int i = 0; i < shape.rope; i++) score += at(turned, shape.heads * shape.rope, own, h * shape.rope + i) * at(key, shape.rope, id, i);
+        scores.push_back(score * static_cast<double>(0.1f));
+      }
+      double most = *std::max_element(scores.begin(), scores.end());
+      double sum = 0;
+      for (double& p : scores) sum += p = std::exp(p - most);
+      for (int v = 0; v < shape.values; v++) {
+        double value = 0;
+        for (int j = 0; j <= position; j++) value += scores[static_cast<size_t>(j)] / sum * up(value_up, h * shape.values + v, ids[static_cast<size_t>(j)]);
+        result.push_back(value);
+      }
+    }
+    return result;
   }
 };
 

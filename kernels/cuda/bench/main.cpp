@@ -124,7 +124,7 @@ class Bench {
     cache.type = MR_BF16;
     cache.block_tokens = kBlock;
     cache.heads = kKv;
-    cache.key_dim = cache.value_dim = cache.key_stride = cache.value_stride = kDim;
+    cache.key_dim = cache.value_dim = cache.key_stride = cache.value_stride = cache.value_width = kDim;
     const int64_t side = int64_t{sequences} * blocks * kKv * kBlock * kDim * 2;
     Memory keys = noise(side), values = noise(side);
     cache.keys = keys.data();

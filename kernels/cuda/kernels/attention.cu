@@ -1,6 +1,7 @@
 // Attention over the paged cache. A warp has up to 16 query rows, tokens times the heads that share a KV head, and goes through their context
 // 32 tokens at a time. A chunk of 256 tokens, counted from position 0, is summed by itself with a running maximum; chunks are merged in
 // ascending order by one formula, in registers or from memory. So bits depend neither on who computes a chunk nor on the other rows.
+// Latents, whose rows are long, are worked on by the warps of a block together: each has the scores of 8 tokens and a part of the values.
 #include "kernels/launches.h"
 #include "millrace.h"
 
@@ -97,8 +98,8 @@ __device__ __forceinline__ void merge_into(State<kValueTiles>& all, const State<
   }
 }
 
-// One warp's work on one KV head.
-template <class Math, int kType, int kValueTiles>
+// One warp's work on one KV head, or its share of what the block does.
+template <class Math, int kType, int kValueTiles, bool kTogether>
 struct Worker {
   using Value = typename Cached<kType>::Value;
   // Whether the cache has operands as they are multiplied.
@@ -109,6 +110,7 @@ struct Worker {
   const AttentionArguments& p;
   const AttentionTask& task;
   typename Math::Value* queries;  // [16][key_stride], shared
+  Sum* exchange;                  // [2][kKeyTiles][32] scores of warps that work together, shared
   int lane = 0, kv_head = 0, head0 = 0, heads = 0, first_value = 0;
   const int32_t* blocks = nullptr;
   // Of the last row.
@@ -132,11 +134,14 @@ struct Worker {
 
   // Rows r of the tile: token r / heads, head r % heads.
   __device__ __forceinline__ void load_queries() {
-    const int stride = p.cache.key_stride;
-    for (int i = lane; i < kQueryTile * stride; i += kWarp) {
+    const int stride = p.cache.key_stride, turned = p.cache.turned_dim, plain = p.cache.key_dim - turned;
+    for (int i = kTogether ? static_cast<int>(threadIdx.x) : lane; i < kQueryTile * stride; i += kTogether ? kWarps * kWarp : kWarp) {
       const int r = i / stride, d = i % stride;
-      const bool there = r / heads < task.rows && d < p.cache.key_dim;
-      const float x = there ? p.q.data[(task.row0 + r / heads) * p.q.stride + (head0 + r % heads) * p.cache.key_dim + d] : 0.0f;
+      const int64_t row = task.row0 + r / heads;
+      const int head = head0 + r % heads;
+      float x = 0;
+      if (r / heads < task.rows && d < plain) x = p.q.data[row * p.q.stride + head * plain + d];
+      if (kTogether && r / heads < task.rows && d >= plain && d < p.cache.key_dim) x = p.turned.data[row * p.turned.stride + head * turned + d - plain];
       queries[i] = Math::narrow(x);
     }
     for (int half = 0; half < 2; half++) {
@@ -144,25 +149,42 @@ struct Worker {
       positions[half] = token < task.rows ? p.positions[task.row0 + token] : -1;
     }
     last = p.positions[task.row0 + task.rows - 1];
-    __syncwarp();
+    if constexpr (kTogether) {
+      __syncthreads();
+    } else {
+      __syncwarp();
+    }
+  }
+
+  // Of the 8 tokens of a tile.
+  __device__ __forceinline__ Sum score_of(int start, int n) const {
+    const int position = start + 8 * n + lane / 4;
+    const bool there = position <= last;
+    const int64_t row = there ? token_of(position) * p.cache.key_stride : 0;
+    Sum sum = {{0, 0, 0, 0}};
+    for (int d = 0; d < p.cache.key_stride; d += 32) {
+      Value stored[8];
+      load_values<kType, 8>(p.cache.keys, row + d + lane % 4 * 8, there, stored);
+      const auto* upper = queries + lane / 4 * p.cache.key_stride + d + lane % 4 * 8;
+      const auto* lower = upper + 8 * p.cache.key_stride;
+      Math::multiply(sum, Math::a_stored(upper, lower), operand(stored));
+      Math::multiply(sum, Math::a_stored(upper + 4, lower + 4), operand(stored + 4));
+    }
+    return sum;
   }
 
   __device__ __forceinline__ void score(int start, Sum* scores) {
+    if constexpr (kTogether) {
+      static_assert(kKeyTiles == kWarps);
+      // Of two buffers one is read from while the next is written: nobody is further ahead.
+      Sum* all = exchange + start / kKeys % 2 * kKeyTiles * kWarp;
+      all[threadIdx.x] = score_of(start, threadIdx.x / kWarp);
+      __syncthreads();
 #pragma unroll
-    for (int n = 0; n < kKeyTiles; n++) {
-      const int position = start + 8 * n + lane / 4;
-      const bool there = position <= last;
-      const int64_t row = there ? token_of(position) * p.cache.key_stride : 0;
-      Sum sum = {{0, 0, 0, 0}};
-      for (int d = 0; d < p.cache.key_stride; d += 32) {
-        Value stored[8];
-        load_values<kType, 8>(p.cache.keys, row + d + lane % 4 * 8, there, stored);
-        const auto* upper = queries + lane / 4 * p.cache.key_stride + d + lane % 4 * 8;
-        const auto* lower = upper + 8 * p.cache.key_stride;
-        Math::multiply(sum, Math::a_stored(upper, lower), operand(stored));
-        Math::multiply(sum, Math::a_stored(upper + 4, lower + 4), operand(stored + 4));
-      }
-      scores[n] = sum;
+      for (int n = 0; n < kKeyTiles; n++) scores[n] = all[n * kWarp + lane];
+    } else {
+#pragma unroll
+      for (int n = 0; n < kKeyTiles; n++) scores[n] = score_of(start, n);
     }
   }
 
@@ -290,7 +312,7 @@ struct Worker {
         out[r] = chunk.most[half];
         out[kQueryTile + r] = chunk.sum[half];
       }
-      float* values = out + 2 * kQueryTile + r * p.cache.value_stride;
+      float* values = out + 2 * kQueryTile + r * p.cache.value_width;
 #pragma unroll
       for (int j = 0; j < kValueTiles; j++) {
 #pragma unroll
@@ -300,8 +322,9 @@ struct Worker {
   }
 };
 
-// Blocks (some, head tiles, parts of the values): the warps of all blocks of a head tile take the tasks in turn.
-template <class Math, int kType, int kValueTiles>
+// Blocks (some, head tiles, parts of the values): the warps of all blocks of a head tile take the tasks in turn; together, the blocks do, and
+// their warps are as many parts of the values.
+template <class Math, int kType, int kValueTiles, bool kTogether>
 __global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __grid_constant__ AttentionArguments p) {
   MR_SHARED_MEMORY(typename Math::Value, memory);
   const int warp = threadIdx.x / kWarp;
@@ -309,14 +332,18 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __gri
   const int together = heads_together(p.heads, p.kv_heads);
   const int tiles_of_group = (group + together - 1) / together;
   const int first_head = static_cast<int>(blockIdx.y) % tiles_of_group * together;
-  for (int t = static_cast<int>(blockIdx.x) * kWarps + warp; t < p.counts[0]; t += static_cast<int>(gridDim.x) * kWarps) {
+  constexpr int kAtOnce = kTogether ? 1 : kWarps;
+  const int part = static_cast<int>(blockIdx.z) * (kTogether ? kWarps : 1) + (kTogether ? warp : 0);
+  const bool has_values = !kTogether || part * 8 * kValueTiles < p.cache.value_width;
+  for (int t = static_cast<int>(blockIdx.x) * kAtOnce + (kTogether ? 0 : warp); t < p.counts[0]; t += static_cast<int>(gridDim.x) * kAtOnce) {
     const AttentionTask task = p.tasks[t];
-    Worker<Math, kType, kValueTiles> worker{p, task, memory + warp * kQueryTile * p.cache.key_stride};
+    const int tile = kQueryTile * p.cache.key_stride;
+    Worker<Math, kType, kValueTiles, kTogether> worker{p, task, memory + (kTogether ? 0 : warp * tile), reinterpret_cast<Sum*>(memory + tile)};
     worker.lane = threadIdx.x % kWarp;
     worker.kv_head = static_cast<int>(blockIdx.y) / tiles_of_group;
     worker.head0 = worker.kv_head * group + first_head;
     worker.heads = min(together, group - first_head);
-    worker.first_value = static_cast<int>(blockIdx.z) * 8 * kValueTiles;
+    worker.first_value = has_values ? part * 8 * kValueTiles : 0;
     worker.blocks = p.block_table + static_cast<int64_t>(task.sequence) * *p.table_width;
     worker.load_queries();
     // Of a task with a partial result there is one chunk.
@@ -326,12 +353,16 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __gri
       worker.add_chunk(c, chunk);
       if (task.partial < 0) {
         merge_into(all, chunk);
-      } else {
-        worker.write_partial(chunk, p.partials + (static_cast<int64_t>(task.partial) * gridDim.y + blockIdx.y) * partial_floats(p.cache.value_stride));
+      } else if (has_values) {
+        worker.write_partial(chunk, p.partials + (static_cast<int64_t>(task.partial) * gridDim.y + blockIdx.y) * partial_floats(p.cache.value_width));
       }
     }
-    if (task.partial < 0) worker.write(all);
-    __syncwarp();
+    if (task.partial < 0 && has_values) worker.write(all);
+    if constexpr (kTogether) {
+      __syncthreads();
+    } else {
+      __syncwarp();
+    }
   }
 }
 
@@ -343,7 +374,7 @@ __global__ void merge_kernel(const __grid_constant__ AttentionArguments p) {
   const int first_head = static_cast<int>(blockIdx.y) % tiles_of_group * together;
   const int head0 = static_cast<int>(blockIdx.y) / tiles_of_group * group + first_head;
   const int heads = min(together, group - first_head);
-  const int64_t size = partial_floats(p.cache.value_stride);
+  const int64_t size = partial_floats(p.cache.value_width);
   for (int m = blockIdx.x; m < p.counts[1]; m += gridDim.x) {
     const MergeTask task = p.merges[m];
     for (int i = threadIdx.x; i < task.rows * heads * p.cache.value_dim; i += blockDim.x) {
@@ -354,37 +385,43 @@ __global__ void merge_kernel(const __grid_constant__ AttentionArguments p) {
         const Weights w = weigh(most, part[r]);
         most = w.most;
         sum = fmaf(sum, w.a, part[kQueryTile + r] * w.b);
-        value = fmaf(value, w.a, part[2 * kQueryTile + r * p.cache.value_stride + column] * w.b);
+        value = fmaf(value, w.a, part[2 * kQueryTile + r * p.cache.value_width + column] * w.b);
       }
       p.out.data[(task.row0 + r / heads) * p.out.stride + (head0 + r % heads) * p.cache.value_dim + column] = value / sum;
     }
   }
 }
 
-template <class Math, int kType, int kValueTiles>
+template <class Math, int kType, int kValueTiles, bool kTogether>
 void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
+  const int parts = p.cache.value_width / (8 * kValueTiles);
   const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads)),
-                  static_cast<unsigned>(p.cache.value_stride / (8 * kValueTiles))};
-  const size_t shared = static_cast<size_t>(kWarps) * kQueryTile * p.cache.key_stride * sizeof(typename Math::Value);
+                  static_cast<unsigned>(kTogether ? (parts + kWarps - 1) / kWarps : parts)};
+  const size_t queries = static_cast<size_t>(kQueryTile) * p.cache.key_stride * sizeof(typename Math::Value);
+  const size_t shared = kTogether ? queries + 2 * kKeyTiles * kWarp * sizeof(Sum) : kWarps * queries;
 #if !MR_EMULATED
   // Beyond 48 KiB a kernel has to ask.
   if (shared > 48u << 10) {
-    cudaFuncSetAttribute(attention_kernel<Math, kType, kValueTiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+    cudaFuncSetAttribute(attention_kernel<Math, kType, kValueTiles, kTogether>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
   }
 #endif
-  launch(attention_kernel<Math, kType, kValueTiles>, grid, kWarps * kWarp, shared, stream, p);
+  launch(attention_kernel<Math, kType, kValueTiles, kTogether>, grid, kWarps * kWarp, shared, stream, p);
 }
 
 template <class Math, int kType>
 void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
-  const int stride = p.cache.value_stride;
-  // In float32 so many results do not fit the registers.
-  if constexpr (Math::kType != MR_F32) {
-    if (stride % 128 == 0) return start<Math, kType, 16>(stream, p, blocks);
+  // In float32 twice as many results do not fit the registers.
+  constexpr int kMost = Math::kType == MR_F32 ? 8 : 16;
+  const int width = p.cache.value_width;
+  if (p.cache.turned_dim > 0) {
+    return width % (8 * kMost) == 0 ? start<Math, kType, kMost, true>(stream, p, blocks) : start<Math, kType, 4, true>(stream, p, blocks);
   }
-  if (stride % 64 == 0) return start<Math, kType, 8>(stream, p, blocks);
-  if (stride % 32 == 0) return start<Math, kType, 4>(stream, p, blocks);
-  return start<Math, kType, 2>(stream, p, blocks);
+  if constexpr (kMost == 16) {
+    if (width % 128 == 0) return start<Math, kType, 16, false>(stream, p, blocks);
+  }
+  if (width % 64 == 0) return start<Math, kType, 8, false>(stream, p, blocks);
+  if (width % 32 == 0) return start<Math, kType, 4, false>(stream, p, blocks);
+  return start<Math, kType, 2, false>(stream, p, blocks);
 }
 
 }  // namespace

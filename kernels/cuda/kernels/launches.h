@@ -44,13 +44,18 @@ struct MapArguments {
 };
 void map_rows(cudaStream_t stream, RowCount rows, const MapArguments& p);
 
-// Keys and values of a layer: [block][head][token][stride], keys and values apart. MR_INT8 has factors [block][head][token].
+// Keys and values of a layer: [block][head][token][stride], keys and values apart. MR_INT8 has factors [block][head][token]. Latents have one
+// row a token, of which the first value_dim values are the value too.
 struct CacheView {
   uint8_t* keys;
   uint8_t* values;
   float* key_scales;
   float* value_scales;
   int32_t type, block_tokens, heads, key_dim, value_dim, key_stride, value_stride;
+  // Columns of values that are computed: value_dim filled up.
+  int32_t value_width;
+  // Of latents: how many of a key's last values are the turned part, which cache and queries get apart; 0: no latents.
+  int32_t turned_dim;
 };
 void kv_write(cudaStream_t stream, RowCount rows, const CacheView& cache, const int32_t* slots, RowView k, RowView v);
 
@@ -64,8 +69,8 @@ struct Input {
   int stride;
   bool f32;
 };
-// `order`: the column of x that belongs to each column of the weight; null: its own.
-void prepare(cudaStream_t stream, RowCount rows, RowView x, int columns, const int32_t* order, const Input& out);
+// `order`: the column of x that belongs to each column of the weight; null: its own. With several heads a row is so many, `columns` each.
+void prepare(cudaStream_t stream, RowCount rows, RowView x, int columns, const int32_t* order, const Input& out, int heads = 1);
 
 // Rows of experts: a list of tiles, each of rows that one expert has.
 struct ExpertTile {
@@ -80,6 +85,13 @@ struct Experts {
   const int32_t* source;
 };
 
+// A product for each head: weights that lie one after the other, input rows of heads as prepared, and an output row's heads side by side.
+struct Heads {
+  int count = 0;
+  int64_t weight_bytes = 0;
+  int out_step = 0;
+};
+
 // out = cap((x · wᵀ) · factor + bias).
 struct Product {
   WeightView w;
@@ -87,6 +99,7 @@ struct Product {
   RowView out;
   const float* bias;
   float factor, cap;
+  Heads heads{};
 };
 // `chips`: multiprocessors. With experts, w says how all of them are stored.
 void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Experts* experts, int chips);
@@ -127,6 +140,8 @@ struct MergeTask {
 struct AttentionArguments {
   CacheView cache;
   RowView q, out;
+  // Of latents: the turned parts of queries.
+  RowView turned;
   const int32_t* positions;
   // [sequence][table_width[0]]
   const int32_t* block_table;
@@ -151,7 +166,7 @@ MR_HOST_DEVICE inline int heads_together(int heads, int kv_heads) { return heads
 MR_HOST_DEVICE inline int head_tiles(int heads, int kv_heads) {
   return kv_heads * ((heads / kv_heads + heads_together(heads, kv_heads) - 1) / heads_together(heads, kv_heads));
 }
-MR_HOST_DEVICE inline int64_t partial_floats(int value_stride) { return static_cast<int64_t>(kQueryTile) * (value_stride + 2); }
+MR_HOST_DEVICE inline int64_t partial_floats(int value_width) { return static_cast<int64_t>(kQueryTile) * (value_width + 2); }
 
 // Strides of the cache.
 inline int cache_key_stride(int key_dim) { return rounded_up(key_dim, 32); }

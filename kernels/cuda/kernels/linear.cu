@@ -165,7 +165,7 @@ __device__ __forceinline__ void write(const Product& p, const Tile<kTokens>& tot
   }
 }
 
-// Block (tiles, rows): kWarps / sharing tiles of 16 outputs, 8 * kTokens rows.
+// Block (tiles, rows, head): kWarps / sharing tiles of 16 outputs, 8 * kTokens rows.
 template <class Math, Store kStore, int kTokens>
 __global__ void __launch_bounds__(kWarps* kWarp, 1) linear_kernel(const __grid_constant__ Arguments arguments) {
   MR_SHARED_MEMORY(float, partials);
@@ -182,6 +182,13 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) linear_kernel(const __grid_c
   } else {
     row1 = min(*arguments.rows.count, row0 + 8 * kTokens);
     if (row0 >= row1) return;
+  }
+  if (p.heads.count > 0) {
+    const int head = blockIdx.z;
+    p.w.values += head * p.heads.weight_bytes;
+    p.x.values = static_cast<typename Math::Value*>(p.x.values) + static_cast<int64_t>(head) * p.x.stride;
+    p.x.stride *= p.heads.count;
+    p.out.data += static_cast<int64_t>(head) * p.heads.out_step;
   }
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int sharing = arguments.sharing, share = warp % sharing;
@@ -234,14 +241,15 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) linear_kernel(const __grid_c
 
 template <class Math, Store kStore, int kTokens>
 void start(cudaStream_t stream, const Arguments& a, int chips) {
+  const int heads = a.p.heads.count > 0 ? a.p.heads.count : 1;
   const int row_tiles = a.experts.tiles ? a.experts.most_tiles : (a.rows.most + 8 * kTokens - 1) / (8 * kTokens);
   const int chunks = (a.p.w.steps + kChunkSteps - 1) / kChunkSteps;
   Arguments arguments = a;
   // Enough warps to keep memory busy, 16 for each multiprocessor.
   arguments.sharing = 1;
-  while (arguments.sharing < kWarps && arguments.sharing < chunks && a.p.w.tiles * row_tiles * arguments.sharing < chips * 16) arguments.sharing *= 2;
+  while (arguments.sharing < kWarps && arguments.sharing < chunks && a.p.w.tiles * row_tiles * heads * arguments.sharing < chips * 16) arguments.sharing *= 2;
   const int tiles = kWarps / arguments.sharing;
-  const dim3 grid{static_cast<unsigned>((a.p.w.tiles + tiles - 1) / tiles), static_cast<unsigned>(row_tiles), 1};
+  const dim3 grid{static_cast<unsigned>((a.p.w.tiles + tiles - 1) / tiles), static_cast<unsigned>(row_tiles), static_cast<unsigned>(heads)};
   const size_t shared = arguments.sharing == 1 ? 0 : size_t{kWarps} * kTokens * 4 * kWarp * sizeof(float);
   launch(linear_kernel<Math, kStore, kTokens>, grid, kWarps * kWarp, shared, stream, arguments);
 }

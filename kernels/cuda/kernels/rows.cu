@@ -92,8 +92,18 @@ __global__ void map_kernel(RowCount rows, MapArguments p) {
   for (int i = threadIdx.x; i < p.values; i += blockDim.x) out[i] = mapped(p, a[i], b, i);
 }
 
+// The `n` values of a row: those of `a` up to number `first`, then those of `b`.
+struct Joined {
+  const float* a;
+  const float* b;
+  int first, n;
+
+  __device__ float operator[](int i) const { return i < first ? a[i] : b[i - first]; }
+};
+
 // One head's key or value of a token, by a warp. A row with what is no finite number gets NaN as its factor.
-__device__ void put(int type, uint8_t* base, float* scales, int64_t token, int stride, const float* x, int n) {
+__device__ void put(int type, uint8_t* base, float* scales, int64_t token, int stride, const Joined& x) {
+  const int n = x.n;
   const int lane = threadIdx.x % kWarp;
   const int64_t at = token * stride;
   if (type == MR_F32) {
@@ -124,13 +134,16 @@ __device__ void put(int type, uint8_t* base, float* scales, int64_t token, int s
 __global__ void kv_write_kernel(RowCount rows, CacheView c, const int32_t* slots, RowView k, RowView v) {
   if (beyond(rows)) return;
   const int slot = slots[blockIdx.x];
-  for (int i = threadIdx.x / kWarp; i < 2 * c.heads; i += blockDim.x / kWarp) {
-    const int head = i / 2;
+  const int sides = c.turned_dim > 0 ? 1 : 2;
+  for (int i = threadIdx.x / kWarp; i < sides * c.heads; i += blockDim.x / kWarp) {
+    const int head = i / sides;
     const int64_t token = (static_cast<int64_t>(slot / c.block_tokens) * c.heads + head) * c.block_tokens + slot % c.block_tokens;
-    if (i % 2 == 0) {
-      put(c.type, c.keys, c.key_scales, token, c.key_stride, row_of(k, blockIdx.x) + head * c.key_dim, c.key_dim);
+    const float* key = row_of(k, blockIdx.x) + head * c.key_dim;
+    const float* value = row_of(v, blockIdx.x) + head * c.value_dim;
+    if (i % sides == 0) {
+      put(c.type, c.keys, c.key_scales, token, c.key_stride, {key, value, c.key_dim - c.turned_dim, c.key_dim});
     } else {
-      put(c.type, c.values, c.value_scales, token, c.value_stride, row_of(v, blockIdx.x) + head * c.value_dim, c.value_dim);
+      put(c.type, c.values, c.value_scales, token, c.value_stride, {value, nullptr, c.value_dim, c.value_dim});
     }
   }
 }
@@ -142,12 +155,14 @@ __global__ void copy_kernel(const uint32_t* from, uint32_t* to, int64_t words, c
   for (int64_t i = blockIdx.y * blockDim.x + threadIdx.x; i < words; i += gridDim.y * blockDim.x) to[target + i] = from[source + i];
 }
 
+// Block (row, head).
 template <class Math>
 __global__ void prepare_kernel(RowCount rows, RowView x, int columns, const int32_t* order, Input out) {
   if (beyond(rows)) return;
-  const float* from = row_of(x, blockIdx.x);
-  auto* to = static_cast<typename Math::Value*>(out.values) + static_cast<int64_t>(blockIdx.x) * out.stride;
-  float* sums = out.sums + static_cast<int64_t>(blockIdx.x) * (out.stride / 16);
+  const float* from = row_of(x, blockIdx.x) + static_cast<int64_t>(blockIdx.y) * columns;
+  const int64_t place = static_cast<int64_t>(blockIdx.x) * gridDim.y + blockIdx.y;
+  auto* to = static_cast<typename Math::Value*>(out.values) + place * out.stride;
+  float* sums = out.sums + place * (out.stride / 16);
   for (int run = threadIdx.x; run < out.stride / 16; run += blockDim.x) {
     float sum = 0;
     for (int i = 0; i < 16; i++) {
@@ -196,8 +211,9 @@ void copy_blocks(cudaStream_t stream, uint8_t* base, int64_t block_bytes, const 
   launch(copy_kernel, grid, kThreads, 0, stream, static_cast<const uint32_t*>(copies), cache, words, static_cast<const int32_t*>(nullptr), to);
 }
 
-void prepare(cudaStream_t stream, RowCount rows, RowView x, int columns, const int32_t* order, const Input& out) {
-  launch(out.f32 ? prepare_kernel<F32> : prepare_kernel<Bf16>, rows.most, kThreads, 0, stream, rows, x, columns, order, out);
+void prepare(cudaStream_t stream, RowCount rows, RowView x, int columns, const int32_t* order, const Input& out, int heads) {
+  const dim3 grid{static_cast<unsigned>(rows.most), static_cast<unsigned>(heads), 1};
+  launch(out.f32 ? prepare_kernel<F32> : prepare_kernel<Bf16>, grid, kThreads, 0, stream, rows, x, columns, order, out);
 }
 
 }  // namespace millrace::cuda

@@ -1,9 +1,7 @@
 package io.millrace.worker.backend.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
-import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
@@ -32,29 +30,26 @@ class CudaGoldenTest {
     private static final double BF16_RMS = 0.06;
     private static final double BF16_EXPERTS_RMS = 0.12;
 
-    /** Multi-head latent attention has no CUDA kernel yet. */
-    private static final String LATENT = "deepseek_v2";
-
-    /** A plain one; caps, windows and norms with an offset; experts with a shared one; packed weights. */
+    /** A plain one; caps, windows and norms with an offset; experts with a shared one; latent attention; packed weights. */
     static Stream<Case> some() {
         return Stream.of(
-                Case.folder("llama"), Case.folder("gemma2"), Case.folder("qwen2_moe"), Case.gguf("tiny-llama-mixed"));
-    }
-
-    static Stream<Case> all() {
-        return CpuGoldenTest.cases().filter(model -> !model.name().equals(LATENT));
+                Case.folder("llama"),
+                Case.folder("gemma2"),
+                Case.folder("qwen2_moe"),
+                Case.folder("deepseek_v2"),
+                Case.gguf("tiny-llama-mixed"));
     }
 
     /** One prompt each; those of packed weights take longest under the emulator. */
     @ParameterizedTest
-    @ValueSource(strings = {"llama", "gemma2", "qwen2_moe"})
+    @ValueSource(strings = {"llama", "gemma2", "qwen2_moe", "deepseek_v2"})
     void float32GivesTheGreedyIdsAndLogitsOfAPrompt(String family) {
         check(Case.folder(family), 1, 7);
     }
 
     @Tag("long")
     @ParameterizedTest
-    @MethodSource("all")
+    @MethodSource("io.millrace.worker.backend.cpu.CpuGoldenTest#cases")
     void float32GivesTheGreedyIdsAndLogitsOfEveryPrompt(Case model) {
         check(model, Integer.MAX_VALUE, 4096);
         check(model, Integer.MAX_VALUE, 7);
@@ -92,16 +87,6 @@ class CudaGoldenTest {
             assertThat(CpuGoldenTest.rms(seq.logits.subList(0, 40), expected))
                     .isLessThan(CpuGoldenTest.experts(model) ? BF16_EXPERTS_RMS : BF16_RMS);
         }
-    }
-
-    @Test
-    void anOpWithoutAKernelIsRefusedByName() {
-        MillraceException refused = catchThrowableOfType(
-                MillraceException.class,
-                () -> load(Case.folder(LATENT), GoldenModels.blocks(16, 64, 0), false)
-                        .close());
-        assertThat(refused.code()).isEqualTo("MR-CUDA-002");
-        assertThat(refused).hasMessageContaining("LATENT_ATTENTION").hasMessageContaining("--engine cpu");
     }
 
     @Test
