@@ -50,7 +50,7 @@ final class EarlierResponses {
         var telemetry = ResumeTelemetry.within(metrics, tracer, "continue", "read " + FIELD, Context.current());
         return Mono.defer(() -> {
                     RequestId request = ids.parse(id, Api.RESPONSES);
-                    return Mono.fromFuture(resumes.find(request, tenant));
+                    return Mono.fromFuture(resumes.find(request, tenant, telemetry.trace()));
                 })
                 .onErrorMap(CompletionException.class, EarlierResponses::cause)
                 .flatMap(found -> conversation(found, id, telemetry))

@@ -65,7 +65,8 @@ final class ResumeEndpoints {
                 route,
                 "cancel",
                 Api.RESPONSES,
-                (found, telemetry) -> Mono.fromFuture(resumes.cancel(found, "cancelled by the client"))
+                (found, telemetry) -> Mono.fromFuture(
+                                resumes.cancel(found, "cancelled by the client", telemetry.trace()))
                         .then(Mono.defer(() -> retrieved(request, found, Exchange.Mode.INSIDE, telemetry))));
     }
 
@@ -76,7 +77,8 @@ final class ResumeEndpoints {
                 route,
                 "cancel",
                 Api.CHAT_COMPLETIONS,
-                (found, telemetry) -> Mono.fromFuture(resumes.cancel(found, "cancelled by the client"))
+                (found, telemetry) -> Mono.fromFuture(
+                                resumes.cancel(found, "cancelled by the client", telemetry.trace()))
                         .then(Mono.defer(() -> {
                             telemetry.answered();
                             return HttpAnswers.json(new JsonText()
@@ -100,7 +102,7 @@ final class ResumeEndpoints {
                     .field("deleted", true)
                     .endObject()
                     .toString();
-            return Mono.fromFuture(resumes.delete(found)).then(Mono.defer(() -> {
+            return Mono.fromFuture(resumes.delete(found, telemetry.trace())).then(Mono.defer(() -> {
                 telemetry.answered();
                 return HttpAnswers.json(gone);
             }));
@@ -185,7 +187,7 @@ final class ResumeEndpoints {
                     @Nullable String last = request.headers().firstHeader(LAST_EVENT_ID);
                     // A response may have been deleted, which only its router knows.
                     CompletableFuture<Resumes.Found> found = api == Api.RESPONSES || last == null || last.isBlank()
-                            ? resumes.find(id, tenant)
+                            ? resumes.find(id, tenant, telemetry.trace())
                             : resumes.find(id, tenant, Cursor.parse(id, last.strip()));
                     return Mono.fromFuture(found);
                 })

@@ -4,6 +4,8 @@ import io.millrace.gateway.node.CallObserver;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.Progress;
 import io.millrace.shared.id.RequestId;
+import io.millrace.shared.proto.TraceContext;
+import io.millrace.shared.telemetry.Telemetry;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.SpanKind;
 import io.opentelemetry.api.trace.StatusCode;
@@ -51,6 +53,11 @@ final class ResumeTelemetry implements CallObserver {
         tenant = name;
         request = id.text();
         server.setAttribute("millrace.request.id", request);
+    }
+
+    /** For the records that it sends. */
+    TraceContext trace() {
+        return Telemetry.toProto(server);
     }
 
     @Override

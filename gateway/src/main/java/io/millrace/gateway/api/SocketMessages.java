@@ -156,7 +156,8 @@ final class SocketMessages {
     void cancel(Message message, Consumer<ApiError> onFailure) {
         var telemetry = telemetry("cancel");
         Mono.defer(() -> find(message.body().fields(), telemetry))
-                .flatMap(found -> Mono.fromFuture(earlier.resumes().cancel(found, "cancelled by the client")))
+                .flatMap(found ->
+                        Mono.fromFuture(earlier.resumes().cancel(found, "cancelled by the client", telemetry.trace())))
                 .subscribe(
                         done -> {},
                         failure -> {
@@ -182,12 +183,13 @@ final class SocketMessages {
         String tenant = caller.get().tenant();
         RequestId request = earlier.ids().parse(id, Api.RESPONSES);
         telemetry.asks(tenant, request);
-        return Mono.fromFuture(earlier.resumes().find(request, tenant)).map(found -> {
-            if (found.call().shape().getApi() != Api.RESPONSES) {
-                throw new ApiException(GatewayErrors.noSuchAnswer(id));
-            }
-            return found;
-        });
+        return Mono.fromFuture(earlier.resumes().find(request, tenant, telemetry.trace()))
+                .map(found -> {
+                    if (found.call().shape().getApi() != Api.RESPONSES) {
+                        throw new ApiException(GatewayErrors.noSuchAnswer(id));
+                    }
+                    return found;
+                });
     }
 
     private Flux<String> events(Exchange<List<String>> exchange) {

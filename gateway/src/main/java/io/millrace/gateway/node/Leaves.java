@@ -58,7 +58,12 @@ final class Leaves {
 
     private void append(Leave leave) {
         leave.underWay = true;
-        log.append(Topic.REQUESTS, leave.part.id().partition(), leave.part.id().text(), leave.record.toByteArray())
+        log.append(
+                        Topic.REQUESTS,
+                        leave.part.id().partition(),
+                        leave.part.id().text(),
+                        leave.record.toByteArray(),
+                        leave.part.submit().getTrace())
                 .whenComplete((offset, failure) -> hub.execute(() -> done(leave, failure)));
     }
 

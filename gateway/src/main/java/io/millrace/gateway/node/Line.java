@@ -69,7 +69,12 @@ final class Line implements Exchange.Port {
 
     CompletableFuture<Long> append(Call.Part part) {
         RequestRecord record = record(part).setSubmit(part.submit()).build();
-        return log.append(Topic.REQUESTS, part.id().partition(), part.id().text(), record.toByteArray());
+        return log.append(
+                Topic.REQUESTS,
+                part.id().partition(),
+                part.id().text(),
+                record.toByteArray(),
+                part.submit().getTrace());
     }
 
     /** Not while another client still reads it here. */
@@ -98,6 +103,7 @@ final class Line implements Exchange.Port {
         CancelRequest cancel = CancelRequest.newBuilder()
                 .setTenant(part.submit().getTenant())
                 .setCause(cause)
+                .setTrace(part.submit().getTrace())
                 .build();
         leaves.send(part, record(part).setCancel(cancel).build());
     }

@@ -8,6 +8,7 @@ import io.millrace.shared.proto.Attach;
 import io.millrace.shared.proto.Dup;
 import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.RequestRecord;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.time.Duration;
 import java.util.HashSet;
@@ -37,6 +38,7 @@ final class Locator implements JournalHub.Subscriber {
     private final JournalHub hub;
     private final RequestId id;
     private final String tenant;
+    private final TraceContext trace;
     private final Duration patience;
     private final CompletableFuture<Place> answer = new CompletableFuture<>();
     /** Offsets of the questions. */
@@ -47,11 +49,12 @@ final class Locator implements JournalHub.Subscriber {
     private long startNanos;
     private long askedNanos;
 
-    Locator(Log log, JournalHub hub, RequestId id, String tenant, Duration patience) {
+    Locator(Log log, JournalHub hub, RequestId id, String tenant, TraceContext trace, Duration patience) {
         this.log = log;
         this.hub = hub;
         this.id = id;
         this.tenant = tenant;
+        this.trace = trace;
         this.patience = patience;
     }
 
@@ -67,10 +70,10 @@ final class Locator implements JournalHub.Subscriber {
         askedNanos = System.nanoTime();
         byte[] record = RequestRecord.newBuilder()
                 .setId(id.text())
-                .setAttach(Attach.newBuilder().setLocate(true).setTenant(tenant))
+                .setAttach(Attach.newBuilder().setLocate(true).setTenant(tenant).setTrace(trace))
                 .build()
                 .toByteArray();
-        log.append(Topic.REQUESTS, id.partition(), id.text(), record)
+        log.append(Topic.REQUESTS, id.partition(), id.text(), record, trace)
                 .whenComplete((offset, failure) -> hub.execute(() -> {
                     if (failure == null) {
                         asked.add(offset);

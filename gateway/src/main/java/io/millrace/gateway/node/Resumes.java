@@ -16,6 +16,7 @@ import io.millrace.shared.proto.DeleteRequest;
 import io.millrace.shared.proto.RequestRecord;
 import io.millrace.shared.proto.Result;
 import io.millrace.shared.proto.Submit;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.util.List;
 import java.util.TreeMap;
@@ -55,9 +56,13 @@ public final class Resumes {
         this.clock = clock;
     }
 
-    /** The tenant's call of that id, as the router knows it; fails with {@link ApiException}. */
-    public CompletableFuture<Found> find(RequestId id, String tenant) {
-        return new Locator(log, hub, id, tenant, settings.appendTimeout())
+    /**
+     * The tenant's call of that id, as the router knows it; fails with {@link ApiException}.
+     *
+     * @param trace of whoever asks
+     */
+    public CompletableFuture<Found> find(RequestId id, String tenant, TraceContext trace) {
+        return new Locator(log, hub, id, tenant, trace, settings.appendTimeout())
                 .ask()
                 .thenCompose(place -> parts(id, place.req())
                         .thenApply(call -> new Found(call, place.begin(), place.resultPosition()))
@@ -229,32 +234,39 @@ public final class Resumes {
     }
 
     /** Cancels it; completes when that stands in the log. */
-    public CompletableFuture<Void> cancel(Found found, String cause) {
+    public CompletableFuture<Void> cancel(Found found, String cause, TraceContext trace) {
         Submit submit = found.call().first();
         return append(
                 found,
                 RequestRecord.newBuilder()
                         .setCancel(CancelRequest.newBuilder()
                                 .setTenant(submit.getTenant())
-                                .setCause(cause)));
+                                .setCause(cause)
+                                .setTrace(trace)),
+                trace);
     }
 
     /** Deletes its result, and cancels it while it runs; completes when that stands in the log. */
-    public CompletableFuture<Void> delete(Found found) {
+    public CompletableFuture<Void> delete(Found found, TraceContext trace) {
         Submit submit = found.call().first();
         return append(
                 found,
-                RequestRecord.newBuilder().setDelete(DeleteRequest.newBuilder().setTenant(submit.getTenant())));
+                RequestRecord.newBuilder()
+                        .setDelete(DeleteRequest.newBuilder()
+                                .setTenant(submit.getTenant())
+                                .setTrace(trace)),
+                trace);
     }
 
-    private CompletableFuture<Void> append(Found found, RequestRecord.Builder record) {
+    private CompletableFuture<Void> append(Found found, RequestRecord.Builder record, TraceContext trace) {
         RequestId id = found.call().id();
         long startMs = clock.wallMs();
         return log.append(
                         Topic.REQUESTS,
                         id.partition(),
                         id.text(),
-                        record.setId(id.text()).build().toByteArray())
+                        record.setId(id.text()).build().toByteArray(),
+                        trace)
                 .handle((offset, failure) -> {
                     if (failure != null) {
                         throw new ApiException(GatewayErrors.logUnavailable(clock.wallMs() - startMs));

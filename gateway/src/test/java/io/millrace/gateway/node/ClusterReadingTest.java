@@ -13,6 +13,7 @@ import io.millrace.shared.proto.End;
 import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.RunningAttempt;
 import io.millrace.shared.proto.Tokens;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.proto.WorkerBeat;
 import io.millrace.shared.topic.Topic;
 import java.time.Duration;
@@ -34,7 +35,8 @@ class ClusterReadingTest {
     private static final class StillLog implements Log {
 
         @Override
-        public CompletableFuture<Long> append(Topic topic, int partition, String key, byte @Nullable [] value) {
+        public CompletableFuture<Long> append(
+                Topic topic, int partition, String key, byte @Nullable [] value, TraceContext trace) {
             throw new UnsupportedOperationException();
         }
 

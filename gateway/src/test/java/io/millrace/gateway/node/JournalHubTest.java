@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.millrace.shared.log.Log;
 import io.millrace.shared.log.LogReader;
 import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -188,7 +189,8 @@ class JournalHubTest {
         }
 
         @Override
-        public CompletableFuture<Long> append(Topic topic, int partition, String key, byte @Nullable [] value) {
+        public CompletableFuture<Long> append(
+                Topic topic, int partition, String key, byte @Nullable [] value, TraceContext trace) {
             throw new UnsupportedOperationException("the hub only reads");
         }
 

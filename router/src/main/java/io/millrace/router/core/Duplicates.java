@@ -1,10 +1,13 @@
 package io.millrace.router.core;
 
 import io.millrace.shared.fold.JournalFold;
+import io.millrace.shared.proto.Attach;
+import io.millrace.shared.proto.DeleteRequest;
 import io.millrace.shared.proto.Dup;
 import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.Result;
 import io.millrace.shared.proto.Submit;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -35,7 +38,9 @@ final class Duplicates {
      */
     private record First(long req, long admitOffset, long resultPosition, Submit submit) {}
 
-    private record Locate(long attach, String id, String tenant, long timestampMs) {}
+    private record Locate(long attach, String id, Attach question, long timestampMs) {}
+
+    private record Deletion(String id, TraceContext trace) {}
 
     private record Later(long req, String id, Submit submit, long timestampMs) {}
 
@@ -44,8 +49,8 @@ final class Duplicates {
     private final Map<String, First> firsts = new LinkedHashMap<>();
     private final TreeMap<Long, Later> waiting = new TreeMap<>();
     private final List<Locate> locates = new ArrayList<>();
-    /** Offset of the DELETE to the id whose result is to go. */
-    private final TreeMap<Long, String> deletions = new TreeMap<>();
+    /** Offset of the DELETE to the result that is to go. */
+    private final TreeMap<Long, Deletion> deletions = new TreeMap<>();
 
     private final Set<Long> sent = new HashSet<>();
 
@@ -135,22 +140,24 @@ final class Duplicates {
             remember(request.id, new First(request.req, journal.beginOffset(), position, keyOf(request.submit)));
         }
         if (request.deleted && position > 0) {
-            deletions.put(request.req, request.id);
+            deletions.put(request.req, new Deletion(request.id, request.submit.getTrace()));
         }
     }
 
     /** Deletes the result of a request that is over; one that is open still leaves none when it ends. */
-    void delete(long offset, String id, String tenant) {
+    void delete(long offset, String id, DeleteRequest delete) {
         First first = firsts.get(id);
-        if (first != null && first.submit().getTenant().equals(tenant) && partition.request(first.req()) == null) {
+        if (first != null
+                && first.submit().getTenant().equals(delete.getTenant())
+                && partition.request(first.req()) == null) {
             firsts.remove(id);
-            deletions.put(offset, id);
+            deletions.put(offset, new Deletion(id, delete.getTrace()));
         }
     }
 
     /** Tells where the request is, as soon as that is known. */
-    void locate(long attach, String id, String tenant, long timestampMs) {
-        var locate = new Locate(attach, id, tenant, timestampMs);
+    void locate(long attach, String id, Attach question, long timestampMs) {
+        var locate = new Locate(attach, id, question, timestampMs);
         if (!partition.active() || !answered(locate)) {
             locates.add(locate);
             if (locates.size() > LOCATES_MAX) {
@@ -166,8 +173,10 @@ final class Duplicates {
         }
         First first = firsts.get(locate.id());
         Dup.Builder dup = Dup.newBuilder().setDuplicate(locate.attach());
-        if (first == null || deleted(first) || !first.submit().getTenant().equals(locate.tenant())) {
-            append(locate.id(), -1, dup.setUnknown(true), Outbox.Outcome.NONE);
+        if (first == null
+                || deleted(first)
+                || !first.submit().getTenant().equals(locate.question().getTenant())) {
+            append(locate.id(), -1, dup.setUnknown(true), locate.question().getTrace(), Outbox.Outcome.NONE);
             return true;
         }
         long begin = begin(first);
@@ -175,7 +184,7 @@ final class Duplicates {
             return false;
         }
         dup.setAdmitOffset(begin).setBodyHash(first.submit().getBodyHash()).setResultPosition(first.resultPosition());
-        append(locate.id(), first.req(), dup, Outbox.Outcome.NONE);
+        append(locate.id(), first.req(), dup, locate.question().getTrace(), Outbox.Outcome.NONE);
         return true;
     }
 
@@ -195,14 +204,14 @@ final class Duplicates {
         return journal.rejected() ? -1 : journal.beginOffset();
     }
 
-    private void append(String id, long req, Dup.Builder dup, Outbox.Outcome outcome) {
+    private void append(String id, long req, Dup.Builder dup, TraceContext trace, Outbox.Outcome outcome) {
         byte[] record = JournalRecord.newBuilder()
                 .setId(id)
                 .setReq(req)
                 .setDup(dup)
                 .build()
                 .toByteArray();
-        context.outbox.append(Topic.RESPONSES, partition.number(), id, record, outcome);
+        context.outbox.append(Topic.RESPONSES, partition.number(), id, record, trace, outcome);
     }
 
     /** Lowest record that still has to lead to another one: a DUP, or a tombstone. */
@@ -222,16 +231,21 @@ final class Duplicates {
                 settle(later);
             }
         }
-        for (Map.Entry<Long, String> each : List.copyOf(deletions.entrySet())) {
+        for (Map.Entry<Long, Deletion> each : List.copyOf(deletions.entrySet())) {
             if (sent.add(each.getKey())) {
                 bury(each.getKey(), each.getValue());
             }
         }
     }
 
-    private void bury(long offset, String id) {
+    private void bury(long offset, Deletion deletion) {
         context.outbox.append(
-                Topic.RESULTS, partition.number(), id, null, once(offset, () -> deletions.remove(offset)));
+                Topic.RESULTS,
+                partition.number(),
+                deletion.id(),
+                null,
+                deletion.trace(),
+                once(offset, () -> deletions.remove(offset)));
     }
 
     private void settle(Later later) {
@@ -255,6 +269,7 @@ final class Duplicates {
                         .setBodyHash(first.submit().getBodyHash())
                         .setDuplicate(later.req())
                         .setResultPosition(first.resultPosition()),
+                later.submit().getTrace(),
                 once(later.req(), () -> waiting.remove(later.req())));
     }
 

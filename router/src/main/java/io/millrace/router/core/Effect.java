@@ -1,5 +1,6 @@
 package io.millrace.router.core;
 
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import org.jspecify.annotations.Nullable;
 
@@ -11,8 +12,10 @@ public sealed interface Effect {
      * Appends to one partition must land in the order given.
      *
      * @param value serialised message; null for a tombstone
+     * @param trace of the request that the record belongs to; or empty
      */
-    record Append(long token, Topic topic, int partition, String key, byte @Nullable [] value) implements Effect {}
+    record Append(long token, Topic topic, int partition, String key, byte @Nullable [] value, TraceContext trace)
+            implements Effect {}
 
     /** Read that partition from there on; {@code fromOffset} as in {@link io.millrace.shared.log.LogReader#assign}. */
     record StartReading(Topic topic, int partition, long fromOffset) implements Effect {}

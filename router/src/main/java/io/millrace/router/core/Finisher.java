@@ -2,6 +2,7 @@ package io.millrace.router.core;
 
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 
 /** Closes requests whose journal has ended: stops what still runs, settles the accounts, writes the result. */
@@ -30,19 +31,22 @@ final class Finisher {
     private void writeResult(Request request, JournalFold journal) {
         request.resultPending = true;
         byte[] value = Results.of(request, journal).toByteArray();
-        context.outbox.append(Topic.RESULTS, request.partition.number(), request.id, value, new Outbox.Outcome() {
-            @Override
-            public void appended(long offset) {
-                request.resultPosition = offset + 1;
-                request.partition.done(request);
-            }
+        TraceContext trace = request.submit.getTrace();
+        context.outbox.append(
+                Topic.RESULTS, request.partition.number(), request.id, value, trace, new Outbox.Outcome() {
+                    @Override
+                    public void appended(long offset) {
+                        request.resultPosition = offset + 1;
+                        request.partition.done(request);
+                    }
 
-            @Override
-            public void failed() {
-                request.resultPending = false;
-                request.retryAtMs = context.nowMs + context.config.timing().retryMs();
-            }
-        });
+                    @Override
+                    public void failed() {
+                        request.resultPending = false;
+                        request.retryAtMs =
+                                context.nowMs + context.config.timing().retryMs();
+                    }
+                });
     }
 
     /**
@@ -55,7 +59,7 @@ final class Finisher {
         }
         byte[] value = Results.deadLetter(request, request.totalBlame(), request.cause, context.nowMs)
                 .toByteArray();
-        context.outbox.append(Topic.DEAD_LETTERS, 0, request.id, value, Outbox.Outcome.NONE);
+        context.outbox.append(Topic.DEAD_LETTERS, 0, request.id, value, request.submit.getTrace(), Outbox.Outcome.NONE);
         context.outbox.observe(new RouterEvent.DeadLettered(request.id, request.model(), request.cause));
     }
 

@@ -1,6 +1,7 @@
 package io.millrace.router.core;
 
 import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import org.jspecify.annotations.Nullable;
 
@@ -20,25 +21,28 @@ final class JournalWriter {
         Request.Pending pending = new Request.Pending(target);
         request.pending = pending;
         byte[] value = record.setId(request.id).setReq(request.req).build().toByteArray();
-        context.outbox.append(Topic.RESPONSES, request.partition.number(), request.id, value, new Outbox.Outcome() {
-            @Override
-            public void appended(long offset) {
-                if (request.pending == pending) {
-                    pending.offset = offset;
-                    settle(request);
-                    context.touch(request);
-                }
-            }
+        TraceContext trace = request.submit.getTrace();
+        context.outbox.append(
+                Topic.RESPONSES, request.partition.number(), request.id, value, trace, new Outbox.Outcome() {
+                    @Override
+                    public void appended(long offset) {
+                        if (request.pending == pending) {
+                            pending.offset = offset;
+                            settle(request);
+                            context.touch(request);
+                        }
+                    }
 
-            @Override
-            public void failed() {
-                if (request.pending == pending) {
-                    release(request, pending);
-                    request.retryAtMs = context.nowMs + context.config.timing().retryMs();
-                    context.touch(request);
-                }
-            }
-        });
+                    @Override
+                    public void failed() {
+                        if (request.pending == pending) {
+                            release(request, pending);
+                            request.retryAtMs =
+                                    context.nowMs + context.config.timing().retryMs();
+                            context.touch(request);
+                        }
+                    }
+                });
     }
 
     /** Ends the wait when the fold has passed the append. */

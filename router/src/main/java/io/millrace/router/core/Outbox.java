@@ -1,5 +1,6 @@
 package io.millrace.router.core;
 
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -31,12 +32,18 @@ final class Outbox {
     private List<Effect> effects = new ArrayList<>();
     private long lastToken;
 
+    /** A record that belongs to no request. */
     void append(Topic topic, int partition, String key, byte @Nullable [] value, Outcome outcome) {
+        append(topic, partition, key, value, TraceContext.getDefaultInstance(), outcome);
+    }
+
+    /** @param trace of the request that the record belongs to */
+    void append(Topic topic, int partition, String key, byte @Nullable [] value, TraceContext trace, Outcome outcome) {
         long token = ++lastToken;
         if (outcome != Outcome.NONE) {
             waiting.put(token, outcome);
         }
-        effects.add(new Effect.Append(token, topic, partition, key, value));
+        effects.add(new Effect.Append(token, topic, partition, key, value, trace));
     }
 
     void add(Effect effect) {

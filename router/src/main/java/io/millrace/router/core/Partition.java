@@ -186,12 +186,10 @@ final class Partition {
             return;
         }
         if (parsed.hasAttach() && parsed.getAttach().getLocate()) {
-            duplicates.locate(
-                    record.offset(), parsed.getId(), parsed.getAttach().getTenant(), record.timestampMs());
+            duplicates.locate(record.offset(), parsed.getId(), parsed.getAttach(), record.timestampMs());
         }
         if (parsed.hasDelete()) {
-            duplicates.delete(
-                    record.offset(), parsed.getId(), parsed.getDelete().getTenant());
+            duplicates.delete(record.offset(), parsed.getId(), parsed.getDelete());
         }
         Long first = duplicates.first(parsed.getId());
         Request request = first == null ? null : open.get(first);

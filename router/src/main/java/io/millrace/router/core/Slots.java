@@ -103,6 +103,6 @@ final class Slots {
                 .setIncarnation(incarnation)
                 .build()
                 .toByteArray();
-        context.outbox.append(Topic.ASSIGNMENTS, slot, request.id, value, outcome);
+        context.outbox.append(Topic.ASSIGNMENTS, slot, request.id, value, request.submit.getTrace(), outcome);
     }
 }

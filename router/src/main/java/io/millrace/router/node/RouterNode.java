@@ -162,7 +162,7 @@ public final class RouterNode implements AutoCloseable {
     }
 
     private CompletableFuture<Long> append(Effect.Append e) {
-        CompletableFuture<Long> ack = log.append(e.topic(), e.partition(), e.key(), e.value());
+        CompletableFuture<Long> ack = log.append(e.topic(), e.partition(), e.key(), e.value(), e.trace());
         ack.whenComplete((offset, error) -> {
             if (error == null) {
                 // Nothing hurries: what comes next waits for the read-back, which wakes the reader by itself.

@@ -1,5 +1,6 @@
 package io.millrace.shared.log;
 
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
@@ -19,8 +20,14 @@ public interface Log extends AutoCloseable {
      * then it may or may not stand in the log.
      *
      * @param value null writes a tombstone
+     * @param trace what the record belongs to: it becomes the record's W3C headers; empty: it belongs to no request
      */
-    CompletableFuture<Long> append(Topic topic, int partition, String key, byte @Nullable [] value);
+    CompletableFuture<Long> append(Topic topic, int partition, String key, byte @Nullable [] value, TraceContext trace);
+
+    /** Appends a record that belongs to no trace. */
+    default CompletableFuture<Long> append(Topic topic, int partition, String key, byte @Nullable [] value) {
+        return append(topic, partition, key, value, TraceContext.getDefaultInstance());
+    }
 
     /** Number of partitions of the topic. */
     int partitions(Topic topic);

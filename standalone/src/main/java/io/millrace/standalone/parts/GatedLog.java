@@ -3,6 +3,7 @@ package io.millrace.standalone.parts;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.log.Log;
 import io.millrace.shared.log.LogReader;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
@@ -19,8 +20,9 @@ final class GatedLog implements Log {
     }
 
     @Override
-    public CompletableFuture<Long> append(Topic topic, int partition, String key, byte @Nullable [] value) {
-        return log.append(topic, partition, key, value);
+    public CompletableFuture<Long> append(
+            Topic topic, int partition, String key, byte @Nullable [] value, TraceContext trace) {
+        return log.append(topic, partition, key, value, trace);
     }
 
     @Override

@@ -8,6 +8,7 @@ import io.micrometer.core.instrument.Timer;
 import io.millrace.shared.log.Log;
 import io.millrace.shared.log.LogReader;
 import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.time.Duration;
 import java.util.EnumMap;
@@ -75,9 +76,10 @@ final class MeteredLog implements Log {
     }
 
     @Override
-    public CompletableFuture<Long> append(Topic topic, int partition, String key, byte @Nullable [] value) {
+    public CompletableFuture<Long> append(
+            Topic topic, int partition, String key, byte @Nullable [] value, TraceContext trace) {
         long began = System.nanoTime();
-        CompletableFuture<Long> ack = log.append(topic, partition, key, value);
+        CompletableFuture<Long> ack = log.append(topic, partition, key, value, trace);
         ack.whenComplete((offset, failure) -> {
             if (failure == null) {
                 of(appends, topic).record(System.nanoTime() - began, TimeUnit.NANOSECONDS);

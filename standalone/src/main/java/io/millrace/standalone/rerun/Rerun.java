@@ -70,7 +70,7 @@ final class Rerun {
                     .toByteArray();
             long req;
             try {
-                req = log.append(Topic.REQUESTS, id.partition(), id.text(), record)
+                req = log.append(Topic.REQUESTS, id.partition(), id.text(), record, submit.getTrace())
                         .get(patience.toMillis(), TimeUnit.MILLISECONDS);
             } catch (TimeoutException | ExecutionException e) {
                 throw new MillraceException(

@@ -18,6 +18,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Predicate;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -29,6 +32,7 @@ class TraceTest {
 
     private static final String TRACE = "0af7651916cd43dd8448eb211c80319c";
     private static final String CALLER = "b7ad6b7169203331";
+    private static final String STATE = "vendor=kept";
     private static final String MARKER = "zebra-in-the-prompt";
 
     /** Hops of the blueprint's trace, by how their spans are named, and the part that writes them. */
@@ -77,7 +81,11 @@ class TraceTest {
                 "{\"model\":\"alpha\",\"max_tokens\":8,\"ignore_eos\":true,\"stop\":[\"" + MARKER
                         + "-stop\"],\"messages\":[{\"role\":\"user\",\"content\":\"" + MARKER + "\"}]}",
                 "traceparent",
-                "00-" + TRACE + "-" + CALLER + "-01");
+                "00-" + TRACE + "-" + CALLER + "-01",
+                "tracestate",
+                STATE,
+                "Idempotency-Key",
+                "traced");
         assertThat(answer.statusCode()).as(answer.body()).isEqualTo(200);
         for (var hop : HOPS.entrySet()) {
             receiver.await(
@@ -141,6 +149,50 @@ class TraceTest {
         assertThat(spans.values().stream().filter(s -> s.parent().equals(CALLER)))
                 .as("spans right under the caller's")
                 .hasSize(1);
+    }
+
+    @Test
+    void everyRecordOfARequestCarriesItsTraceInW3cHeaders() throws Exception {
+        List<SeenRecord> records = recordsOf(TRACE, "RESULT");
+
+        assertThat(records)
+                .extracting(SeenRecord::kind)
+                .contains("SUBMIT", "ADMIT", "DISPATCH", "CLAIM", "TOKENS", "END", "RESULT");
+        assertThat(records).allSatisfy(record -> {
+            assertThat(record.traceparent()).matches("00-" + TRACE + "-[0-9a-f]{16}-01");
+            assertThat(record.tracestate()).isEqualTo(STATE);
+        });
+        String worker = span("process assignments").id();
+        assertThat(records)
+                .filteredOn(record -> List.of("CLAIM", "TOKENS", "END").contains(record.kind()))
+                .as("written by the worker's span")
+                .allMatch(record -> record.traceparent().contains(worker));
+    }
+
+    @Test
+    void recordsOfWhoComesBackCarryTheTraceOfThatCall() throws Exception {
+        String deleting = "11" + TRACE.substring(2);
+        String body = system.post("/v1/responses", "{\"model\":\"alpha\",\"max_output_tokens\":4,\"input\":\"kept\"}")
+                .body();
+        Matcher id = Pattern.compile("\"id\":\"(resp_[^\"]+)\"").matcher(body);
+        assertThat(id.find()).as(body).isTrue();
+        system.delete("/v1/responses/" + id.group(1), "traceparent", "00-" + deleting + "-" + CALLER + "-01");
+
+        assertThat(recordsOf(deleting, "TOMBSTONE"))
+                .extracting(SeenRecord::kind)
+                .containsExactlyInAnyOrder("ATTACH", "DUP", "DELETE", "TOMBSTONE");
+    }
+
+    /** Up to the last one. */
+    private static List<SeenRecord> recordsOf(String trace, String last) throws Exception {
+        Predicate<SeenRecord> ofTrace = record -> record.traceparent().contains(trace);
+        return SeenRecord.read(
+                        system.bootstrap(),
+                        seen -> seen.stream()
+                                .anyMatch(ofTrace.and(record -> record.kind().equals(last))))
+                .stream()
+                .filter(ofTrace)
+                .toList();
     }
 
     @Test

@@ -504,7 +504,7 @@ final class Execution implements GenerationListener, PoolingListener {
 
     /** Appends a record that more may follow. */
     private void append(JournalRecord.Builder record) {
-        writer.journal(partition, record.build()).whenComplete((offset, error) -> {
+        writer.journal(partition, record.build(), spans.trace()).whenComplete((offset, error) -> {
             if (error != null) {
                 giveBack("log");
             }
@@ -515,6 +515,6 @@ final class Execution implements GenerationListener, PoolingListener {
     private void finish(String outcome, JournalRecord.Builder last) {
         phase = Phase.OVER;
         metrics.outcome(outcome);
-        writer.journal(partition, last.build()).whenComplete((offset, error) -> owner.onOver(this));
+        writer.journal(partition, last.build(), spans.trace()).whenComplete((offset, error) -> owner.onOver(this));
     }
 }

@@ -30,6 +30,7 @@ final class ExecutionSpans {
     private final Context context;
     private @Nullable Span phase;
     private final boolean recorded;
+    private final TraceContext trace;
     private int promptTokens;
 
     /** @param aid of the execution: its span's id follows from it */
@@ -52,12 +53,13 @@ final class ExecutionSpans {
         this.process = telemetry.start(builder, Telemetry.spanId(aid.toByteArray()));
         this.context = Context.root().with(process);
         this.recorded = process.isRecording();
+        this.trace = Telemetry.toProto(process);
         begin("worker queue");
     }
 
-    /** For records that other parts continue the trace from. */
+    /** Goes with every record of the execution. */
     TraceContext trace() {
-        return Telemetry.toProto(process);
+        return trace;
     }
 
     /** Of the client's trace; zeros when there is none. */

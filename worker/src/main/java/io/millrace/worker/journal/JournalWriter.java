@@ -4,6 +4,7 @@ import com.google.protobuf.MessageLite;
 import io.millrace.shared.log.Clock;
 import io.millrace.shared.log.Log;
 import io.millrace.shared.proto.JournalRecord;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
@@ -26,17 +27,22 @@ final class JournalWriter {
         this.aliveNanos = clock.nanos();
     }
 
-    CompletableFuture<Long> journal(int partition, JournalRecord record) {
-        return append(Topic.RESPONSES, partition, record.getId(), record);
+    CompletableFuture<Long> journal(int partition, JournalRecord record, TraceContext trace) {
+        return append(Topic.RESPONSES, partition, record.getId(), record, trace);
     }
 
-    CompletableFuture<Long> append(Topic topic, int partition, String key, MessageLite message) {
+    CompletableFuture<Long> beat(String worker, MessageLite beat) {
+        return append(Topic.WORKERS, 0, worker, beat, TraceContext.getDefaultInstance());
+    }
+
+    private CompletableFuture<Long> append(
+            Topic topic, int partition, String key, MessageLite message, TraceContext trace) {
         synchronized (this) {
             if (pending++ == 0) {
                 aliveNanos = clock.nanos();
             }
         }
-        CompletableFuture<Long> ack = log.append(topic, partition, key, message.toByteArray());
+        CompletableFuture<Long> ack = log.append(topic, partition, key, message.toByteArray(), trace);
         return ack.whenComplete((offset, error) -> settled(error == null));
     }
 

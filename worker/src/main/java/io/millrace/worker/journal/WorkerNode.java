@@ -189,7 +189,7 @@ public final class WorkerNode implements AutoCloseable {
                 return CompletableFuture.completedFuture(-1L);
             }
             left = last;
-            return writer.append(Topic.WORKERS, 0, id, composing.next(draining, finishing, last));
+            return writer.beat(id, composing.next(draining, finishing, last));
         }
     }
 

@@ -3,6 +3,7 @@ package io.millrace.shared.log.kafka;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.log.Log;
 import io.millrace.shared.log.LogReader;
+import io.millrace.shared.proto.TraceContext;
 import io.millrace.shared.topic.Topic;
 import java.time.Duration;
 import java.util.Map;
@@ -13,6 +14,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.header.Headers;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -78,7 +80,8 @@ public final class KafkaLog implements Log {
     }
 
     @Override
-    public CompletableFuture<Long> append(Topic topic, int partition, String key, byte @Nullable [] value) {
+    public CompletableFuture<Long> append(
+            Topic topic, int partition, String key, byte @Nullable [] value, TraceContext trace) {
         if (value != null && value.length > VALUE_BYTES_MAX) {
             return failed(
                     "MR-LOG-006",
@@ -94,6 +97,7 @@ public final class KafkaLog implements Log {
                             .formatted(topic.baseName(), partition, count == null ? "?" : count - 1));
         }
         var record = new ProducerRecord<String, byte[]>(settings.name(topic), partition, key, value);
+        trace(record.headers(), trace);
         AppendSession current;
         CompletableFuture<Long> future;
         synchronized (lock) {
@@ -119,6 +123,16 @@ public final class KafkaLog implements Log {
         }
         current.fail(future);
         return future;
+    }
+
+    /** The headers by which others' instrumentation goes on with the trace (https://www.w3.org/TR/trace-context/). */
+    private static void trace(Headers headers, TraceContext trace) {
+        if (!trace.getTraceparentBytes().isEmpty()) {
+            headers.add("traceparent", trace.getTraceparentBytes().toByteArray());
+            if (!trace.getTracestateBytes().isEmpty()) {
+                headers.add("tracestate", trace.getTracestateBytes().toByteArray());
+            }
+        }
     }
 
     /** The session to append to; null while a broken one is not over yet. */
