@@ -10,6 +10,7 @@ import java.util.Objects;
 import java.util.function.IntConsumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
+import org.springframework.boot.web.server.context.WebServerApplicationContext;
 import org.springframework.core.Ordered;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpMethod;
@@ -22,7 +23,8 @@ import reactor.core.publisher.Mono;
 
 /**
  * Lets requests in: looks at their origin, finds out by their key whose they are, and gives every answer its headers. Every path needs
- * a key, where there are keys, but those that say whether the server lives and what it is. Thread-safe.
+ * a key, where there are keys, but those that say whether the server lives and what it is, and health and metrics on a port of their
+ * own. Thread-safe.
  */
 public final class Edge implements WebFilter, Ordered {
 
@@ -62,6 +64,13 @@ public final class Edge implements WebFilter, Ordered {
         return Ordered.HIGHEST_PRECEDENCE + 100;
     }
 
+    private static boolean open(ServerWebExchange exchange, String path) {
+        return OPEN.stream().anyMatch(open -> path.equals(open) || path.startsWith(open + "/"))
+                || (path.startsWith("/actuator/")
+                        && WebServerApplicationContext.hasServerNamespace(
+                                exchange.getApplicationContext(), "management"));
+    }
+
     @Override
     public Mono<Void> filter(ServerWebExchange exchange, WebFilterChain chain) {
         ServerHttpRequest request = exchange.getRequest();
@@ -83,7 +92,7 @@ public final class Edge implements WebFilter, Ordered {
                 return response.setComplete();
             }
             String path = request.getPath().value();
-            if (OPEN.stream().noneMatch(open -> path.equals(open) || path.startsWith(open + "/"))) {
+            if (!open(exchange, path)) {
                 Caller caller = keys.of(Credentials.key(request.getHeaders()));
                 caller.checkPath(path);
                 exchange.getAttributes().put(CALLER, caller);

@@ -159,6 +159,21 @@ class EdgeTest {
     }
 
     @Test
+    void healthAndMetricsOnAPortOfTheirOwnNeedNoKeyAndNothingElseIsOpenThere(Gateway gateway) throws Exception {
+        try (var apart = gateway.another("millrace.gateway.keys-file=" + file().path(), "management.server.port=0")) {
+            String port = apart.getEnvironment().getRequiredProperty("local.management.port");
+            var there = new At(gateway, URI.create("http://127.0.0.1:" + port));
+
+            HttpResponse<String> metrics = there.get("/actuator/prometheus");
+            assertThat(metrics.statusCode()).as(metrics.body()).isEqualTo(200);
+            assertThat(metrics.body()).contains("part=\"gateway\"");
+            assertThat(there.get("/actuator/health/liveness").statusCode()).isEqualTo(200);
+            assertThat(there.get("/v1/models").statusCode()).isEqualTo(401);
+            assertThat(there.complete().statusCode()).isEqualTo(401);
+        }
+    }
+
+    @Test
     void aBrowsersSocketBringsItsKeyAsASubProtocolAndIsClosedToOtherOrigins(Gateway gateway) throws Exception {
         URI uri = URI.create("ws" + at.root().toString().substring(4) + "/v1/responses");
 

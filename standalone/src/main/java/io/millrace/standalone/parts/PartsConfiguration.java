@@ -4,6 +4,7 @@ import io.millrace.standalone.config.KafkaProperties;
 import io.millrace.standalone.config.TelemetryProperties;
 import io.prometheus.metrics.tracer.common.SpanContext;
 import java.util.List;
+import java.util.concurrent.Future;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.SpringBootConfiguration;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
@@ -28,9 +29,16 @@ class PartsConfiguration {
         return new CurrentSpan();
     }
 
+    /** Readiness. */
     @Bean
     HealthIndicator partsHealthIndicator(ObjectProvider<PartGroup> groups) {
-        return new PartsHealth(() -> all(groups));
+        return new PartsHealth(() -> all(groups), Part::isReady, "ready");
+    }
+
+    /** Whether all has begun that a part does by itself: what it needs of others, such as a router, may still be away. */
+    @Bean
+    HealthIndicator startedHealthIndicator(ObjectProvider<PartGroup> groups) {
+        return new PartsHealth(() -> all(groups), part -> part.started().state() == Future.State.SUCCESS, "started");
     }
 
     static List<Part> all(ObjectProvider<PartGroup> groups) {

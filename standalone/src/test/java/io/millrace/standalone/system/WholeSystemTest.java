@@ -9,6 +9,7 @@ import com.openai.errors.NotFoundException;
 import com.openai.models.chat.completions.ChatCompletion;
 import com.openai.models.chat.completions.ChatCompletionChunk;
 import com.openai.models.chat.completions.ChatCompletionCreateParams;
+import io.millrace.standalone.parts.Role;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -156,6 +157,20 @@ class WholeSystemTest {
                 .contains("\"router\":\"ready\"")
                 .contains("\"worker 2\":\"ready\"")
                 .contains("\"gateway\":\"ready\"");
+    }
+
+    @Test
+    void aGatewayThatFindsNoRouterLivesAndHasStartedButIsNotReady() throws Exception {
+        try (var alone = system.another(Role.GATEWAY, Map.of("millrace.kafka.topic-prefix", "alone."))) {
+            assertThat(alone.get("/actuator/health/liveness").statusCode()).isEqualTo(200);
+            var started = alone.get("/actuator/health/startup");
+            assertThat(started.statusCode()).as(started.body()).isEqualTo(200);
+            assertThat(started.body()).contains("\"gateway\":\"started\"");
+            var ready = alone.get("/actuator/health/readiness");
+            assertThat(ready.statusCode()).as(ready.body()).isEqualTo(503);
+            assertThat(ready.body()).contains("\"gateway\":\"not ready\"");
+            assertThat(alone.get("/actuator/health").body()).contains("\"kafka\":\"reachable\"", "\"routers\":0");
+        }
     }
 
     static ChatCompletionCreateParams params(String model, String content) {
