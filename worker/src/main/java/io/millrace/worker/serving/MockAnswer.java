@@ -2,8 +2,7 @@ package io.millrace.worker.serving;
 
 import io.millrace.worker.backend.mock.MockTokenizer;
 import io.millrace.worker.backend.mock.MockTokens;
-import java.io.ByteArrayOutputStream;
-import java.nio.charset.StandardCharsets;
+import io.millrace.worker.text.IncrementalDetokenizer;
 import java.util.Arrays;
 
 /**
@@ -45,14 +44,8 @@ public record MockAnswer(int[] ids, String text) {
         return of(Arrays.copyOfRange(all, begin.length, all.length));
     }
 
-    private static MockAnswer of(int[] ids) {
-        var tokenizer = new MockTokenizer(MockModels.VOCABULARY);
-        var bytes = new ByteArrayOutputStream();
-        for (int id : ids) {
-            if (!tokenizer.isControl(id)) {
-                bytes.writeBytes(tokenizer.bytes(id));
-            }
-        }
-        return new MockAnswer(ids, bytes.toString(StandardCharsets.UTF_8));
+    /** The text as a worker makes it: Java's own decoder writes fewer U+FFFD for a broken surrogate. */
+    static MockAnswer of(int... ids) {
+        return new MockAnswer(ids, IncrementalDetokenizer.decode(new MockTokenizer(MockModels.VOCABULARY), ids, true));
     }
 }
