@@ -17,16 +17,19 @@ final class ChatRequests {
     private final Json json;
     private final GrammarFields grammars;
     private final ToolFields tools = new ToolFields(ToolFields.Form.CHAT);
+    private final int messagesMax;
 
-    ChatRequests(Json json) {
+    /** @param messagesMax most messages of a conversation */
+    ChatRequests(Json json, int messagesMax) {
         this.json = json;
+        this.messagesMax = messagesMax;
         this.grammars = new GrammarFields(json);
     }
 
     Draft read(Json.Body parsed) {
         Fields body = parsed.fields();
         String model = Common.model(body);
-        List<Draft.Text> texts = Messages.read(body, "messages");
+        List<Draft.Text> texts = Messages.read(body, "messages", messagesMax);
         ToolMessages.check(body, "messages");
         Sampling.Builder sampling = SamplingFields.read(body, List.of("max_completion_tokens", "max_tokens"));
         logprobs(body, sampling);
@@ -82,7 +85,7 @@ final class ChatRequests {
     /** The conversation of a body alone, checked as for an answer. */
     ChatInput chat(Json.Body parsed) {
         Fields body = new Fields(parsed.object(), "");
-        Messages.read(body, "messages");
+        Messages.read(body, "messages", messagesMax);
         Map<String, String> slices = json.slices(parsed.text(), VERBATIM);
         ChatInput.Builder chat = chat(body, slices);
         tools.read(body, slices.getOrDefault("tools", ""), Sampling.newBuilder(), chat);

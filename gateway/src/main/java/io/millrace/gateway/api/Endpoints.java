@@ -32,6 +32,7 @@ import org.springframework.web.reactive.function.server.ServerResponse;
 import org.springframework.web.reactive.socket.server.WebSocketService;
 import org.springframework.web.reactive.socket.server.support.HandshakeWebSocketService;
 import org.springframework.web.reactive.socket.server.upgrade.ReactorNettyRequestUpgradeStrategy;
+import org.springframework.web.server.MethodNotAllowedException;
 import reactor.core.publisher.Mono;
 import reactor.netty.http.server.WebsocketServerSpec;
 
@@ -62,6 +63,7 @@ public final class Endpoints {
      * @param bodyBytesMax largest body, and largest WebSocket message
      * @param bodyTimeout until the body must be complete
      * @param promptsMax most prompts of one call
+     * @param messagesMax most messages of a conversation
      * @param deadline of each request, from its arrival
      * @param sseIds whether streamed events carry their place when the client does not say
      * @param socketLife longest life of a WebSocket
@@ -71,6 +73,7 @@ public final class Endpoints {
             int bodyBytesMax,
             Duration bodyTimeout,
             int promptsMax,
+            int messagesMax,
             Duration deadline,
             boolean sseIds,
             Duration socketLife,
@@ -82,9 +85,9 @@ public final class Endpoints {
     private final Json json = new Json();
     private final ResponseDrafts responses;
     private final PoolingRequests pooling = new PoolingRequests();
-    private final ChatRequests chats = new ChatRequests(json);
-    private final TokenizeRequests tokens = new TokenizeRequests(chats);
-    private final MessageRequests messages = new MessageRequests(json);
+    private final ChatRequests chats;
+    private final TokenizeRequests tokens;
+    private final MessageRequests messages;
     private final CompletionRequests completions;
     private final Generation generation;
     private final HttpEndpoints http;
@@ -117,6 +120,9 @@ public final class Endpoints {
         this.edge = edge;
         this.ready = ready;
         this.console = new ConsoleEndpoints(watch, traces);
+        this.chats = new ChatRequests(json, settings.messagesMax());
+        this.tokens = new TokenizeRequests(chats);
+        this.messages = new MessageRequests(json, settings.messagesMax());
         this.completions = new CompletionRequests(json, settings.promptsMax());
         var calls = new CallFactory(nodeId, clock, settings.deadline());
         this.generation = new Generation(admission, calls, node, dispatcher, metrics, tracer);
@@ -125,7 +131,7 @@ public final class Endpoints {
         var ids = new ResponseIds(node);
         this.resumes = new ResumeEndpoints(dispatcher.resumes(), ids, json, metrics, tracer, settings.sseIds());
         this.responses = new ResponseDrafts(
-                new ResponseRequests(json, settings.bodyBytesMax()),
+                new ResponseRequests(json, settings.bodyBytesMax(), settings.messagesMax()),
                 new EarlierResponses(dispatcher.resumes(), ids, json, metrics, tracer));
         this.models = new Models(node.view());
         var uploads = new Uploads(batching.store(), settings.fileBytesMax(), settings.bodyTimeout());
@@ -250,10 +256,6 @@ public final class Endpoints {
     }
 
     private static Mono<ServerResponse> notAllowed(ServerRequest request, HttpMethod allowed) {
-        var error = ErrorAnswers.methodNotAllowed(request.method().name());
-        return ServerResponse.status(error.status())
-                .header(HttpHeaders.ALLOW, String.join(", ", List.of(allowed.name())))
-                .contentType(MediaType.APPLICATION_JSON)
-                .bodyValue(error.json());
+        return Mono.error(new MethodNotAllowedException(request.method(), List.of(allowed)));
     }
 }

@@ -18,6 +18,7 @@ import org.springframework.http.server.reactive.ServerHttpResponse;
 import org.springframework.web.server.ResponseStatusException;
 import org.springframework.web.server.ServerWebExchange;
 import org.springframework.web.server.WebExceptionHandler;
+import org.springframework.web.util.DisconnectedClientHelper;
 import reactor.core.publisher.Mono;
 
 /** Every error of every endpoint, in OpenAI's shape or, for its clients, Anthropic's; a fault of ours is logged and told as a 500 without its inside. */
@@ -36,6 +37,11 @@ public final class ErrorAnswers implements WebExceptionHandler {
         if (response.isCommitted()) {
             return Mono.error(failure);
         }
+        if (DisconnectedClientHelper.isClientDisconnectedException(failure)) {
+            // Nobody reads it: what Spring would make of the failure is a 500 in the log.
+            response.setStatusCode(HttpStatus.BAD_REQUEST);
+            return response.setComplete();
+        }
         ApiError error = error(exchange, failure);
         response.setStatusCode(HttpStatusCode.valueOf(error.status()));
         if (failure instanceof ResponseStatusException spring) {
@@ -46,7 +52,7 @@ public final class ErrorAnswers implements WebExceptionHandler {
         if (error.status() == 401) {
             response.getHeaders().set(HttpHeaders.WWW_AUTHENTICATE, "Bearer");
         }
-        String json = Dialect.of(exchange.getRequest()) == Dialect.ANTHROPIC ? error.anthropic() : error.json();
+        String json = Dialect.of(exchange.getRequest()).json(error);
         byte[] body = json.getBytes(StandardCharsets.UTF_8);
         response.getHeaders().setContentLength(body.length);
         DataBuffer buffer = response.bufferFactory().wrap(body);
@@ -84,7 +90,12 @@ public final class ErrorAnswers implements WebExceptionHandler {
                 + exchange.getRequest().getPath().value();
         return switch (status) {
             case 404 -> notFound(path);
-            case 405 -> methodNotAllowed(path);
+            case 405 ->
+                ApiError.of(
+                        405,
+                        "method_not_allowed",
+                        null,
+                        "This path does not take " + exchange.getRequest().getMethod() + ".");
             default -> {
                 HttpStatus known = HttpStatus.resolve(status);
                 String name = known == null ? "Error " + status : known.getReasonPhrase();
@@ -96,9 +107,5 @@ public final class ErrorAnswers implements WebExceptionHandler {
 
     static ApiError notFound(String what) {
         return ApiError.of(404, "not_found", null, "There is nothing at " + what + ".");
-    }
-
-    static ApiError methodNotAllowed(String what) {
-        return ApiError.of(405, "method_not_allowed", null, "This path does not take " + what + ".");
     }
 }

@@ -25,16 +25,11 @@ record MessageInput(ChatInput chat, List<Draft.Text> texts) {
     /**
      * Throws 400 naming the place of what is wrong.
      *
+     * @param messagesMax most of them
      * @param sampling what the output is to be, read before
      */
-    static MessageInput read(Fields body, Sampling.Builder sampling) {
-        JsonNode messages = body.get("messages");
-        if (messages == null) {
-            throw body.missing("messages");
-        }
-        if (!messages.isArray() || messages.isEmpty()) {
-            throw body.wrong("messages", "a list of at least one message", messages);
-        }
+    static MessageInput read(Fields body, int messagesMax, Sampling.Builder sampling) {
+        JsonNode messages = Messages.list(body, "messages", messagesMax);
         var reader = new Reader();
         JsonNode system = body.get("system");
         if (system != null) {

@@ -14,8 +14,11 @@ final class MessageRequests {
     private static final Set<String> ELSEWHERE = Set.of("mcp_servers", "container", "context_management");
 
     private final GrammarFields grammars;
+    private final int messagesMax;
 
-    MessageRequests(Json json) {
+    /** @param messagesMax most messages of a conversation */
+    MessageRequests(Json json, int messagesMax) {
+        this.messagesMax = messagesMax;
         this.grammars = new GrammarFields(json);
     }
 
@@ -32,7 +35,7 @@ final class MessageRequests {
             sampling.addStop(stop);
         }
         grammars.readForMessage(parsed, sampling);
-        MessageInput input = MessageInput.read(body, sampling);
+        MessageInput input = MessageInput.read(body, messagesMax, sampling);
         if (!sampling.hasMaxTokens()) {
             throw body.missing("max_tokens");
         }
@@ -54,7 +57,8 @@ final class MessageRequests {
         String model = Common.model(body);
         refuse(body);
         return TokenizeRequests.count(
-                model, MessageInput.read(body, Sampling.newBuilder()).chat());
+                model,
+                MessageInput.read(body, messagesMax, Sampling.newBuilder()).chat());
     }
 
     private static void refuse(Fields body) {

@@ -1,5 +1,7 @@
 package io.millrace.gateway.api;
 
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.gateway.stream.ApiException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -13,8 +15,8 @@ final class Messages {
 
     private Messages() {}
 
-    /** Checks them, and gives their texts; throws 400 naming the place of what is wrong. */
-    static List<Draft.Text> read(Fields body, String name) {
+    /** A list of at least one; throws 400 for anything else, and for more than that. */
+    static JsonNode list(Fields body, String name, int countMax) {
         JsonNode messages = body.get(name);
         if (messages == null) {
             throw body.missing(name);
@@ -22,6 +24,25 @@ final class Messages {
         if (!messages.isArray() || messages.isEmpty()) {
             throw body.wrong(name, "a list of at least one message", messages);
         }
+        checkCount(body, name, messages.size(), countMax);
+        return messages;
+    }
+
+    /** Throws 400 when a conversation has more messages than that; {@code name} is the field to change. */
+    static void checkCount(Fields body, String name, int count, int countMax) {
+        if (count > countMax) {
+            throw new ApiException(ApiError.of(
+                    400,
+                    "too_many_messages",
+                    body.path(name),
+                    "[MR-GW-015] The conversation has %,d messages with '%s'; at most %,d are taken. Leave out or join old ones, or raise millrace.gateway.messages-max."
+                            .formatted(count, body.path(name), countMax)));
+        }
+    }
+
+    /** Checks them, and gives their texts; throws 400 naming the place of what is wrong. */
+    static List<Draft.Text> read(Fields body, String name, int countMax) {
+        JsonNode messages = list(body, name, countMax);
         List<Draft.Text> texts = new ArrayList<>();
         for (int i = 0; i < messages.size(); i++) {
             String place = name + "[" + i + "]";

@@ -17,11 +17,16 @@ final class ResponseRequests {
     private final GrammarFields grammars;
     private final ToolFields tools = new ToolFields(ToolFields.Form.RESPONSES);
     private final int charactersMax;
+    private final int messagesMax;
 
-    /** @param charactersMax most of a conversation, all turns together */
-    ResponseRequests(Json json, int charactersMax) {
+    /**
+     * @param charactersMax most of a conversation, all turns together
+     * @param messagesMax most messages or other items of a conversation, all turns together
+     */
+    ResponseRequests(Json json, int charactersMax, int messagesMax) {
         this.json = json;
         this.charactersMax = charactersMax;
+        this.messagesMax = messagesMax;
         this.grammars = new GrammarFields(json);
     }
 
@@ -85,7 +90,15 @@ final class ResponseRequests {
     }
 
     /** Instructions, earlier turns, what came out of the last one, and the new input, as chat messages. */
-    private static ResponseInput input(Fields body, Conversation before) {
+    private ResponseInput input(Fields body, Conversation before) {
+        JsonNode input = body.get("input");
+        if (input == null) {
+            throw body.missing("input");
+        }
+        int count = input.isArray() ? input.size() : 1;
+        Messages.checkCount(body, "input", count, messagesMax);
+        int earlier = before.messages().size() + before.output().size();
+        Messages.checkCount(body, EarlierResponses.FIELD, earlier + count, messagesMax);
         ResponseInput all = new ResponseInput();
         String instructions = body.string("instructions");
         if (instructions != null && !instructions.isEmpty()) {
@@ -99,10 +112,6 @@ final class ResponseRequests {
                     body,
                     EarlierResponses.FIELD + ".output[" + i + "]",
                     before.output().get(i));
-        }
-        JsonNode input = body.get("input");
-        if (input == null) {
-            throw body.missing("input");
         }
         if (input.isString()) {
             all.user(body, input.stringValue());

@@ -10,6 +10,7 @@ import io.millrace.gateway.batch.BatchRunner;
 import io.millrace.gateway.batch.FileStore;
 import io.millrace.gateway.batch.Registry;
 import io.millrace.gateway.edge.Edge;
+import io.millrace.gateway.edge.Refusals;
 import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.limits.Quotas;
 import io.millrace.gateway.node.ClusterView;
@@ -29,11 +30,15 @@ import java.nio.file.Path;
 import java.time.InstantSource;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.reactor.netty.NettyReactiveWebServerFactory;
+import org.springframework.boot.web.server.WebServerFactoryCustomizer;
 import org.springframework.context.ApplicationListener;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.PropertySource;
 import org.springframework.context.event.ContextClosedEvent;
+import org.springframework.core.Ordered;
+import org.springframework.core.annotation.Order;
 import org.springframework.http.client.ReactorResourceFactory;
 import org.springframework.web.reactive.function.server.RouterFunction;
 import org.springframework.web.reactive.function.server.ServerResponse;
@@ -169,6 +174,17 @@ public class GatewayConfiguration {
     @Bean
     Edge gatewayEdge(Keyring keys, Admission admission, GatewayProperties properties, GatewayMetrics metrics) {
         return new Edge(keys, admission, properties.corsOrigins(), metrics::failed);
+    }
+
+    /** Last, when the server's own limits are set. */
+    @Bean
+    @Order(Ordered.LOWEST_PRECEDENCE)
+    WebServerFactoryCustomizer<NettyReactiveWebServerFactory> gatewayRefusals(ObjectProvider<GatewayMetrics> metrics) {
+        return factory -> factory.addServerCustomizers(server ->
+                server.doOnChannelInit((observer, channel, address) -> Refusals.addTo(
+                        channel,
+                        server.configuration().decoder(),
+                        status -> metrics.getObject().failed(status))));
     }
 
     @Bean

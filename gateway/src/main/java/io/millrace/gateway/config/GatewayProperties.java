@@ -25,6 +25,7 @@ import org.springframework.util.unit.DataSize;
  * @param bodyMax largest request body or WebSocket message; at most 8 MiB, since a log record must hold it
  * @param bodyTimeout until a request's body must be complete
  * @param promptsMax most prompts in one text completion
+ * @param messagesMax most messages in one conversation, those of earlier responses included
  * @param appendTimeout after which a request that Kafka did not confirm is answered with 503
  * @param openAfter without a token, a stream is opened with 200 and heartbeats, and errors come inside it
  * @param heartbeat silence in an open stream after which a comment is sent
@@ -56,6 +57,7 @@ public record GatewayProperties(
         @DefaultValue("8MB") DataSize bodyMax,
         @DefaultValue("60s") Duration bodyTimeout,
         @DefaultValue("256") int promptsMax,
+        @DefaultValue("10000") int messagesMax,
         @DefaultValue("10s") Duration appendTimeout,
         @DefaultValue("15s") Duration openAfter,
         @DefaultValue("10s") Duration heartbeat,
@@ -96,9 +98,9 @@ public record GatewayProperties(
             throw new IllegalArgumentException(
                     "millrace.gateway: file-max must be at least 1 KB, batch-lines-max 1, batch-concurrent 0");
         }
-        if (promptsMax < 1 || lagMax.toBytes() < 1024 || beat.toMillis() < 10) {
+        if (promptsMax < 1 || messagesMax < 1 || lagMax.toBytes() < 1024 || beat.toMillis() < 10) {
             throw new IllegalArgumentException(
-                    "millrace.gateway: prompts-max must be at least 1, lag-max 1 KB, beat 10 ms");
+                    "millrace.gateway: prompts-max and messages-max must be at least 1, lag-max 1 KB, beat 10 ms");
         }
     }
 
@@ -123,7 +125,14 @@ public record GatewayProperties(
 
     Endpoints.Settings endpointSettings() {
         return new Endpoints.Settings(
-                (int) bodyMax.toBytes(), bodyTimeout, promptsMax, deadline, sseIds, socketLife, fileMax.toBytes());
+                (int) bodyMax.toBytes(),
+                bodyTimeout,
+                promptsMax,
+                messagesMax,
+                deadline,
+                sseIds,
+                socketLife,
+                fileMax.toBytes());
     }
 
     TenantLimits tenantLimits() {

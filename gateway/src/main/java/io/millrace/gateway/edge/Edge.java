@@ -101,6 +101,6 @@ public final class Edge implements WebFilter, Ordered {
             refused.accept(no.error().status());
             return Mono.error(no);
         }
-        return chain.filter(exchange);
+        return chain.filter(exchange.mutate().request(Refusals.whole(request)).build());
     }
 }

@@ -112,9 +112,9 @@ class OpenApiTest {
 
     private static Map<String, SortedSet<String>> nestedFieldsOfTheCode() {
         Json json = new Json();
-        ChatRequests chats = new ChatRequests(json);
-        ResponseRequests responses = new ResponseRequests(json, 1_000_000);
-        MessageRequests messages = new MessageRequests(json);
+        ChatRequests chats = new ChatRequests(json, 100);
+        ResponseRequests responses = new ResponseRequests(json, 1_000_000, 100);
+        MessageRequests messages = new MessageRequests(json, 100);
         String turns =
                 "'messages':[{'role':'user','content':[{'type':'text','text':'x'}]},{'role':'assistant','content':null,"
                         + "'tool_calls':[{'id':'c','type':'function','function':{'name':'f','arguments':'{}'}}]},"
@@ -212,12 +212,12 @@ class OpenApiTest {
 
     private static Map<String, SortedSet<String>> fieldsOfTheCode() {
         Json json = new Json();
-        ChatRequests chats = new ChatRequests(json);
+        ChatRequests chats = new ChatRequests(json, 100);
         CompletionRequests completions = new CompletionRequests(json, 4);
-        ResponseRequests responses = new ResponseRequests(json, 1_000_000);
+        ResponseRequests responses = new ResponseRequests(json, 1_000_000, 100);
         PoolingRequests pooling = new PoolingRequests();
         TokenizeRequests tokens = new TokenizeRequests(chats);
-        MessageRequests messages = new MessageRequests(json);
+        MessageRequests messages = new MessageRequests(json, 100);
         String chat = "'messages':[{'role':'user','content':'x'}]";
         Map<String, SortedSet<String>> all = new TreeMap<>();
         all.put(

@@ -38,7 +38,7 @@ class ParametersTest {
 
     /** An endpoint's reader and the least that it takes. */
     private enum Endpoint {
-        CHAT("\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]", new ChatRequests(JSON)::read),
+        CHAT("\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]", new ChatRequests(JSON, 100)::read),
         COMPLETIONS("\"prompt\":\"Hi\"", new CompletionRequests(JSON, 100)::read),
         RESPONSES("\"input\":\"Hi\"", ParametersTest::response);
 
@@ -67,7 +67,7 @@ class ParametersTest {
 
     private static Draft response(Json.Body body) {
         assertThat(ResponseRequests.previous(body)).isNull();
-        return new ResponseRequests(JSON, 1 << 20).read(body, false, Conversation.NONE);
+        return new ResponseRequests(JSON, 1 << 20, 100).read(body, false, Conversation.NONE);
     }
 
     /** An object that notes which of its fields are asked for, and of those within {@code stream_options}. */

@@ -130,10 +130,9 @@ public final class Gateway implements AutoCloseable {
                 "server.port=0", "spring.main.banner-mode=off", "spring.lifecycle.timeout-per-shutdown-phase=1s"));
         all.addAll(List.of(properties));
         return new SpringApplicationBuilder(Application.class)
-                .properties(all.toArray(String[]::new))
                 .initializers(context -> ((GenericApplicationContext) context)
                         .registerBean(Log.class, () -> new KafkaLog(kafka.withClientId("gateway"))))
-                .run();
+                .run(all.stream().map(each -> "--" + each).toArray(String[]::new));
     }
 
     /** Serves a model by that script; the gateway knows it when this returns. */
