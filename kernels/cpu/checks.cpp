@@ -12,8 +12,14 @@ constexpr int kMinBlockTokens = 16, kMaxBlockTokens = 256;
 constexpr int kMaxHeadDim = 512;
 
 void check_group(int g, const mr_kv_group& in) {
-  bool known = in.type == MR_F32 || in.type == MR_F16 || in.type == MR_BF16 || in.type == MR_INT8;
-  if (!known) fail(MR_UNSUPPORTED, "a KV cache of type %d; use F32, F16, BF16 or INT8", in.type);
+#if defined(MILLRACE_CUDA)
+  const bool fp8 = true;
+#else
+  const bool fp8 = false;
+#endif
+  bool known = in.type == MR_F32 || in.type == MR_F16 || in.type == MR_BF16 || in.type == MR_INT8 || (in.type == MR_FP8 && fp8);
+  if (!known && in.type == MR_FP8) fail(MR_UNSUPPORTED, "a KV cache of FP8, which only the CUDA kernels have; use F32, F16, BF16 or INT8");
+  if (!known) fail(MR_UNSUPPORTED, "a KV cache of type %d; use F32, F16, BF16, INT8%s", in.type, fp8 ? " or FP8" : "");
   if (in.blocks < 1 || in.layers < 1 || in.heads < 1 || in.key_dim < 1 || in.value_dim < 1 || in.value_dim > kMaxHeadDim || in.key_dim > kMaxHeadDim) {
     fail(MR_INVALID, "KV group %d has %d blocks, %d layers, %d heads of %d and %d values", g, in.blocks, in.layers, in.heads, in.key_dim,
          in.value_dim);
@@ -145,6 +151,14 @@ void check_copy(int group, const int32_t* from, const int32_t* to, int count, co
   }
 }
 
-const char* cache_suffix(int type) { return type == MR_F16 ? "-kv-f16" : type == MR_BF16 ? "-kv-bf16" : type == MR_INT8 ? "-kv-int8" : ""; }
+const char* cache_suffix(int type) {
+  switch (type) {
+    case MR_F16: return "-kv-f16";
+    case MR_BF16: return "-kv-bf16";
+    case MR_INT8: return "-kv-int8";
+    case MR_FP8: return "-kv-fp8";
+    default: return "";
+  }
+}
 
 }  // namespace millrace

@@ -12,7 +12,9 @@ namespace {
 // Raised when a kernel's bits change.
 constexpr int kNumericsVersion = 1;
 
-int64_t value_bytes(int type) { return type == MR_F32 ? 4 : type == MR_INT8 ? 1 : 2; }
+bool has_factors(int type) { return type == MR_INT8 || type == MR_FP8; }
+
+int64_t value_bytes(int type) { return type == MR_F32 ? 4 : has_factors(type) ? 1 : 2; }
 
 DeviceInfo checked_device(const mr_options& options) {
   check_options(options);
@@ -57,7 +59,7 @@ void Model::make_cache(const mr_options& options) {
     layer.value_stride = latent ? layer.key_stride : cache_value_stride(layer.value_dim);
     layer.value_width = latent ? rounded_up(layer.value_dim, 32) : layer.value_stride;
     const int64_t tokens = int64_t{in.heads} * block_tokens_;
-    const int64_t scales = in.type == MR_INT8 ? tokens * 4 : 0;
+    const int64_t scales = has_factors(in.type) ? tokens * 4 : 0;
     const int64_t values = latent ? 0 : tokens * layer.value_stride * value_bytes(in.type);
     const int64_t parts[] = {tokens * layer.key_stride * value_bytes(in.type), scales, values, latent ? 0 : scales};
     int64_t size = 0;

@@ -65,7 +65,9 @@ enum {
   /* The same, codes of 4 bits. */
   MR_INT4 = 16,
   /* Codes of 4 bits that name one of 16 levels, times the scale of their group: NF4, FP4. */
-  MR_CODEBOOK = 17
+  MR_CODEBOOK = 17,
+  /* In the cache of a CUDA device: floats of 8 bits (e4m3: 4 of the exponent, 3 of the mantissa), with factors as MR_INT8 has them. */
+  MR_FP8 = 18
 };
 
 /* What products are computed in. */
@@ -86,7 +88,7 @@ typedef struct mr_kv_group {
   int32_t heads;
   int32_t key_dim;
   int32_t value_dim;
-  /* MR_F32, MR_F16, MR_BF16 or MR_INT8. */
+  /* MR_F32, MR_F16, MR_BF16, MR_INT8, or of a CUDA device MR_FP8. */
   int32_t type;
 } mr_kv_group;
 

@@ -58,10 +58,11 @@ struct Bf16 {
     uint2 h = *reinterpret_cast<const uint2*>(lower);
     return {{g.x, h.x, g.y, h.y}};
   }
-  __device__ static B b_stored(const Value* p) {
-    uint2 both = *reinterpret_cast<const uint2*>(p);
-    return {{both.x, both.y}};
+  // From registers: what a thread has of a row's 32 columns, and which half of them.
+  __device__ static A a_words(const uint32_t* upper, const uint32_t* lower, int half) {
+    return {{upper[2 * half], lower[2 * half], upper[2 * half + 1], lower[2 * half + 1]}};
   }
+  __device__ static B b_words(const uint32_t* r, int half) { return {{r[2 * half], r[2 * half + 1]}}; }
   __device__ static B b_raw(const Value* v) { return {{v[0] | static_cast<uint32_t>(v[1]) << 16, v[2] | static_cast<uint32_t>(v[3]) << 16}}; }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {
 #if MR_EMULATED
@@ -88,7 +89,6 @@ struct F16 {
   }
   __device__ static B b(const float* v) { return {{pack_f16(v[0], v[1]), pack_f16(v[2], v[3])}}; }
   __device__ static A a_stored(const Value* upper, const Value* lower) { return Bf16::a_stored(upper, lower); }
-  __device__ static B b_stored(const Value* p) { return Bf16::b_stored(p); }
   __device__ static B b_raw(const Value* v) { return Bf16::b_raw(v); }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {
 #if MR_EMULATED
@@ -116,7 +116,7 @@ struct SplitBf16 {
     for (int i = 0; i < 8; i++) low[i] = v[i] - bf16_to_float(float_to_bf16(v[i]));
     return {Bf16::a(v), Bf16::a(low)};
   }
-  __device__ static B b_stored(const Value* p) { return Bf16::b_stored(p); }
+  __device__ static B b_words(const uint32_t* r, int half) { return Bf16::b_words(r, half); }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {
     Bf16::multiply(c, a.low, b);
     Bf16::multiply(c, a.high, b);
@@ -149,9 +149,20 @@ struct F32 {
     float4 h = *reinterpret_cast<const float4*>(lower);
     return {{g.x, g.y, g.z, g.w, h.x, h.y, h.z, h.w}};
   }
-  __device__ static B b_stored(const Value* p) {
-    float4 v = *reinterpret_cast<const float4*>(p);
-    return {{v.x, v.y, v.z, v.w}};
+  __device__ static A a_words(const uint32_t* upper, const uint32_t* lower, int half) {
+    A out;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      out.v[i] = bits_to_float(upper[4 * half + i]);
+      out.v[4 + i] = bits_to_float(lower[4 * half + i]);
+    }
+    return out;
+  }
+  __device__ static B b_words(const uint32_t* r, int half) {
+    B out;
+#pragma unroll
+    for (int i = 0; i < 4; i++) out.v[i] = bits_to_float(r[4 * half + i]);
+    return out;
   }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {
 #pragma unroll

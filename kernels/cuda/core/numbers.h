@@ -40,6 +40,48 @@ MR_HOST_DEVICE inline float f16_to_float(uint16_t half) {
 #endif
 }
 
+// Floats of 8 bits, e4m3: 448 is the largest, there is no infinity, and all ones are no number.
+MR_HOST_DEVICE inline float e4m3_to_float(uint8_t code) {
+  const uint32_t size = code & 127u;
+  if (size == 127) return bits_to_float(0x7fc00000u);
+  // An exponent as float32 has it is 120 more; so do numbers below the smallest exponent come out right.
+  return bits_to_float(static_cast<uint32_t>(code & 128u) << 24 | size << 20) * 0x1p120f;
+}
+
+// To nearest, ties to even; what is larger becomes the largest.
+MR_HOST_DEVICE inline uint8_t float_to_e4m3(float x) {
+  const uint32_t bits = float_to_bits(x), sign = bits >> 24 & 128u, size = bits & 0x7fffffffu;
+  if (size > 0x7f800000u) return 127;
+  if (size >= 0x43e00000u) return static_cast<uint8_t>(sign | 126u);
+  // Below 2^-6 they are multiples of 2^-9.
+  if (size < 0x3c800000u) return static_cast<uint8_t>(sign | static_cast<uint32_t>(rintf(bits_to_float(size) * 512.0f)));
+  const uint32_t rounded = size + 0x7ffffu + (size >> 20 & 1u);
+  return static_cast<uint8_t>(sign | (rounded - 0x3c000000u) >> 20);
+}
+
+// Two of them, the first in the low half: the chip's own instruction where it has one, with the same bits.
+MR_HOST_DEVICE inline uint16_t pack_e4m3(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+  uint16_t both;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(both) : "f"(high), "f"(low));
+  return both;
+#else
+  return static_cast<uint16_t>(float_to_e4m3(low) | float_to_e4m3(high) << 8);
+#endif
+}
+
+MR_HOST_DEVICE inline void widen_e4m3(uint16_t both, float& low, float& high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+  uint32_t halves;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(both));
+  low = f16_to_float(static_cast<uint16_t>(halves));
+  high = f16_to_float(static_cast<uint16_t>(halves >> 16));
+#else
+  low = e4m3_to_float(static_cast<uint8_t>(both));
+  high = e4m3_to_float(static_cast<uint8_t>(both >> 8));
+#endif
+}
+
 // The upper 19 bits: 11 bits of precision, ties away from zero. What is no finite number stays as it is.
 MR_HOST_DEVICE inline float round_tf32(float x) {
   uint32_t bits = float_to_bits(x);

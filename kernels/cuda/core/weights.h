@@ -7,7 +7,7 @@ namespace millrace::cuda {
 // How values are stored. Codes are unsigned: value = (code - zero) * scale - offset, or level[code] * scale.
 enum class Store : int32_t { kF32, kBf16, kF16, kCode8, kCode4 };
 
-MR_HOST_DEVICE inline int lane_bytes(Store store) {
+MR_HOST_DEVICE constexpr int lane_bytes(Store store) {
   switch (store) {
     case Store::kF32: return 64;
     case Store::kBf16:

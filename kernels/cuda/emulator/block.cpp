@@ -11,6 +11,7 @@ namespace millrace::emulator {
 namespace {
 
 constexpr unsigned kMostThreads = 1024;
+constexpr int kPoison = 0xff;
 // What a chip gives a block at most, sm_80.
 constexpr size_t kMostShared = 163 << 10;
 
@@ -39,6 +40,10 @@ class Block {
   }
 
   Lane& current() { return *current_; }
+  bool is_shared(const void* at, size_t bytes) const {
+    const auto* begin = static_cast<const uint8_t*>(at);
+    return begin >= shared_.get() && begin + bytes <= shared_.get() + shared_bytes_;
+  }
   const Index& grid() const { return grid_; }
   const Index& size() const { return size_; }
   uint8_t* shared() { return shared_.get(); }
@@ -73,14 +78,15 @@ class Block {
   void run_one(Index index, unsigned threads, size_t shared_bytes) {
     // Nothing may be expected of what a block before left there. Its end is the end of the allocation, so that the address sanitizer sees it.
     shared_ = std::make_unique_for_overwrite<uint8_t[]>(shared_bytes > 0 ? shared_bytes : 1);
-    std::memset(shared_.get(), 0xff, shared_bytes);
+    std::memset(shared_.get(), kPoison, shared_bytes);
+    shared_bytes_ = shared_bytes;
     alive_ = static_cast<int>(threads);
     waiting_ = idle_ = 0;
     failed_ = false;
     for (unsigned i = 0; i < threads / kWarpThreads; i++) warps_[i]->arrived = 0;
     for (unsigned i = 0; i < threads; i++) {
       Lane& lane = *lanes_[i];
-      lane.thread = {{i % size_.x, i / size_.x % size_.y, i / size_.x / size_.y}, index, static_cast<int>(i % kWarpThreads), warps_[i / kWarpThreads].get()};
+      lane.thread = {{i % size_.x, i / size_.x % size_.y, i / size_.x / size_.y}, index, static_cast<int>(i % kWarpThreads), warps_[i / kWarpThreads].get(), {}, 0};
       lane.after = lanes_[(i + 1) % threads].get();
       lane.before = lanes_[(i + threads - 1) % threads].get();
       lane.fiber.start(&Block::enter);
@@ -129,6 +135,7 @@ class Block {
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::unique_ptr<Warp>> warps_;
   std::unique_ptr<uint8_t[]> shared_;
+  size_t shared_bytes_ = 0;
   Fiber main_;
   Lane* current_ = nullptr;
   Index grid_, size_;
@@ -156,6 +163,30 @@ void await_warp(Warp& warp, unsigned generation) {
   block().await([&] { return warp.generation != generation; });
 }
 void fault(const char* what) { block().fail_with(what); }
+
+void copy_async(void* to, const void* from, size_t bytes, bool there) {
+  if (!block().is_shared(to, bytes)) fault("a copy to what is no shared memory");
+  if (reinterpret_cast<uintptr_t>(to) % bytes != 0 || (there && reinterpret_cast<uintptr_t>(from) % bytes != 0)) fault("a copy that is not aligned");
+  std::memset(to, kPoison, bytes);
+  Thread& self = block().current().thread;
+  self.copies.push_back({static_cast<uint8_t*>(to), there ? static_cast<const uint8_t*>(from) : nullptr, bytes, self.copy_groups});
+}
+
+void close_copies() { block().current().thread.copy_groups++; }
+
+void wait_for_copies(int groups) {
+  Thread& self = block().current().thread;
+  size_t done = 0;
+  for (; done < self.copies.size() && self.copies[done].group < self.copy_groups - groups; done++) {
+    const Copy& copy = self.copies[done];
+    if (copy.from) {
+      std::memcpy(copy.to, copy.from, copy.bytes);
+    } else {
+      std::memset(copy.to, 0, copy.bytes);
+    }
+  }
+  self.copies.erase(self.copies.begin(), self.copies.begin() + static_cast<std::ptrdiff_t>(done));
+}
 
 void run_grid(Index grid, Index size, size_t shared_bytes, const std::function<void()>& body) {
   const uint64_t threads = uint64_t{size.x} * size.y * size.z;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <vector>
 
 namespace millrace::emulator {
 
@@ -30,11 +31,23 @@ struct Warp {
   WarpBuffer buffers[2];
 };
 
+// A copy to shared memory that a thread has begun.
+struct Copy {
+  uint8_t* to;
+  // Null: zeros.
+  const uint8_t* from;
+  size_t bytes;
+  int group;
+};
+
 // What a thread sees of itself.
 struct Thread {
   Index index, block;
   int lane = 0;
   Warp* warp = nullptr;
+  std::vector<Copy> copies;
+  // Groups of copies that were closed.
+  int copy_groups = 0;
 };
 
 // The running thread, the sizes of the grid and of its blocks, and the block's shared memory. Only within a kernel.
@@ -48,6 +61,12 @@ void block_barrier();
 
 // For operations of warps: waits until `generation` is no longer that of the warp.
 void await_warp(Warp& warp, unsigned generation);
+
+// Copies that a thread does not wait for. Their place is no number until the thread has waited for their group; so a wait that is missing,
+// and a place that is written to while others still read it, show in what is computed.
+void copy_async(void* to, const void* from, size_t bytes, bool there);
+void close_copies();
+void wait_for_copies(int groups);
 
 // Ends the kernel with an Error that names it.
 [[noreturn]] void fault(const char* what);

@@ -1,7 +1,9 @@
 // Attention over the paged cache. A warp has up to 16 query rows, tokens times the heads that share a KV head, and goes through their context
 // 32 tokens at a time. A chunk of 256 tokens, counted from position 0, is summed by itself with a running maximum; chunks are merged in
 // ascending order by one formula, in registers or from memory. So bits depend neither on who computes a chunk nor on the other rows.
-// Latents, whose rows are long, are worked on by the warps of a block together: each has the scores of 8 tokens and a part of the values.
+// Keys and values of the next 32 tokens are on their way to shared memory meanwhile; a thread reads only what it has copied itself. Latents,
+// whose rows are long, are worked on by the warps of a block together: each has the scores of 8 tokens and a part of the values.
+#include "core/copies.h"
 #include "kernels/launches.h"
 #include "millrace.h"
 
@@ -12,6 +14,8 @@ constexpr int kWarps = 4;
 constexpr int kKeys = 32;
 // Tiles of 8 keys.
 constexpr int kKeyTiles = kKeys / 8;
+// Shared memory that every chip gives a block.
+constexpr size_t kMostShared = 160 << 10;
 
 // Rows of the cache as products read them.
 template <int kType>
@@ -28,6 +32,10 @@ template <>
 struct Cached<MR_INT8> {
   using Value = int8_t;
   __device__ static float widen(Value v) { return static_cast<float>(v); }
+};
+template <>
+struct Cached<MR_FP8> {
+  using Value = uint8_t;
 };
 
 // kCount values of a row, aligned to their size; zeros when there is none.
@@ -104,6 +112,8 @@ struct Worker {
   using Value = typename Cached<kType>::Value;
   // Whether the cache has operands as they are multiplied.
   static constexpr bool kRaw = kType == Math::kType;
+  // Whether a token's row has a factor.
+  static constexpr bool kScaled = kType == MR_INT8 || kType == MR_FP8;
   // Values side by side that a thread reads of a row at once: one for each of so many tiles of results.
   static constexpr int kSide = kValueTiles < 8 ? kValueTiles : 8;
 
@@ -111,10 +121,12 @@ struct Worker {
   const AttentionTask& task;
   typename Math::Value* queries;  // [16][key_stride], shared
   Sum* exchange;                  // [2][kKeyTiles][32] scores of warps that work together, shared
+  // Where the warp's keys and values of 32 tokens come, shared; null: they are read where they lie, as they do not fit.
+  uint8_t* staged_keys;
   int lane = 0, kv_head = 0, head0 = 0, heads = 0, first_value = 0;
   const int32_t* blocks = nullptr;
-  // Of the last row.
-  int last = 0;
+  // Of the last row, and where the context of the task ends.
+  int last = 0, stop = 0;
   // Of rows g and g + 8; -1: there is no such row.
   int positions[2] = {};
 
@@ -126,6 +138,11 @@ struct Worker {
   __device__ __forceinline__ static typename Math::B operand(const Value* v) {
     if constexpr (kRaw) {
       return Math::b_raw(v);
+    } else if constexpr (kType == MR_FP8) {
+      float wide[4];
+      widen_e4m3(static_cast<uint16_t>(v[0] | v[1] << 8), wide[0], wide[1]);
+      widen_e4m3(static_cast<uint16_t>(v[2] | v[3] << 8), wide[2], wide[3]);
+      return Math::b(wide);
     } else {
       const float wide[4] = {Cached<kType>::widen(v[0]), Cached<kType>::widen(v[1]), Cached<kType>::widen(v[2]), Cached<kType>::widen(v[3])};
       return Math::b(wide);
@@ -149,6 +166,7 @@ struct Worker {
       positions[half] = token < task.rows ? p.positions[task.row0 + token] : -1;
     }
     last = p.positions[task.row0 + task.rows - 1];
+    stop = min(task.chunk1 * kAttentionChunk, last + 1);
     if constexpr (kTogether) {
       __syncthreads();
     } else {
@@ -156,15 +174,71 @@ struct Worker {
     }
   }
 
-  // Of the 8 tokens of a tile.
-  __device__ __forceinline__ Sum score_of(int start, int n) const {
+  // Tiles of 8 tokens whose keys a warp has: all, or its own.
+  static constexpr int kOwnTiles = kTogether ? 1 : kKeyTiles;
+  using KeyPieces = Pieces<8 * sizeof(Value)>;
+  using ValuePieces = Pieces<kSide * sizeof(Value)>;
+  // Copies have at least 4 bytes.
+  static constexpr bool kStagesValues = kSide * sizeof(Value) >= 4;
+
+  // Of a warp.
+  MR_HOST_DEVICE static constexpr int stage_bytes(int key_stride) {
+    return kOwnTiles * key_stride / 32 * KeyPieces::kWarpBytes + (kStagesValues ? kKeys / 4 * (kValueTiles / kSide) * ValuePieces::kWarpBytes : 0);
+  }
+
+  __device__ __forceinline__ static int own_tile(int n) { return kTogether ? static_cast<int>(threadIdx.x) / kWarp : n; }
+
+  // Asks for the keys of 32 tokens, when there are any.
+  __device__ __forceinline__ void ask_keys(int start) const {
+    if (staged_keys && start < stop) {
+      uint8_t* to = staged_keys;
+      for (int n = 0; n < kOwnTiles; n++) {
+        const int position = start + 8 * own_tile(n) + lane / 4;
+        const bool there = position <= last;
+        const auto* row = reinterpret_cast<const Value*>(p.cache.keys) + (there ? token_of(position) * p.cache.key_stride : 0) + lane % 4 * 8;
+        for (int d = 0; d < p.cache.key_stride; d += 32, to += KeyPieces::kWarpBytes) KeyPieces::copy(to, reinterpret_cast<const uint8_t*>(row + d), lane, there);
+      }
+    }
+    close_copies();
+  }
+
+  __device__ __forceinline__ uint8_t* staged_values() const { return staged_keys + kOwnTiles * p.cache.key_stride / 32 * KeyPieces::kWarpBytes; }
+
+  __device__ __forceinline__ void ask_values(int start) const {
+    if constexpr (kStagesValues) {
+      if (staged_keys && start < stop) {
+        uint8_t* to = staged_values();
+#pragma unroll
+        for (int i = 0; i < kKeys / 4; i++) {
+          const int position = position_of(start, i / 2, i % 2);
+          const bool there = position <= last;
+          const auto* row = reinterpret_cast<const Value*>(p.cache.values) + (there ? token_of(position) * p.cache.value_stride : 0) + first_value + lane / 4 * kSide;
+#pragma unroll
+          for (int j = 0; j < kValueTiles; j += kSide, to += ValuePieces::kWarpBytes) {
+            ValuePieces::copy(to, reinterpret_cast<const uint8_t*>(row + 8 * j), lane, there);
+          }
+        }
+      }
+    }
+    close_copies();
+  }
+
+  // Of the 8 tokens of a tile; the warp's number `own`.
+  __device__ __forceinline__ Sum score_of(int start, int n, int own) const {
     const int position = start + 8 * n + lane / 4;
     const bool there = position <= last;
-    const int64_t row = there ? token_of(position) * p.cache.key_stride : 0;
+    const int64_t row = there && !staged_keys ? token_of(position) * p.cache.key_stride : 0;
+    const uint8_t* from = staged_keys + own * p.cache.key_stride / 32 * KeyPieces::kWarpBytes;
     Sum sum = {{0, 0, 0, 0}};
     for (int d = 0; d < p.cache.key_stride; d += 32) {
       Value stored[8];
-      load_values<kType, 8>(p.cache.keys, row + d + lane % 4 * 8, there, stored);
+      if (staged_keys) {
+        uint32_t words[sizeof stored / 4];
+        KeyPieces::read(from + d / 32 * KeyPieces::kWarpBytes, lane, words);
+        memcpy(stored, words, sizeof stored);
+      } else {
+        load_values<kType, 8>(p.cache.keys, row + d + lane % 4 * 8, there, stored);
+      }
       const auto* upper = queries + lane / 4 * p.cache.key_stride + d + lane % 4 * 8;
       const auto* lower = upper + 8 * p.cache.key_stride;
       Math::multiply(sum, Math::a_stored(upper, lower), operand(stored));
@@ -173,18 +247,18 @@ struct Worker {
     return sum;
   }
 
-  __device__ __forceinline__ void score(int start, Sum* scores) {
+  __device__ __forceinline__ void score(int start, Sum* scores) const {
     if constexpr (kTogether) {
       static_assert(kKeyTiles == kWarps);
       // Of two buffers one is read from while the next is written: nobody is further ahead.
       Sum* all = exchange + start / kKeys % 2 * kKeyTiles * kWarp;
-      all[threadIdx.x] = score_of(start, threadIdx.x / kWarp);
+      all[threadIdx.x] = score_of(start, threadIdx.x / kWarp, 0);
       __syncthreads();
 #pragma unroll
       for (int n = 0; n < kKeyTiles; n++) scores[n] = all[n * kWarp + lane];
     } else {
 #pragma unroll
-      for (int n = 0; n < kKeyTiles; n++) scores[n] = score_of(start, n);
+      for (int n = 0; n < kKeyTiles; n++) scores[n] = score_of(start, n, n);
     }
   }
 
@@ -192,7 +266,7 @@ struct Worker {
   __device__ int position_of(int start, int n, int i) const { return start + 8 * n + lane % 4 * 2 + i % 2; }
 
   // Scores become exponentials relative to the chunk's new maximum, which its sum and values are brought to.
-  __device__ __forceinline__ void soften(int start, Sum* scores, State<kValueTiles>& chunk) {
+  __device__ __forceinline__ void soften(int start, Sum* scores, State<kValueTiles>& chunk) const {
     float most[2] = {-infinity(), -infinity()};
 #pragma unroll
     for (int n = 0; n < kKeyTiles; n++) {
@@ -203,7 +277,7 @@ struct Worker {
         float x = -infinity();
         if (seen) {
           x = scores[n].v[i] * p.scale;
-          if (kType == MR_INT8) x *= p.cache.key_scales[token_of(position)];
+          if (kScaled) x *= p.cache.key_scales[token_of(position)];
           x = soft_cap(x, p.cap);
         }
         scores[n].v[i] = x;
@@ -235,7 +309,7 @@ struct Worker {
     }
   }
 
-  __device__ __forceinline__ void add_values(int start, const Sum* scores, State<kValueTiles>& chunk) {
+  __device__ __forceinline__ void add_values(int start, const Sum* scores, State<kValueTiles>& chunk) const {
 #pragma unroll
     for (int k = 0; k < kKeys / 16; k++) {
       float weights[8];
@@ -248,18 +322,26 @@ struct Worker {
         const int position = position_of(start, n, i % 2);
         there[i] = position <= last;
         token[i] = there[i] ? token_of(position) : 0;
-        const float factor = kType == MR_INT8 && there[i] ? p.cache.value_scales[token[i]] : 1.0f;
+        const float factor = kScaled && there[i] ? p.cache.value_scales[token[i]] : 1.0f;
         // A factor that is no number must not touch rows that do not see the token.
         const float upper = scores[n].v[i % 2], lower = scores[n].v[2 + i % 2];
-        weights[i] = kType == MR_INT8 && upper != 0.0f ? upper * factor : upper;
-        weights[4 + i] = kType == MR_INT8 && lower != 0.0f ? lower * factor : lower;
+        weights[i] = kScaled && upper != 0.0f ? upper * factor : upper;
+        weights[4 + i] = kScaled && lower != 0.0f ? lower * factor : lower;
       }
       const typename Math::A a = Math::a(weights);
 #pragma unroll
       for (int j = 0; j < kValueTiles; j += kSide) {
         Value stored[4][kSide];
 #pragma unroll
-        for (int i = 0; i < 4; i++) load_values<kType, kSide>(rows, token[i] * p.cache.value_stride + first_value + 8 * j + lane / 4 * kSide, there[i], stored[i]);
+        for (int i = 0; i < 4; i++) {
+          if (kStagesValues && staged_keys) {
+            uint32_t words[kStagesValues ? sizeof stored[i] / 4 : 1];
+            ValuePieces::read(staged_values() + ((4 * k + i) * (kValueTiles / kSide) + j / kSide) * ValuePieces::kWarpBytes, lane, words);
+            memcpy(stored[i], words, sizeof stored[i]);
+          } else {
+            load_values<kType, kSide>(rows, token[i] * p.cache.value_stride + first_value + 8 * j + lane / 4 * kSide, there[i], stored[i]);
+          }
+        }
 #pragma unroll
         for (int s = 0; s < kSide; s++) {
           const Value b[4] = {stored[0][s], stored[1][s], stored[2][s], stored[3][s]};
@@ -269,17 +351,30 @@ struct Worker {
     }
   }
 
-  __device__ __forceinline__ void add_chunk(int index, State<kValueTiles>& chunk) {
+  // Where a chunk's tokens begin. Nobody sees what lies before the window of the first row.
+  __device__ __forceinline__ int first_of(int chunk) const {
+    const int start = chunk * kAttentionChunk;
+    return p.window > 0 ? max(start, max(0, p.positions[task.row0] - p.window + 1) / kKeys * kKeys) : start;
+  }
+
+  __device__ __forceinline__ void begin() const {
+    ask_keys(first_of(task.chunk0));
+    ask_values(first_of(task.chunk0));
+  }
+
+  // Chunks are in order, and each begins where the one before ends. Of the copies asked for last those of keys come first.
+  __device__ __forceinline__ void add_chunk(int index, State<kValueTiles>& chunk) const {
     chunk.clear();
-    int start = index * kAttentionChunk;
-    const int end = min(start + kAttentionChunk, last + 1);
-    // Nobody sees what lies before the window of the first row.
-    if (p.window > 0) start = max(start, max(0, p.positions[task.row0] - p.window + 1) / kKeys * kKeys);
-    for (; start < end; start += kKeys) {
+    const int end = min((index + 1) * kAttentionChunk, stop);
+    for (int start = first_of(index); start < end; start += kKeys) {
       Sum scores[kKeyTiles];
+      wait_for_copies<1>();
       score(start, scores);
+      ask_keys(start + kKeys);
       soften(start, scores, chunk);
+      wait_for_copies<1>();
       add_values(start, scores, chunk);
+      ask_values(start + kKeys);
     }
   }
 
@@ -325,7 +420,7 @@ struct Worker {
 // Blocks (some, head tiles, parts of the values): the warps of all blocks of a head tile take the tasks in turn; together, the blocks do, and
 // their warps are as many parts of the values.
 template <class Math, int kType, int kValueTiles, bool kTogether>
-__global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __grid_constant__ AttentionArguments p) {
+__global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __grid_constant__ AttentionArguments p, bool staged) {
   MR_SHARED_MEMORY(typename Math::Value, memory);
   const int warp = threadIdx.x / kWarp;
   const int group = p.heads / p.kv_heads;
@@ -337,8 +432,12 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __gri
   const bool has_values = !kTogether || part * 8 * kValueTiles < p.cache.value_width;
   for (int t = static_cast<int>(blockIdx.x) * kAtOnce + (kTogether ? 0 : warp); t < p.counts[0]; t += static_cast<int>(gridDim.x) * kAtOnce) {
     const AttentionTask task = p.tasks[t];
+    using Own = Worker<Math, kType, kValueTiles, kTogether>;
     const int tile = kQueryTile * p.cache.key_stride;
-    Worker<Math, kType, kValueTiles, kTogether> worker{p, task, memory + (kTogether ? 0 : warp * tile), reinterpret_cast<Sum*>(memory + tile)};
+    // Queries, exchanged scores, then what each warp stages.
+    auto* exchange = reinterpret_cast<Sum*>(memory + tile);
+    auto* stages = kTogether ? reinterpret_cast<uint8_t*>(exchange + 2 * kKeyTiles * kWarp) : reinterpret_cast<uint8_t*>(memory + kWarps * tile);
+    Own worker{p, task, memory + (kTogether ? 0 : warp * tile), exchange, staged ? stages + warp * Own::stage_bytes(p.cache.key_stride) : nullptr};
     worker.lane = threadIdx.x % kWarp;
     worker.kv_head = static_cast<int>(blockIdx.y) / tiles_of_group;
     worker.head0 = worker.kv_head * group + first_head;
@@ -346,6 +445,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __gri
     worker.first_value = has_values ? part * 8 * kValueTiles : 0;
     worker.blocks = p.block_table + static_cast<int64_t>(task.sequence) * *p.table_width;
     worker.load_queries();
+    worker.begin();
     // Of a task with a partial result there is one chunk.
     State<kValueTiles> all, chunk;
     all.clear();
@@ -398,14 +498,12 @@ void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
   const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads)),
                   static_cast<unsigned>(kTogether ? (parts + kWarps - 1) / kWarps : parts)};
   const size_t queries = static_cast<size_t>(kQueryTile) * p.cache.key_stride * sizeof(typename Math::Value);
-  const size_t shared = kTogether ? queries + 2 * kKeyTiles * kWarp * sizeof(Sum) : kWarps * queries;
-#if !MR_EMULATED
-  // Beyond 48 KiB a kernel has to ask.
-  if (shared > 48u << 10) {
-    cudaFuncSetAttribute(attention_kernel<Math, kType, kValueTiles, kTogether>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
-  }
-#endif
-  launch(attention_kernel<Math, kType, kValueTiles, kTogether>, grid, kWarps * kWarp, shared, stream, p);
+  size_t shared = kTogether ? queries + 2 * kKeyTiles * kWarp * sizeof(Sum) : kWarps * queries;
+  const size_t stages = size_t{kWarps} * static_cast<size_t>(Worker<Math, kType, kValueTiles, kTogether>::stage_bytes(p.cache.key_stride));
+  const bool staged = shared + stages <= kMostShared;
+  if (staged) shared += stages;
+  allow_shared(attention_kernel<Math, kType, kValueTiles, kTogether>, shared);
+  launch(attention_kernel<Math, kType, kValueTiles, kTogether>, grid, kWarps * kWarp, shared, stream, p, staged);
 }
 
 template <class Math, int kType>
@@ -431,6 +529,7 @@ void attend(cudaStream_t stream, const AttentionArguments& p, int blocks) {
     case MR_F32: return start<F32, MR_F32>(stream, p, blocks);
     case MR_F16: return p.exact ? start<F32, MR_F16>(stream, p, blocks) : start<F16, MR_F16>(stream, p, blocks);
     case MR_BF16: return p.exact ? start<F32, MR_BF16>(stream, p, blocks) : start<Bf16, MR_BF16>(stream, p, blocks);
+    case MR_FP8: return p.exact ? start<F32, MR_FP8>(stream, p, blocks) : start<Bf16, MR_FP8>(stream, p, blocks);
     default: return p.exact ? start<F32, MR_INT8>(stream, p, blocks) : start<Bf16, MR_INT8>(stream, p, blocks);
   }
 }

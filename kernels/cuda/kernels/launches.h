@@ -44,7 +44,7 @@ struct MapArguments {
 };
 void map_rows(cudaStream_t stream, RowCount rows, const MapArguments& p);
 
-// Keys and values of a layer: [block][head][token][stride], keys and values apart. MR_INT8 has factors [block][head][token]. Latents have one
+// Keys and values of a layer: [block][head][token][stride], keys and values apart. MR_INT8 and MR_FP8 have factors [block][head][token]. Latents have one
 // row a token, of which the first value_dim values are the value too.
 struct CacheView {
   uint8_t* keys;
@@ -101,8 +101,11 @@ struct Product {
   float factor, cap;
   Heads heads{};
 };
-// `chips`: multiprocessors. With experts, w says how all of them are stored.
-void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Experts* experts, int chips);
+// How many rows blocks take together: 8, 16, 32, or panels of 64 and more. The bits are the same.
+enum class Tiling { kAuto, kRows8, kRows16, kRows32, kPanels };
+Tiling choose_tiling(Store store, bool f32, int rows);
+// `chips`: multiprocessors. With experts, w says how all of them are stored; theirs are tiles of 8 rows.
+void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Experts* experts, int chips, Tiling tiling = Tiling::kAuto);
 
 struct RouteArguments {
   RowView x;

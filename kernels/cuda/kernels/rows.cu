@@ -122,8 +122,17 @@ __device__ void put(int type, uint8_t* base, float* scales, int64_t token, int s
     finite = !__any_sync(kWholeWarp, !finite);
     for (int bits = 16; bits > 0; bits /= 2) most = fmaxf(most, __shfl_xor_sync(kWholeWarp, most, bits));
     const bool some = finite && most > 1e-30f;
-    const float inverse = some ? 127.0f / most : 0.0f;
-    if (lane == 0) scales[token] = finite ? (some ? most / 127.0f : 0.0f) : bits_to_float(0x7fc00000u);
+    const float largest = type == MR_FP8 ? 448.0f : 127.0f;
+    const float inverse = some ? largest / most : 0.0f;
+    if (lane == 0) scales[token] = finite ? (some ? most / largest : 0.0f) : bits_to_float(0x7fc00000u);
+    if (type == MR_FP8) {
+      for (int i = 2 * lane; i < n; i += 2 * kWarp) {
+        const uint16_t both = finite ? pack_e4m3(x[i] * inverse, i + 1 < n ? x[i + 1] * inverse : 0.0f) : uint16_t{0};
+        base[at + i] = static_cast<uint8_t>(both);
+        if (i + 1 < n) base[at + i + 1] = static_cast<uint8_t>(both >> 8);
+      }
+      return;
+    }
     for (int i = lane; i < n; i += kWarp) {
       reinterpret_cast<int8_t*>(base)[at + i] = finite ? static_cast<int8_t>(rintf(x[i] * inverse)) : int8_t{0};
     }

@@ -1,4 +1,5 @@
 #include "check.h"
+#include "core/copies.h"
 #include "core/fragments.h"
 #include "emulator/cuda.h"
 #include "error.h"
@@ -67,6 +68,31 @@ TEST(shared_memory_begins_as_no_number) {
   });
 }
 
+TEST(what_is_copied_is_there_after_the_wait_for_its_group) {
+  alignas(16) float from[3 * 32];
+  for (int i = 0; i < 3 * 32; i++) from[i] = static_cast<float>(i);
+  run_grid(1, 32, sizeof from, [&] {
+    auto* shared = reinterpret_cast<float*>(emulator::shared_memory());
+    const unsigned i = threadIdx.x;
+    for (unsigned g = 0; g < 3; g++) {
+      cuda::copy_async<4>(shared + g * 32 + i, from + g * 32 + i, i != 5);
+      cuda::close_copies();
+    }
+    CHECK(std::isnan(shared[i]) && std::isnan(shared[64 + i]));
+    cuda::wait_for_copies<1>();
+    CHECK(shared[i] == (i == 5 ? 0 : from[i]) && shared[32 + i] == (i == 5 ? 0 : from[32 + i]) && std::isnan(shared[64 + i]));
+    cuda::wait_for_copies<0>();
+    CHECK(shared[64 + i] == (i == 5 ? 0 : from[64 + i]));
+    // Of the thread that runs first another's copy is not there before the barrier.
+    cuda::copy_async<4>(shared + i, from + 32 + i);
+    cuda::close_copies();
+    cuda::wait_for_copies<0>();
+    if (i == 0) CHECK(std::isnan(shared[1]) || shared[1] == 1);
+    __syncthreads();
+    CHECK(shared[31 - i] == from[63 - i]);
+  });
+}
+
 TEST(what_would_hang_or_be_undefined_on_a_device_is_an_error) {
   std::string waits = fault_of({2, 1, 1}, 32, [] {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
@@ -86,6 +112,9 @@ TEST(what_would_hang_or_be_undefined_on_a_device_is_an_error) {
   CHECK(has(differ, "different operations"), "%s", differ.c_str());
   CHECK(has(fault_of(1, 32, [] { __shfl_sync(0xffffu, 1, 0); }), "part of a warp"));
   CHECK(has(fault_of(1, 33, [] {}), "33 threads"));
+  alignas(16) float place[8] = {};
+  CHECK(has(fault_of(1, 32, [&] { cuda::copy_async<4>(place, place + 4); }), "no shared memory"));
+  CHECK(has(fault_of(1, 32, [&] { cuda::copy_async<16>(emulator::shared_memory(), place + 1); }), "not aligned"));
   CHECK(has(fault_of({1, 70000, 1}, 32, [] {}), "70000"));
   // It serves again afterwards.
   int ran = 0;

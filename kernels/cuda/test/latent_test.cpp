@@ -14,6 +14,7 @@ mr_options latent_options(int precision, int block_tokens) {
 const LatentShape kSmall = {}, kManyHeads = {19, 16, 8, 32, 16}, kWide = {3, 40, 24, 128, 36}, kDeepSeek = {2, 128, 64, 512, 128};
 
 double bound(int type, int precision) {
+  if (type == MR_FP8) return 5e-2;
   if (type == MR_INT8) return 2.5e-2;
   return precision == MR_PRECISION_F32 ? type == MR_F32 ? 3e-6 : 1.5e-2 : 1.5e-2;
 }
@@ -26,7 +27,7 @@ TEST(latent_attention_agrees_with_double_precision) {
     LatentModel model(shape, random);
     const bool small = shape.rank < 128;
     Sequence a = sequence(small ? 270 : 34, random), b = sequence(9, random);
-    for (int type : {MR_F32, MR_BF16, MR_F16, MR_INT8}) {
+    for (int type : {MR_F32, MR_BF16, MR_F16, MR_INT8, MR_FP8}) {
       for (int precision : {MR_PRECISION_NATIVE, MR_PRECISION_F32}) {
         if (precision == MR_PRECISION_F32 && (shape.heads != kSmall.heads || type == MR_F16)) continue;
         auto runner = model.runner(latent_options(precision, 16), type, 1);
@@ -82,9 +83,9 @@ TEST(bits_of_latent_attention_do_not_depend_on_chunks_pages_splits_or_company) {
 TEST(latents_are_kept_once_and_copied_with_their_factors) {
   Random random(42);
   LatentModel model(kSmall, random);
-  for (int type : {MR_BF16, MR_INT8}) {
+  for (int type : {MR_BF16, MR_FP8}) {
     auto runner = model.runner(latent_options(MR_PRECISION_NATIVE, 16), type, 1);
-    const int64_t plan = 1024 * (type == MR_INT8 ? 64 + 4 : 64 * 2);
+    const int64_t plan = 1024 * (type == MR_FP8 ? 64 + 4 : 64 * 2);
     CHECK(mr_cache_bytes(runner->model()) <= plan + 512, "%lld", static_cast<long long>(mr_cache_bytes(runner->model())));
     Sequence a = sequence(33, random);
     runner->step({&a}, {32}, 0);

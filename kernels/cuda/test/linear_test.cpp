@@ -1,5 +1,8 @@
 #include <algorithm>
 
+#include "device.h"
+#include "images.h"
+#include "kernels/launches.h"
 #include "op_program.h"
 #include "pack.h"
 #include "scalar.h"
@@ -240,6 +243,72 @@ TEST(experts_agree_with_double_precision_and_with_themselves_in_every_batch) {
       OpProgram::run(*runner, {many[static_cast<size_t>(i)]});
       std::vector<float> alone = runner->read(out, 1, kWidth);
       CHECK(same_bits(alone.data(), &together[static_cast<size_t>(i * kWidth)], kWidth), "row %d", i);
+    }
+  }
+}
+
+namespace {
+
+// A weight on the device, and rows of an input as products read them.
+struct OnDevice {
+  cuda::Image image;
+  std::vector<cuda::Memory> memory;
+  cuda::Stream stream;
+
+  template <class T>
+  T* put(const std::vector<T>& values) {
+    memory.emplace_back(static_cast<int64_t>(values.size() * sizeof(T)), "a test");
+    if (!values.empty()) stream.upload(memory.back().data(), values.data(), memory.back().size());
+    stream.synchronize();
+    return values.empty() ? nullptr : memory.back().as<T>();
+  }
+  float* room(int64_t floats) {
+    memory.emplace_back(floats * 4, "a test");
+    return memory.back().as<float>();
+  }
+  cuda::WeightView place(cuda::Image made) {
+    image = std::move(made);
+    cuda::WeightView w = image.view;
+    w.values = put(image.values);
+    w.scales = put(image.scales);
+    w.offsets = put(image.offsets);
+    w.levels = put(image.levels);
+    return w;
+  }
+};
+
+}  // namespace
+
+TEST(products_have_the_same_bits_however_rows_are_tiled) {
+  Random random(27);
+  constexpr int kRows = 141, kOuts = 150;
+  for (int type : {MR_F32, MR_BF16, MR_F16, MR_Q8_0, MR_Q4_K, MR_Q6_K, MR_IQ4_NL}) {
+    for (bool f32 : {false, true}) {
+      if (type == MR_F32 && !f32) continue;
+      const int columns = kTypes[type].block_values == 1 ? 300 : kTypes[type].block_values == 32 ? 352 : 512;
+      OnDevice device;
+      const std::vector<uint8_t> stored = random_stored(type, kOuts, columns, random);
+      const cuda::WeightView w = device.place(cuda::image_of(type, kOuts, columns, stored.data()));
+      float* x = device.put(random.normals(static_cast<size_t>(kRows * columns)));
+      const int stride = cuda::rounded_up(columns, cuda::kStepColumns);
+      const cuda::Input in{device.room(int64_t{kRows} * stride), device.room(int64_t{kRows} * stride / 16), stride, f32};
+      const cuda::RowCount rows{kRows, device.put(std::vector<int32_t>{kRows})};
+      cuda::prepare(device.stream, rows, {x, columns}, columns, nullptr, in);
+      std::vector<float> first;
+      for (cuda::Tiling tiling : {cuda::Tiling::kRows8, cuda::Tiling::kRows16, cuda::Tiling::kRows32, cuda::Tiling::kPanels}) {
+        for (int chips : {1, 4000}) {
+          if (chips > 1 && tiling != cuda::Tiling::kRows8) continue;
+          float* out = device.room(int64_t{kRows} * kOuts);
+          cuda::multiply(device.stream, rows, {w, in, {out, kOuts}, nullptr, 0.7f, 0}, nullptr, chips, tiling);
+          device.stream.synchronize();
+          std::vector<float> actual(static_cast<size_t>(kRows * kOuts));
+          device.stream.download(actual.data(), out, static_cast<int64_t>(actual.size()) * 4);
+          device.stream.synchronize();
+          if (first.empty()) first = actual;
+          for (float v : actual) CHECK(std::isfinite(v), "type %d, tiling %d", type, static_cast<int>(tiling));
+          CHECK(same_bits(actual.data(), first.data(), actual.size()), "type %d, float32 %d, tiling %d, sharing for %d chips", type, f32, static_cast<int>(tiling), chips);
+        }
+      }
     }
   }
 }

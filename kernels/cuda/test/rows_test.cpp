@@ -125,6 +125,34 @@ TEST(exponentials_and_roundings_are_those_of_the_host) {
   CHECK(cuda::exp_of(0) == 1 && cuda::exp_of(-200) == 0 && cuda::exp_of(-INFINITY) == 0 && std::isnan(cuda::exp_of(NAN)));
 }
 
+TEST(floats_of_8_bits_are_rounded_to_the_nearest_and_to_even) {
+  std::vector<double> values;
+  for (int code = 0; code < 127; code++) {
+    const int exponent = code >> 3, mantissa = code & 7;
+    values.push_back(exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10));
+    for (int sign : {0, 128}) {
+      const auto c = static_cast<uint8_t>(code | sign);
+      CHECK(cuda::e4m3_to_float(c) == (sign ? -values.back() : values.back()), "code %d", c);
+      CHECK(cuda::float_to_e4m3(cuda::e4m3_to_float(c)) == c, "code %d", c);
+    }
+  }
+  CHECK(values.back() == 448 && std::isnan(cuda::e4m3_to_float(127)) && std::isnan(cuda::e4m3_to_float(255)));
+  // What lies between two, and the middle, which goes to the even one.
+  for (size_t i = 0; i + 1 < values.size(); i++) {
+    const double middle = (values[i] + values[i + 1]) / 2;
+    const auto even = static_cast<uint8_t>(i % 2 == 0 ? i : i + 1);
+    CHECK(cuda::float_to_e4m3(static_cast<float>(middle)) == even, "the middle after %zu", i);
+    CHECK(cuda::float_to_e4m3(std::nextafter(static_cast<float>(middle), 0.0f)) == i, "below the middle after %zu", i);
+    CHECK(cuda::float_to_e4m3(std::nextafter(static_cast<float>(middle), 1e9f)) == i + 1, "above the middle after %zu", i);
+  }
+  CHECK(cuda::float_to_e4m3(460) == 126 && cuda::float_to_e4m3(-INFINITY) == 254 && cuda::float_to_e4m3(1e-9f) == 0 && cuda::float_to_e4m3(-0.0f) == 128);
+  CHECK(cuda::float_to_e4m3(NAN) == 127);
+  CHECK(cuda::pack_e4m3(1, -2) == (0x38 | 0xc0 << 8));
+  float low, high;
+  cuda::widen_e4m3(0xc038, low, high);
+  CHECK(low == 1 && high == -2);
+}
+
 TEST(experts_are_chosen_by_probability_then_number) {
   auto chosen = [](cuda::Chosen how, std::vector<float> logits, std::vector<float>& weights) {
     std::vector<uint8_t> open(logits.size());

@@ -73,7 +73,7 @@ final class ModelsCommand implements Callable<Integer> {
     @Option(
             names = "--kv-dtype",
             paramLabel = "NAME",
-            description = "How keys and values are kept: f32, f16, bf16 or int8 (default f32).")
+            description = "How keys and values are kept: f32, f16, bf16, int8 or fp8 (default f32).")
     private String kvDtype = "f32";
 
     @Option(

@@ -44,7 +44,7 @@ final class WorkerOptions {
             names = "--kv-dtype",
             paramLabel = "NAME",
             description =
-                    "How keys and values are kept: f32, f16, bf16 or int8 (default f32; others with the cpu engine).")
+                    "How keys and values are kept: f32, f16, bf16, int8 or fp8 (default f32; fp8 with the cuda engine).")
     private @Nullable String kvDtype;
 
     @Option(

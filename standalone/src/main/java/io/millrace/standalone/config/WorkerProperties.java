@@ -20,7 +20,7 @@ import org.springframework.util.unit.DataSize;
  * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit
  * @param forceMaxModelLen whether that may be beyond what the checkpoint is made for
  * @param kvMemory memory of each model's KV cache; 0: chosen by the machine's memory
- * @param kvDtype in which keys and values are kept: {@code f32}, {@code f16}, {@code bf16} or {@code int8}
+ * @param kvDtype in which keys and values are kept: {@code f32}, {@code f16}, {@code bf16}, {@code int8} or {@code fp8}
  * @param maxRunning most sequences in a step; 0: chosen by the engine
  * @param stepTokens most token rows of a step; 0: chosen by the engine
  * @param threads that compute, of each model of each worker; 0: the processors divided among them

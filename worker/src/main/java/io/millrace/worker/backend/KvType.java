@@ -11,7 +11,9 @@ public enum KvType {
     F16(2, 0),
     BF16(2, 0),
     /** Signed bytes, and a float32 factor for each head's key and value of a token. */
-    INT8(1, 4);
+    INT8(1, 4),
+    /** Floats of 8 bits (e4m3), and factors as {@link #INT8} has them; on CUDA devices. */
+    FP8(1, 4);
 
     private final int valueBytes;
     private final int factorBytes;

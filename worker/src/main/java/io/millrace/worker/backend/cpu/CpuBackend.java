@@ -43,8 +43,8 @@ public final class CpuBackend {
      * @param threads that compute, the engine's own among them; at least 1
      * @param settings how they compute, and where packed weights are kept
      * @throws MillraceException MR-CPU-001 when the library cannot be loaded, MR-CPU-002 for a program or type that it has not got,
-     *     MR-MEM-001 when weights and cache do not fit, MR-CONFIG-001 for a block size that is not possible, and what reading the
-     *     weights may throw
+     *     MR-MEM-001 when weights and cache do not fit, MR-CONFIG-001 for a block size that is not possible, MR-SERVE-010 for a
+     *     cache in fp8, and what reading the weights may throw
      */
     public static ModelRuntime load(
             Path library,
@@ -54,6 +54,11 @@ public final class CpuBackend {
             int threads,
             CpuSettings settings,
             LoadProgress progress) {
+        if (options.type() == KvType.FP8) {
+            throw new MillraceException(
+                    "MR-SERVE-010",
+                    "kv-dtype is fp8, which the cpu engine has not got. Choose int8, or use --engine cuda.");
+        }
         return load(
                 NativeKernels.open(library),
                 MemoryPlan.available(),
@@ -142,6 +147,7 @@ public final class CpuBackend {
             case F16 -> NativeType.F16.number();
             case BF16 -> NativeType.BF16.number();
             case INT8 -> NativeKernels.INT8;
+            case FP8 -> NativeKernels.FP8;
         };
     }
 

@@ -29,6 +29,9 @@ final class NativeKernels {
     /** {@code MR_INT8}: a cache in bytes. */
     static final int INT8 = 15;
 
+    /** {@code MR_FP8}: a cache in floats of 8 bits. */
+    static final int FP8 = 18;
+
     /** Ints of {@code mr_kv_group}. */
     static final int KV_GROUP_INTS = 6;
 

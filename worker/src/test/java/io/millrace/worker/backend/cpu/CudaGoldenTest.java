@@ -21,6 +21,7 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -86,6 +87,30 @@ class CudaGoldenTest {
             runner.step(List.of(new Work(seq, 1, true)));
             assertThat(CpuGoldenTest.rms(seq.logits.subList(0, 40), expected))
                     .isLessThan(CpuGoldenTest.experts(model) ? BF16_EXPERTS_RMS : BF16_RMS);
+        }
+    }
+
+    /** Codes of 3 bits after the point move logits by more than bf16 does. */
+    @ParameterizedTest
+    @EnumSource(
+            value = KvType.class,
+            names = {"INT8", "FP8"})
+    void aCacheOfBytesStaysWithinItsBound(KvType type) {
+        Case model = Case.folder("llama");
+        int[] prompt = model.prompts(0).stream()
+                .map(Prompt::ids)
+                .filter(ids -> ids.length == 40)
+                .findFirst()
+                .orElseThrow();
+        try (ModelRuntime runtime =
+                load(model, GoldenModels.blocks(16, 512, 0).withType(type), false)) {
+            assertThat(runtime.numericsId()).isEqualTo("cuda-1-emulated-native-kv-" + type.label());
+            PagedRunner runner = new PagedRunner(runtime, 1);
+            Sequence seq = runner.sequence(prompt);
+            runner.step(List.of(new Work(seq, 39, true)));
+            runner.step(List.of(new Work(seq, 1, true)));
+            assertThat(CpuGoldenTest.rms(seq.logits.subList(0, 40), model.logits("logits_all")))
+                    .isLessThan(2 * BF16_RMS);
         }
     }
 

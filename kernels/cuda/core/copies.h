@@ -1,0 +1,83 @@
+// Copies from the device's memory to shared memory that a thread does not wait for (cp.async). A thread closes a group of copies, and waits until
+// no more than so many groups are under way; other threads see what was copied after a barrier as well.
+#pragma once
+#include "cuda_api.h"
+
+namespace millrace::cuda {
+
+// kBytes are 4, 8 or 16, and both places aligned to them. Where there is nothing to copy it becomes zeros.
+template <int kBytes>
+__device__ __forceinline__ void copy_async(void* to, const void* from, bool there = true) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
+#if MR_EMULATED
+  emulator::copy_async(to, from, kBytes, there);
+#else
+  const auto place = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  const int bytes = there ? kBytes : 0;
+  if constexpr (kBytes == 16) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(from), "r"(bytes) : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(place), "l"(from), "n"(kBytes), "r"(bytes) : "memory");
+  }
+#endif
+}
+
+__device__ __forceinline__ void close_copies() {
+#if MR_EMULATED
+  emulator::close_copies();
+#else
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+template <int kGroups>
+__device__ __forceinline__ void wait_for_copies() {
+#if MR_EMULATED
+  emulator::wait_for_copies(kGroups);
+#else
+  asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+#endif
+}
+
+// Bytes that each thread of a warp has side by side, in pieces that are copied at once. In shared memory a piece of all threads lies together, so
+// that they read it without conflicts.
+template <int kBytes>
+struct Pieces {
+  static constexpr int kPiece = kBytes < 16 ? kBytes : 16;
+  static constexpr int kCount = kBytes / kPiece;
+  static constexpr int kWarpBytes = kBytes * kWarp;
+
+  __device__ __forceinline__ static void copy(uint8_t* to, const uint8_t* from, int lane, bool there = true) {
+#pragma unroll
+    for (int i = 0; i < kCount; i++) copy_async<kPiece>(to + (i * kWarp + lane) * kPiece, from + i * kPiece, there);
+  }
+  __device__ __forceinline__ static void read(const uint8_t* from, int lane, uint32_t* words) {
+#pragma unroll
+    for (int i = 0; i < kCount; i++) {
+      const uint8_t* at = from + (i * kWarp + lane) * kPiece;
+      if constexpr (kPiece == 16) {
+        const uint4 four = *reinterpret_cast<const uint4*>(at);
+        words[4 * i] = four.x;
+        words[4 * i + 1] = four.y;
+        words[4 * i + 2] = four.z;
+        words[4 * i + 3] = four.w;
+      } else if constexpr (kPiece == 8) {
+        const uint2 two = *reinterpret_cast<const uint2*>(at);
+        words[0] = two.x;
+        words[1] = two.y;
+      } else {
+        words[0] = *reinterpret_cast<const uint32_t*>(at);
+      }
+    }
+  }
+};
+
+// Shared memory that a kernel is launched with; beyond 48 KiB it has to ask.
+template <class... Parameters>
+void allow_shared([[maybe_unused]] void (*kernel)(Parameters...), [[maybe_unused]] size_t bytes) {
+#if !MR_EMULATED
+  if (bytes > 48u << 10) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+#endif
+}
+
+}  // namespace millrace::cuda

@@ -1,0 +1,122 @@
+// Products of many rows: a block of 128 outputs and 128 or 64 rows, whose warps share what they read through shared memory. Sums are those of
+// linear.cu, bit for bit: each warp takes all chunks of its outputs.
+#include "kernels/product.h"
+
+namespace millrace::cuda {
+namespace {
+
+constexpr int kStages = 4;
+constexpr int kOutputWarps = 4, kRowWarps = kProductWarps / kOutputWarps;
+// Tiles of 16 outputs of a warp.
+constexpr int kTiles = 2;
+constexpr int kBlockTiles = kOutputWarps * kTiles;
+
+// What a block has of a stage in shared memory: the weights of its tiles, then 8 rows after 8 rows.
+template <class Math, Store kStore, int kTokens>
+constexpr int kStageBytes = kBlockTiles * WeightPieces<kStore>::kWarpBytes + kRowWarps * kTokens * RowPieces<Math>::kWarpBytes;
+
+// Block (tiles, rows).
+template <class Math, Store kStore, int kTokens>
+__global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __grid_constant__ ProductArguments arguments) {
+  MR_SHARED_MEMORY(uint8_t, memory);
+  const Product& p = arguments.p;
+  const WeightView& w = p.w;
+  const int block_row = blockIdx.y * kRowWarps * 8 * kTokens, count = *arguments.rows.count;
+  if (block_row >= count) return;
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  const int block_tile = blockIdx.x * kBlockTiles, tile0 = block_tile + warp % kOutputWarps * kTiles;
+  const TileRows rows{block_row + warp / kOutputWarps * 8 * kTokens, count, nullptr};
+
+  // Each warp copies tiles and groups of 8 rows in turn.
+  auto ask = [&](int step) {
+    if (step < w.steps) {
+      uint8_t* to = memory + step % kStages * kStageBytes<Math, kStore, kTokens>;
+      for (int t = warp; t < kBlockTiles && block_tile + t < w.tiles; t += kProductWarps) {
+        WeightPieces<kStore>::copy(to + t * WeightPieces<kStore>::kWarpBytes, weights_at(w, kStore, block_tile + t, step, lane), lane);
+      }
+      to += kBlockTiles * WeightPieces<kStore>::kWarpBytes;
+      for (int g = warp; g < kRowWarps * kTokens; g += kProductWarps) {
+        const int row = min(block_row + 8 * g + lane / 4, count - 1);
+        const auto* from = static_cast<const typename Math::Value*>(p.x.values) + static_cast<int64_t>(row) * p.x.stride + step * kStepColumns + lane % 4 * 8;
+        RowPieces<Math>::copy(to + g * RowPieces<Math>::kWarpBytes, reinterpret_cast<const uint8_t*>(from), lane);
+      }
+    }
+    close_copies();
+  };
+#pragma unroll
+  for (int i = 0; i < kStages - 1; i++) ask(i);
+
+  Tile<kTokens> total[kTiles];
+  ChunkSums<Math, kStore, kTokens> sums[kTiles];
+#pragma unroll
+  for (int t = 0; t < kTiles; t++) total[t].clear();
+  for (int step = 0; step < w.steps; step++) {
+    wait_for_copies<kStages - 2>();
+    // Everybody's copies are there, and nobody reads the stage before this one any more.
+    __syncthreads();
+    ask(step + kStages - 1);
+    const int chunk = step / kChunkSteps, end = min(w.steps, (chunk + 1) * kChunkSteps);
+    if (step % kChunkSteps == 0) {
+#pragma unroll
+      for (int t = 0; t < kTiles; t++) sums[t].clear(chunk);
+    }
+    const uint8_t* from = memory + step % kStages * kStageBytes<Math, kStore, kTokens>;
+    Step<Math, kStore> a[kTiles];
+#pragma unroll
+    for (int t = 0; t < kTiles; t++) {
+      uint32_t words[lane_bytes(kStore) / 4];
+      WeightPieces<kStore>::read(from + (tile0 - block_tile + t) * WeightPieces<kStore>::kWarpBytes, lane, words);
+      a[t].set(w, words);
+    }
+    from += kBlockTiles * WeightPieces<kStore>::kWarpBytes + warp / kOutputWarps * kTokens * RowPieces<Math>::kWarpBytes;
+    uint32_t values[kTokens][2 * Math::kBytes];
+#pragma unroll
+    for (int j = 0; j < kTokens; j++) RowPieces<Math>::read(from + j * RowPieces<Math>::kWarpBytes, lane, values[j]);
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+#pragma unroll
+      for (int j = 0; j < kTokens; j++) {
+        const typename Math::B b = Math::b_words(values[j], h);
+#pragma unroll
+        for (int t = 0; t < kTiles; t++) sums[t].multiply(j, a[t].half[h], b);
+      }
+#pragma unroll
+      for (int t = 0; t < kTiles; t++) {
+        if (tile0 + t < w.tiles) sums[t].after(w, p.x, rows, tile0 + t, step, h, end, lane);
+      }
+    }
+    if (step + 1 == end) {
+#pragma unroll
+      for (int t = 0; t < kTiles; t++) total[t].add(sums[t].out);
+    }
+  }
+#pragma unroll
+  for (int t = 0; t < kTiles; t++) {
+    if (tile0 + t < w.tiles) write_tile(p, total[t], tile0 + t, rows, lane);
+  }
+}
+
+}  // namespace
+
+template <class Math, Store kStore>
+void multiply_panels(cudaStream_t stream, const ProductArguments& a) {
+  // Of codes a chunk has two sums, and float32 takes twice the registers.
+  constexpr int kTokens = Math::kBytes == 2 && !kIsCode<kStore> ? 8 : 4;
+  const int rows = kRowWarps * 8 * kTokens;
+  const dim3 grid{static_cast<unsigned>((a.p.w.tiles + kBlockTiles - 1) / kBlockTiles), static_cast<unsigned>((a.rows.most + rows - 1) / rows), 1};
+  const size_t shared = size_t{kStages} * kStageBytes<Math, kStore, kTokens>;
+  allow_shared(panel_kernel<Math, kStore, kTokens>, shared);
+  launch(panel_kernel<Math, kStore, kTokens>, grid, kProductWarps * kWarp, shared, stream, a);
+}
+
+template void multiply_panels<F32, Store::kF32>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<F32, Store::kBf16>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<F32, Store::kF16>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<F32, Store::kCode8>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<F32, Store::kCode4>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<Bf16, Store::kBf16>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<SplitBf16, Store::kF16>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<Bf16, Store::kCode8>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<Bf16, Store::kCode4>(cudaStream_t, const ProductArguments&);
+
+}  // namespace millrace::cuda

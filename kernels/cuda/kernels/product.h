@@ -1,0 +1,174 @@
+// What kernels of products share: a thread's part of a step of weights and of rows, in registers and on its way through shared memory, the sums of
+// a tile, and their factors.
+#pragma once
+#include "core/copies.h"
+#include "kernels/launches.h"
+
+namespace millrace::cuda {
+
+// Threads of a block, as warps.
+inline constexpr int kProductWarps = 8;
+
+struct ProductArguments {
+  Product p;
+  Experts experts;
+  RowCount rows;
+  // Warps that share the chunks of a tile: 1, 2, 4 or 8.
+  int sharing;
+};
+
+// A thread's 16 weights of a step.
+template <Store kStore>
+using WeightPieces = Pieces<lane_bytes(kStore)>;
+// Its 8 values of a row.
+template <class Math>
+using RowPieces = Pieces<8 * Math::kBytes>;
+
+template <Store kStore>
+inline constexpr bool kIsCode = kStore == Store::kCode8 || kStore == Store::kCode4;
+
+__device__ __forceinline__ const uint8_t* weights_at(const WeightView& w, Store store, int tile, int step, int lane) {
+  return w.values + ((static_cast<int64_t>(tile) * w.steps + step) * kWarp + lane) * lane_bytes(store);
+}
+
+// The same as operands: two halves of 16 columns.
+template <class Math, Store kStore>
+struct Step {
+  typename Math::A half[2];
+
+  __device__ __forceinline__ void set(const WeightView& w, const uint32_t* r) {
+    if constexpr ((kStore == Store::kBf16 && Math::kBytes == 2) || (kStore == Store::kF32 && Math::kBytes == 4)) {
+      constexpr int kRow = lane_bytes(kStore) / 8;
+      half[0] = Math::a_words(r, r + kRow, 0);
+      half[1] = Math::a_words(r, r + kRow, 1);
+    } else {
+      float v[kLaneValues];
+      widen(w, r, v);
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        const float eight[8] = {v[4 * h], v[4 * h + 1], v[4 * h + 2], v[4 * h + 3], v[8 + 4 * h], v[9 + 4 * h], v[10 + 4 * h], v[11 + 4 * h]};
+        half[h] = Math::a(eight);
+      }
+    }
+  }
+
+ private:
+  __device__ __forceinline__ static void widen(const WeightView& w, const uint32_t* r, float* v) {
+#pragma unroll
+    for (int i = 0; i < kLaneValues; i++) {
+      if constexpr (kStore == Store::kBf16) {
+        v[i] = i % 2 == 0 ? low_bf16(r[i / 2]) : high_bf16(r[i / 2]);
+      } else if constexpr (kStore == Store::kF16) {
+        v[i] = f16_to_float(static_cast<uint16_t>(r[i / 2] >> i % 2 * 16));
+      } else if constexpr (kStore == Store::kCode8) {
+        v[i] = static_cast<float>(r[i / 4] >> i % 4 * 8 & 255u) - w.zero;
+      } else if constexpr (kStore == Store::kCode4) {
+        v[i] = code_value(w, r[i / 8] >> i % 8 * 4 & 15u);
+      }
+    }
+  }
+};
+
+// Of 16 outputs and 8 * kTokens rows, a thread's part.
+template <int kTokens>
+struct Tile {
+  Sum sum[kTokens];
+
+  __device__ __forceinline__ void clear() {
+#pragma unroll
+    for (int j = 0; j < kTokens; j++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) sum[j].v[i] = 0.0f;
+    }
+  }
+  __device__ __forceinline__ void add(const Tile& other) {
+#pragma unroll
+    for (int j = 0; j < kTokens; j++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) sum[j].v[i] += other.sum[j].v[i];
+    }
+  }
+};
+
+// The rows of a tile: `first` on, those before `end`; the row of the input is `source`'s where there is one. Beyond the last it is read again.
+struct TileRows {
+  int first, end;
+  const int32_t* source;
+
+  __device__ __forceinline__ int input(int at) const {
+    const int row = min(first + at, end - 1);
+    return source ? source[row] : row;
+  }
+};
+
+// Adds the runs [first, last) of 16 columns that share factors: out += scale * part - offset * (sum of x).
+template <int kTokens>
+__device__ __forceinline__ void add_scaled(const WeightView& w, const Input& x, const TileRows& rows, int tile, int group, int first, int last, int lane, const Tile<kTokens>& part,
+                                           Tile<kTokens>& out) {
+  const int64_t f = (static_cast<int64_t>(tile) * w.groups + group) * kTileRows + lane / 4;
+  const float upper = factor_at(w, w.scales, f), lower = factor_at(w, w.scales, f + 8);
+#pragma unroll
+  for (int j = 0; j < kTokens; j++) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) out.sum[j].v[i] = fmaf(i < 2 ? upper : lower, part.sum[j].v[i], out.sum[j].v[i]);
+  }
+  if (!w.offsets) return;
+  const float upper_offset = factor_at(w, w.offsets, f), lower_offset = factor_at(w, w.offsets, f + 8);
+#pragma unroll
+  for (int j = 0; j < kTokens; j++) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const float* sums = x.sums + static_cast<int64_t>(rows.input(8 * j + lane % 4 * 2 + i)) * (x.stride / 16);
+      float all = 0;
+      for (int c = first; c < last; c++) all += sums[c];
+      out.sum[j].v[i] = fmaf(-upper_offset, all, out.sum[j].v[i]);
+      out.sum[j].v[2 + i] = fmaf(-lower_offset, all, out.sum[j].v[2 + i]);
+    }
+  }
+}
+
+// One tile's sums of one chunk.
+template <class Math, Store kStore, int kTokens>
+struct ChunkSums {
+  Tile<kTokens> out, part;
+  // Runs of 16 columns that `part` has.
+  int first;
+
+  __device__ __forceinline__ void clear(int chunk) {
+    out.clear();
+    if (kIsCode<kStore>) part.clear();
+    first = chunk * kChunkSteps * 2;
+  }
+  __device__ __forceinline__ void multiply(int j, const typename Math::A& a, const typename Math::B& b) { Math::multiply(kIsCode<kStore> ? part.sum[j] : out.sum[j], a, b); }
+  // After half a step; `end`: the step after the chunk's last.
+  __device__ __forceinline__ void after(const WeightView& w, const Input& x, const TileRows& rows, int tile, int step, int half, int end, int lane) {
+    if (!kIsCode<kStore>) return;
+    const int done = 2 * step + half + 1;
+    if (done * 16 % w.group_columns != 0 && done != 2 * end) return;
+    add_scaled(w, x, rows, tile, min((done * 16 - 1) / w.group_columns, w.groups - 1), first, done, lane, part, out);
+    part.clear();
+    first = done;
+  }
+};
+
+template <int kTokens>
+__device__ __forceinline__ void write_tile(const Product& p, const Tile<kTokens>& total, int tile, const TileRows& rows, int lane) {
+#pragma unroll
+  for (int j = 0; j < kTokens; j++) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const int output = tile * kTileRows + lane / 4 + i / 2 * 8;
+      const int row = rows.first + 8 * j + lane % 4 * 2 + i % 2;
+      if (output >= p.w.rows || row >= rows.end) continue;
+      float value = total.sum[j].v[i] * p.factor;
+      if (p.bias) value += p.bias[output];
+      p.out.data[row * p.out.stride + output] = soft_cap(value, p.cap);
+    }
+  }
+}
+
+// Products of many rows, by blocks of 128 outputs.
+template <class Math, Store kStore>
+void multiply_panels(cudaStream_t stream, const ProductArguments& a);
+
+}  // namespace millrace::cuda
