@@ -21,6 +21,7 @@ import io.millrace.worker.text.gguf.GgufTokenizers;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -70,7 +71,7 @@ class CpuEngineTest {
     @Test
     void answersDoNotDependOnCompanyChunksPagesThreadsOrTheCacheOnAnyInstructionSet() throws Exception {
         for (int isa = 1; isa <= 3; isa++) {
-            for (KvType type : isa == 3 ? KvType.values() : new KvType[] {KvType.F32}) {
+            for (KvType type : isa == 3 ? EnumSet.complementOf(EnumSet.of(KvType.FP8)) : EnumSet.of(KvType.F32)) {
                 Model alone = tiny(isa, 64, 1, type);
                 if (alone == null) {
                     continue;

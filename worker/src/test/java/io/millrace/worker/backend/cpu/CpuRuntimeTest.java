@@ -154,7 +154,9 @@ class CpuRuntimeTest {
         assertThat(blocksOf(KvType.BF16)).isEqualTo(2 * whole);
         assertThat(blocksOf(KvType.INT8)).isGreaterThan(3 * whole);
         assertThatThrownBy(() -> KvType.of("fp4")).hasMessageContaining("f32, f16, bf16, int8, fp8");
-        assertThatThrownBy(() -> blocksOf(KvType.FP8)).hasMessageContaining("fp8").hasMessageContaining("--engine cuda");
+        assertThatThrownBy(() -> blocksOf(KvType.FP8))
+                .hasMessageContaining("fp8")
+                .hasMessageContaining("--engine cuda");
     }
 
     private static int blocksOf(KvType type) {

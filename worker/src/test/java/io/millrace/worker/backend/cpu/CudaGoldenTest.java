@@ -102,8 +102,7 @@ class CudaGoldenTest {
                 .filter(ids -> ids.length == 40)
                 .findFirst()
                 .orElseThrow();
-        try (ModelRuntime runtime =
-                load(model, GoldenModels.blocks(16, 512, 0).withType(type), false)) {
+        try (ModelRuntime runtime = load(model, GoldenModels.blocks(16, 512, 0).withType(type), false)) {
             assertThat(runtime.numericsId()).isEqualTo("cuda-1-emulated-native-kv-" + type.label());
             PagedRunner runner = new PagedRunner(runtime, 1);
             Sequence seq = runner.sequence(prompt);
