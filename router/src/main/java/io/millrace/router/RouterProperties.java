@@ -4,6 +4,8 @@ import io.millrace.router.core.RouterCoreConfig;
 import io.millrace.router.core.RouterCoreConfig.PoisonLimits;
 import io.millrace.router.core.RouterCoreConfig.Queueing;
 import io.millrace.router.core.RouterCoreConfig.Timing;
+import io.millrace.router.core.placement.Placement;
+import io.millrace.router.core.placement.Policy;
 import java.time.Duration;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -20,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param queuedPerTenantMax most requests of a tenant that wait for one model, beyond them 429; of all tenants twice as many; default 2,048
  * @param ageing waiting time that lifts a request by one priority; default 20 s
  * @param aheadOfWorker requests a worker is given beyond those it can run at once; default 2
+ * @param placement how a worker is chosen: cost (predicted, with cached prefixes), least-loaded or round-robin; default cost
  * @param tenantWeights share of a tenant relative to 1, the share of those not named; default none
  * @param soloCrashesMax crashes of a worker that ran nothing else, at which a request fails; default 2
  * @param crashesMax crashes in all, at which a request fails; default 3
@@ -34,13 +37,14 @@ public record RouterProperties(
         @Nullable Integer queuedPerTenantMax,
         @Nullable Duration ageing,
         @Nullable Integer aheadOfWorker,
+        @Nullable Policy placement,
         @Nullable Map<String, Double> tenantWeights,
         @Nullable Integer soloCrashesMax,
         @Nullable Integer crashesMax) {
 
     /** The defaults. */
     public static RouterProperties defaults() {
-        return new RouterProperties(null, null, null, null, null, null, null, null, null, null, null, null);
+        return new RouterProperties(null, null, null, null, null, null, null, null, null, null, null, null, null);
     }
 
     public RouterProperties withNode(String name) {
@@ -54,6 +58,7 @@ public record RouterProperties(
                 queuedPerTenantMax,
                 ageing,
                 aheadOfWorker,
+                placement,
                 tenantWeights,
                 soloCrashesMax,
                 crashesMax);
@@ -70,6 +75,7 @@ public record RouterProperties(
                 queuedPerTenantMax,
                 ageing,
                 aheadOfWorker,
+                placement,
                 tenantWeights,
                 soloCrashesMax,
                 crashesMax);
@@ -86,6 +92,7 @@ public record RouterProperties(
         Timing timing = Timing.DEFAULT;
         Queueing queueing = Queueing.DEFAULT;
         PoisonLimits poison = PoisonLimits.DEFAULT;
+        Placement.Rules rules = Placement.Rules.DEFAULT;
         String name = node == null || node.isEmpty()
                 ? "router-" + "%016x".formatted(incarnation).substring(0, 6)
                 : node;
@@ -107,6 +114,11 @@ public record RouterProperties(
                         ms(ageing, queueing.ageingMs()),
                         or(aheadOfWorker, queueing.aheadOfWorker()),
                         tenantWeights == null ? Map.of() : Map.copyOf(tenantWeights)))
+                .with(new Placement.Rules(
+                        placement == null ? rules.policy() : placement,
+                        rules.loadFactor(),
+                        rules.exploration(),
+                        rules.nearTie()))
                 .with(new PoisonLimits(
                         or(soloCrashesMax, poison.soloCrashesMax()), or(crashesMax, poison.crashesMax())));
     }

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
+import java.util.function.IntUnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,6 +31,7 @@ public final class Quotas implements Gossip {
     private static final int AGAIN_MAX = 64;
 
     private final String node;
+    private final IntUnaryOperator share;
     private final Clock clock;
     /** Until what was let in has been told, and come back. */
     private final long hearingMs;
@@ -70,6 +72,12 @@ public final class Quotas implements Gossip {
 
     /** @param beatMs between two beats of this gateway */
     public Quotas(String node, long beatMs, Clock clock) {
+        this(node, beatMs, clock, Quotas::share);
+    }
+
+    /** @param share by what each of so many gateways divides what is left; the protocol's is {@link #share} */
+    Quotas(String node, long beatMs, Clock clock, IntUnaryOperator share) {
+        this.share = share;
         this.node = node;
         this.clock = clock;
         this.hearingMs = 2 * beatMs + 100;
@@ -146,7 +154,9 @@ public final class Quotas implements Gossip {
         long amount = Math.clamp(wanted, 1, limit);
         double left = limit - used;
         if (left >= unheard + amount) {
-            return unheard == 0 || unheard + amount <= left / share() ? null : new Verdict.HearFirst(hearingMs);
+            return unheard == 0 || unheard + amount <= left / share.applyAsInt(sharers())
+                    ? null
+                    : new Verdict.HearFirst(hearingMs);
         }
         long waitMs = Drain.millis(unheard + amount - left, limit) + (unheard > 0 ? hearingMs : 1);
         return new Verdict.UsedUp(what, limit, waitMs);
@@ -160,7 +170,9 @@ public final class Quotas implements Gossip {
         int left = limit - ledger.othersRunning() - ledger.thoughtRunning;
         int unheard = ledger.running - ledger.thoughtRunning;
         if (left >= unheard + 1) {
-            return unheard == 0 || unheard + 1 <= left / share() ? null : new Verdict.HearFirst(hearingMs);
+            return unheard == 0 || unheard + 1 <= left / share.applyAsInt(sharers())
+                    ? null
+                    : new Verdict.HearFirst(hearingMs);
         }
         return new Verdict.UsedUp("concurrent requests", limit, ledger.untilOneEndsMs(now));
     }
@@ -171,8 +183,7 @@ public final class Quotas implements Gossip {
     }
 
     /** By what a share is divided: half of what is left stays back for calls that others let in while they had not heard of ours. */
-    private int share() {
-        int sharers = sharers();
+    static int share(int sharers) {
         return sharers == 1 ? 1 : 2 * sharers;
     }
 

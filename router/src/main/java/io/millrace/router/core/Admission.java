@@ -1,6 +1,6 @@
 package io.millrace.router.core;
 
-import io.millrace.router.core.membership.Workers;
+import io.millrace.router.core.placement.Fleet;
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.Admit;
 import io.millrace.shared.proto.JournalRecord;
@@ -57,7 +57,7 @@ final class Admission {
                     "n is %d, at most %d.".formatted(submit.getN(), JournalFold.CHOICES_MAX));
             return;
         }
-        Workers.Offer offer = context.workers.offer(submit.getModel());
+        Fleet.Offer offer = context.fleet.offer(submit.getModel());
         if (offer == null) {
             withoutWorker(request);
             return;

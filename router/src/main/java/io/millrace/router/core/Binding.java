@@ -2,16 +2,25 @@ package io.millrace.router.core;
 
 import com.google.protobuf.ByteString;
 import io.millrace.router.core.membership.Worker;
+import java.util.List;
 
 /** Which execution a request is with: a process of a worker, and the attempt that it runs or shall run. */
 final class Binding implements Worker.Load {
+
+    /**
+     * What is to be computed before the first token.
+     *
+     * @param cachedTokens those that the worker was thought to have
+     * @param prefixHashes text hashes of its chunks
+     */
+    record Prompt(long tokens, long cachedTokens, List<Long> prefixHashes) {}
 
     final String worker;
     final long incarnation;
     final int slot;
     final int attempt;
     final String model;
-    final long promptTokens;
+    final Prompt prompt;
     final boolean solo;
     /** Empty while attempt 1 runs on an assignment without a record. */
     ByteString aid;
@@ -48,7 +57,7 @@ final class Binding implements Worker.Load {
             int attempt,
             ByteString aid,
             String model,
-            long promptTokens,
+            Prompt prompt,
             boolean solo,
             long sinceMs) {
         this.worker = worker;
@@ -57,7 +66,7 @@ final class Binding implements Worker.Load {
         this.attempt = attempt;
         this.aid = aid;
         this.model = model;
-        this.promptTokens = promptTokens;
+        this.prompt = prompt;
         this.solo = solo;
         this.sinceMs = sinceMs;
     }
@@ -74,7 +83,17 @@ final class Binding implements Worker.Load {
 
     @Override
     public long promptTokens() {
-        return promptTokens;
+        return prompt.tokens;
+    }
+
+    @Override
+    public long cachedTokens() {
+        return prompt.cachedTokens;
+    }
+
+    @Override
+    public List<Long> prefixHashes() {
+        return prompt.prefixHashes;
     }
 
     @Override

@@ -5,6 +5,7 @@ import io.millrace.router.core.membership.LogProgress;
 import io.millrace.router.core.membership.Members;
 import io.millrace.router.core.membership.Worker;
 import io.millrace.router.core.membership.Workers;
+import io.millrace.router.core.placement.Fleet;
 import io.millrace.router.core.placement.Placement;
 import io.millrace.router.core.queue.FairShare;
 import io.millrace.shared.fold.JournalFold;
@@ -22,6 +23,7 @@ final class Context {
     final Outbox outbox = new Outbox();
     final Members members;
     final Workers workers;
+    final Fleet fleet;
     final FairShare shares;
     final Queues queues;
     final ModelStats stats = new ModelStats();
@@ -36,15 +38,11 @@ final class Context {
         RouterCoreConfig.Timing timing = config.timing();
         members = new Members(
                 config.node(), config.incarnation(), new LogProgress(timing.beatMs(), timing.suspectAfterMs()));
-        workers = new Workers(new LogProgress(timing.beatMs(), timing.suspectAfterMs()));
+        fleet = new Fleet(config.queueing().aheadOfWorker());
+        workers = new Workers(new LogProgress(timing.beatMs(), timing.suspectAfterMs()), fleet);
         shares = new FairShare(config.queueing().tenantWeights());
         queues = new Queues(shares, config.queueing().ageingMs());
-        placement = new Placement(
-                random,
-                config.placing().loadFactor(),
-                config.placing().exploration(),
-                config.placing().nearTie(),
-                config.queueing().aheadOfWorker());
+        placement = new Placement(fleet, random, config.placing());
     }
 
     /** A new aid: 128 random bits. */

@@ -1,7 +1,6 @@
 package io.millrace.router.core;
 
-import io.millrace.router.core.membership.Worker;
-import io.millrace.router.core.membership.Workers;
+import io.millrace.router.core.placement.Fleet;
 import io.millrace.shared.proto.ModelCredit;
 import io.millrace.shared.proto.ServedModel;
 import java.util.ArrayList;
@@ -21,7 +20,7 @@ final class Credits {
         List<ModelCredit> credits = new ArrayList<>();
         int tenantMax = context.config.queueing().queuedPerTenantMax();
         for (String name : context.workers.models()) {
-            Workers.Offer offer = context.workers.offer(name);
+            Fleet.Offer offer = context.fleet.offer(name);
             if (offer == null) {
                 continue;
             }
@@ -52,9 +51,8 @@ final class Credits {
     /** The shortest context of the workers that may get the request. */
     private int contextOf(String name, long weightsHash, int first) {
         int least = first;
-        for (Worker worker : context.workers.candidates(name, weightsHash)) {
-            ServedModel model = worker.model(name);
-            least = model == null ? least : Math.min(least, model.getMaxModelLen());
+        for (ServedModel model : context.fleet.models(name, weightsHash)) {
+            least = Math.min(least, model.getMaxModelLen());
         }
         return least;
     }

@@ -34,9 +34,7 @@ final class Dispatcher {
     }
 
     private void pump(Queues.Key key, ModelQueue<Request> queue) {
-        List<Worker> candidates =
-                queue.size() == 0 ? List.of() : context.workers.candidates(key.model(), key.weightsHash());
-        while (!candidates.isEmpty() && context.placement.room(candidates, key.model())) {
+        while (queue.size() > 0 && context.placement.room(key.model(), key.weightsHash())) {
             ModelQueue.Waiting<Request> next = queue.peek(context.nowMs);
             if (next == null) {
                 return;
@@ -49,13 +47,14 @@ final class Dispatcher {
                 continue;
             }
             Demand demand = new Demand(
-                    Estimates.promptTokens(request.submit) + journal.acceptedTotal(),
+                    Estimates.promptTokens(request.submit, context.stats.bytesPerToken(key.model()))
+                            + journal.acceptedTotal(),
                     Estimates.outputTokens(request.submit, context.stats.outputTokens(key.model())),
                     request.submit.getPrefixHashList(),
                     journal.acceptedTotal() > 0 || !journal.outputsEnded().isEmpty() ? journal.numericsId() : "",
                     key.solo(),
                     idle(request) && request.cause.isEmpty() && !request.dispatchedOnce);
-            Placement.Choice choice = context.placement.choose(candidates, key.model(), demand);
+            Placement.Choice choice = context.placement.choose(key.model(), key.weightsHash(), demand);
             if (choice == null) {
                 return;
             }
@@ -72,15 +71,14 @@ final class Dispatcher {
         if (request.dispatchedOnce || context.queues.size(admit.getModel()) > 0) {
             return;
         }
-        List<Worker> candidates = context.workers.candidates(admit.getModel(), admit.getWeightsHash());
         Demand demand = new Demand(
-                Estimates.promptTokens(request.submit),
+                Estimates.promptTokens(request.submit, context.stats.bytesPerToken(admit.getModel())),
                 Estimates.outputTokens(request.submit, context.stats.outputTokens(admit.getModel())),
                 request.submit.getPrefixHashList(),
                 "",
                 false,
                 idle(request));
-        Placement.Choice choice = context.placement.choose(candidates, admit.getModel(), demand);
+        Placement.Choice choice = context.placement.choose(admit.getModel(), admit.getWeightsHash(), demand);
         if (choice != null) {
             request.queuedMs = context.nowMs;
             request.lastSentAttempt = 1;
@@ -128,7 +126,7 @@ final class Dispatcher {
                 attempt,
                 aid,
                 model,
-                demand.promptTokens(),
+                new Binding.Prompt(demand.promptTokens(), choice.cachedTokens(), demand.prefixHashes()),
                 demand.solo(),
                 context.workers.progress().elapsedMs());
         binding.startedMs = context.nowMs;
@@ -172,7 +170,7 @@ final class Dispatcher {
 
     private void charge(Request request, Demand demand) {
         if (request.charged == 0) {
-            request.charged = demand.promptTokens() + demand.outputTokens();
+            request.charged = context.rules.sharesTokens() ? demand.promptTokens() + demand.outputTokens() : 1;
             context.shares.charge(request.submit.getTenant(), request.charged);
         }
     }

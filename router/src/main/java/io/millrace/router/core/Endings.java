@@ -64,7 +64,7 @@ final class Endings {
 
     private boolean modelGone(Request request) {
         Queues.Key key = Queues.key(request);
-        if (!context.workers.candidates(key.model(), key.weightsHash()).isEmpty()) {
+        if (context.fleet.serves(key.model(), key.weightsHash())) {
             request.offeredMs = context.nowMs;
             return false;
         }

@@ -13,19 +13,27 @@ final class Estimates {
 
     private Estimates() {}
 
-    static long promptTokens(Submit submit) {
+    /** Bytes of the prompt's text; 0 when it is none, but ids or texts to pool. */
+    static long promptBytes(Submit submit) {
+        if (submit.hasPromptIds() || submit.hasPooling()) {
+            return 0;
+        }
+        long bytes = submit.hasChat()
+                ? submit.getChat().getMessagesJson().length()
+                        + (long) submit.getChat().getToolsJson().length()
+                : submit.getPromptText().length();
+        return Math.max(bytes, (long) submit.getPrefixHashCount() * PrefixHasher.CHUNK_BYTES);
+    }
+
+    /** Tokens of the prompt, when so many bytes of text are one. */
+    static long promptTokens(Submit submit, double bytesPerToken) {
         if (submit.hasPromptIds()) {
             return Math.max(1, submit.getPromptIds().getIdsCount());
         }
         if (submit.hasPooling()) {
             return pooled(submit.getPooling());
         }
-        long bytes = submit.hasChat()
-                ? submit.getChat().getMessagesJson().length()
-                        + (long) submit.getChat().getToolsJson().length()
-                : submit.getPromptText().length();
-        long hashed = (long) submit.getPrefixHashCount() * PrefixHasher.CHUNK_BYTES;
-        return Math.max(1, Math.max(bytes, hashed) / BYTES_PER_TOKEN);
+        return Math.max(1, (long) (promptBytes(submit) / bytesPerToken));
     }
 
     /** A pair costs both of its texts. */

@@ -96,7 +96,7 @@ final class Finisher {
         }
         int completion = journal.acceptedTotal();
         long tokens = journal.promptLength() + (long) completion;
-        if (request.charged > 0) {
+        if (request.charged > 0 && context.rules.sharesTokens()) {
             context.shares.charge(request.submit.getTenant(), tokens - (double) request.charged);
         }
         if (last != null && last.hasEnd()) {

@@ -129,7 +129,10 @@ final class Lifecycle {
                 claim.getAttempt(),
                 claim.getAid(),
                 request.model(),
-                Estimates.promptTokens(request.submit),
+                new Binding.Prompt(
+                        Estimates.promptTokens(request.submit, context.stats.bytesPerToken(request.model())),
+                        0,
+                        request.submit.getPrefixHashList()),
                 claim.getSolo(),
                 context.workers.progress().elapsedMs());
         binding.startedMs = context.nowMs;

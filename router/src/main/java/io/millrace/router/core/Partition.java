@@ -316,6 +316,10 @@ final class Partition {
         }
         if (active() && parsed.hasClaim()) {
             if (folded.verdict().isAccepted()) {
+                context.stats.claimed(
+                        request.model(),
+                        Estimates.promptBytes(request.submit),
+                        parsed.getClaim().getPromptLength());
                 lifecycle.claimed(request, parsed.getClaim(), record.timestampMs());
             } else {
                 lifecycle.refused(request, parsed.getClaim());

@@ -12,6 +12,7 @@ import io.millrace.shared.fold.PartitionFold;
  * @param numberByFold the next attempt is the fold's current + 1; off: one more than was sent last
  * @param derivedAids aids are a function of (id, attempt); the protocol draws them
  * @param silenceByLog a node is silent by the log's own progress; off: by the router's clock
+ * @param sharesTokens tenants share by tokens; off: by requests
  * @param folds makes the fold of a partition from a request floor
  */
 record ProtocolRules(
@@ -20,13 +21,14 @@ record ProtocolRules(
         boolean numberByFold,
         boolean derivedAids,
         boolean silenceByLog,
+        boolean sharesTokens,
         FoldFactory folds) {
 
     /** Journals that a partition's fold keeps, as counts, after their requests are done with. */
     static final int ENDED_MAX = 64;
 
     static final ProtocolRules PROTOCOL = new ProtocolRules(
-            true, true, true, false, true, floor -> new PartitionFold(Keep.IDS_AND_TEXT, floor, ENDED_MAX));
+            true, true, true, false, true, true, floor -> new PartitionFold(Keep.IDS_AND_TEXT, floor, ENDED_MAX));
 
     /** Makes a fold that starts at a request floor. */
     interface FoldFactory {

@@ -133,6 +133,7 @@ public final class RouterCore {
         Worker known = context.workers.find(beat.getWorker());
         long before = known == null ? 0 : known.incarnation();
         Worker joined = context.workers.apply(beat, record.timestampMs());
+        context.fleet.refresh();
         if (joined != null) {
             if (known != null) {
                 context.outbox.add(new Effect.DisconnectLiveness(joined.id(), before));

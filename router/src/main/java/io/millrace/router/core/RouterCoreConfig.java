@@ -1,5 +1,6 @@
 package io.millrace.router.core;
 
+import io.millrace.router.core.placement.Placement;
 import java.util.Map;
 
 /**
@@ -15,13 +16,19 @@ public record RouterCoreConfig(
         int partitions,
         Timing timing,
         Queueing queueing,
-        Placing placing,
+        Placement.Rules placing,
         PoisonLimits poison) {
 
     /** The defaults of docs/configuration.md. */
     public static RouterCoreConfig defaults(String node, long incarnation, int partitions) {
         return new RouterCoreConfig(
-                node, incarnation, partitions, Timing.DEFAULT, Queueing.DEFAULT, Placing.DEFAULT, PoisonLimits.DEFAULT);
+                node,
+                incarnation,
+                partitions,
+                Timing.DEFAULT,
+                Queueing.DEFAULT,
+                Placement.Rules.DEFAULT,
+                PoisonLimits.DEFAULT);
     }
 
     public RouterCoreConfig with(Timing other) {
@@ -30,6 +37,10 @@ public record RouterCoreConfig(
 
     public RouterCoreConfig with(Queueing other) {
         return new RouterCoreConfig(node, incarnation, partitions, timing, other, placing, poison);
+    }
+
+    public RouterCoreConfig with(Placement.Rules other) {
+        return new RouterCoreConfig(node, incarnation, partitions, timing, queueing, other, poison);
     }
 
     public RouterCoreConfig with(PoisonLimits other) {
@@ -111,16 +122,6 @@ public record RouterCoreConfig(
         int queuedMax() {
             return 2 * queuedPerTenantMax;
         }
-    }
-
-    /**
-     * @param loadFactor most load of a worker relative to the mean
-     * @param exploration share of requests placed at random
-     * @param nearTie costs within this factor of the lowest count as equal
-     */
-    public record Placing(double loadFactor, double exploration, double nearTie) {
-
-        public static final Placing DEFAULT = new Placing(1.25, 0.01, 1.05);
     }
 
     /**

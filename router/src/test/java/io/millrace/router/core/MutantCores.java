@@ -22,7 +22,23 @@ public final class MutantCores {
         return new RouterCore(
                 config,
                 random,
-                new ProtocolRules(fences, readBack, numberByFold, derivedAids, silenceByLog, folds::apply));
+                new ProtocolRules(fences, readBack, numberByFold, derivedAids, silenceByLog, true, folds::apply));
+    }
+
+    /** A router that shares its workers by requests, however many tokens each has. */
+    static RouterCore sharingRequests(RouterCoreConfig config, RandomGenerator random) {
+        ProtocolRules rules = ProtocolRules.PROTOCOL;
+        return new RouterCore(
+                config,
+                random,
+                new ProtocolRules(
+                        rules.fences(),
+                        rules.readBack(),
+                        rules.numberByFold(),
+                        rules.derivedAids(),
+                        rules.silenceByLog(),
+                        false,
+                        rules.folds()));
     }
 
     /** Folds of the partitions for which the router acts. */

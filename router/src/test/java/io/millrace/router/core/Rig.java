@@ -129,7 +129,12 @@ final class Rig {
     private int claims;
 
     Rig(RouterCoreConfig config) {
-        core = new RouterCore(config, RandomGenerator.of("L64X128MixRandom"));
+        this(new RouterCore(config, RandomGenerator.of("L64X128MixRandom")));
+    }
+
+    /** For a router that is no longer, or not quite, as the protocol says. */
+    Rig(RouterCore core) {
+        this.core = core;
         run(core.start(now));
     }
 
@@ -138,7 +143,10 @@ final class Rig {
     }
 
     static Rig withWorkers(RouterCoreConfig config, int count) {
-        Rig rig = new Rig(config);
+        return withWorkers(new Rig(config), count);
+    }
+
+    static Rig withWorkers(Rig rig, int count) {
         for (int i = 0; i < count; i++) {
             rig.worker("w" + i, i);
         }

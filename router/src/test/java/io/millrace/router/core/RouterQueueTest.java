@@ -11,6 +11,7 @@ import io.millrace.shared.topic.Topic;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.random.RandomGenerator;
 import org.junit.jupiter.api.Test;
 
 /** Who may wait at a router, for how long, and who goes first. */
@@ -27,7 +28,11 @@ class RouterQueueTest {
 
     /** A worker with one place, which a request of another tenant has; it waits for more. */
     private static Rig busy(RouterCoreConfig config) {
-        Rig rig = Rig.withWorkers(config, 1);
+        return busy(new Rig(config));
+    }
+
+    private static Rig busy(Rig router) {
+        Rig rig = Rig.withWorkers(router, 1);
         rig.workers.getFirst().maxRunning = 1;
         rig.advance(300);
         for (int i = 0; i < 3; i++) {
@@ -113,7 +118,18 @@ class RouterQueueTest {
 
     @Test
     void tokensNotRequestsAreShared() throws Exception {
-        Rig rig = busy(config(100));
+        assertThat(isSharedByTokens(new Rig(config(100)))).isTrue();
+    }
+
+    /** The mutation that the check above must find. */
+    @Test
+    void aRouterThatWeighsNoTokensIsFoundOut() throws Exception {
+        Rig mutant = new Rig(MutantCores.sharingRequests(config(100), RandomGenerator.of("L64X128MixRandom")));
+        assertThat(isSharedByTokens(mutant)).isFalse();
+    }
+
+    private static boolean isSharedByTokens(Rig router) throws Exception {
+        Rig rig = busy(router);
         Rig.FakeWorker worker = rig.workers.getFirst();
         // The worker holds what it has, and has not begun yet.
         for (var each : worker.dispatches()) {
@@ -128,7 +144,7 @@ class RouterQueueTest {
         worker.maxRunning = 15;
         rig.advance(300);
         assertThat(worker.dispatches()).hasSize(17);
-        assertThat(sent(worker, "short")).isGreaterThan(2 * sent(worker, "long"));
+        return sent(worker, "short") > 2 * sent(worker, "long");
     }
 
     private static long sent(Rig.FakeWorker worker, String name) throws Exception {

@@ -28,6 +28,7 @@ import org.springframework.util.unit.DataSize;
  * @param activations with which the cpu engine multiplies quantised weights: {@code auto} (int8) or {@code float}
  * @param repackCache folder where the cpu engine keeps packed weights for the next start; empty: nowhere
  * @param mockStep what a step of the mock engine takes
+ * @param mockRow what each token row of it adds
  * @param id name of the worker; empty: {@code worker-} and random digits. With several workers a number is added
  * @param slot partition of assignments that it reads; -1: one that no live worker reads
  * @param livenessHost under which routers reach its liveness listener; empty: this host's address
@@ -56,6 +57,7 @@ public record WorkerProperties(
         @DefaultValue("auto") String activations,
         @DefaultValue("") String repackCache,
         @DefaultValue("0ms") Duration mockStep,
+        @DefaultValue("0ms") Duration mockRow,
         @DefaultValue("") String id,
         @DefaultValue("-1") int slot,
         @DefaultValue("") String livenessHost,

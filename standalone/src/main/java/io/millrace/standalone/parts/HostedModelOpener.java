@@ -27,6 +27,7 @@ final class HostedModelOpener implements ModelOpener {
                 properties.stepTokens(),
                 properties.threadsEach(),
                 properties.mockStep().toNanos(),
+                properties.mockRow().toNanos(),
                 properties.task(),
                 KvType.of(properties.kvDtype()),
                 CpuSettings.of(properties.activations(), properties.pinThreads(), properties.repackCache()),

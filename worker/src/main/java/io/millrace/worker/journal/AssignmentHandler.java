@@ -12,6 +12,7 @@ import io.millrace.shared.proto.SlotCancel;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.telemetry.Telemetry;
 import io.millrace.worker.engine.Engine;
+import io.millrace.worker.engine.EngineLoad;
 import io.millrace.worker.engine.GenerationRequest;
 import io.millrace.worker.engine.PoolingRequest;
 import java.security.SecureRandom;
@@ -320,7 +321,8 @@ final class AssignmentHandler implements AutoCloseable, Execution.Owner {
     public void onPrefilled(Execution execution, List<Long> prefixHashes, int promptTokens) {
         PrefixHints known = hints.get(execution.model());
         if (known != null) {
-            known.computed(prefixHashes, promptTokens);
+            EngineLoad load = execution.model().engine().load();
+            known.computed(prefixHashes, promptTokens, (long) load.kvBlocksTotal() * load.blockTokens());
         }
     }
 

@@ -38,8 +38,8 @@ final class MockModels {
         long wanted =
                 options.kvMemoryBytes() == 0 ? BLOCKS : options.kvMemoryBytes() / ((long) BLOCK_TOKENS * ENTRY_BYTES);
         int blocks = (int) Math.min(1 << 20, Math.max(wanted, (context + BLOCK_TOKENS - 1L) / BLOCK_TOKENS + 1));
-        MockRuntime runtime =
-                new MockRuntime(MockConfig.of(tokens, BLOCK_TOKENS, blocks).withCost(options.mockStepNanos(), 0));
+        MockRuntime runtime = new MockRuntime(
+                MockConfig.of(tokens, BLOCK_TOKENS, blocks).withCost(options.mockStepNanos(), options.mockRowNanos()));
         Tokenizer tokenizer = new MockTokenizer(VOCABULARY);
         EngineConfig config = Engines.config(name, context, options);
         BatchEngine engine = BatchEngine.start(config, runtime, tokenizer, clock, steps);

@@ -18,6 +18,7 @@ import java.util.List;
  * @param stepTokens most token rows of a step; 0: the engine's default
  * @param threads that compute; 0: one per processor
  * @param mockStepNanos what a step of the mock engine takes
+ * @param mockRowNanos what each token row of it adds
  * @param task {@code auto} (what its files say), {@code generate}, {@code embed} or {@code score}
  * @param kvType in which keys and values are kept
  * @param cpu how the cpu engine computes
@@ -33,6 +34,7 @@ public record ModelOptions(
         int stepTokens,
         int threads,
         long mockStepNanos,
+        long mockRowNanos,
         String task,
         KvType kvType,
         CpuSettings cpu,
@@ -41,8 +43,8 @@ public record ModelOptions(
 
     private static final List<String> TASKS = List.of("auto", "generate", "embed", "score");
 
-    public static final ModelOptions DEFAULT =
-            new ModelOptions("auto", 0, false, 0, 0, 0, 0, 0, "auto", KvType.F32, CpuSettings.DEFAULT, "auto", "auto");
+    public static final ModelOptions DEFAULT = new ModelOptions(
+            "auto", 0, false, 0, 0, 0, 0, 0, 0, "auto", KvType.F32, CpuSettings.DEFAULT, "auto", "auto");
 
     public ModelOptions {
         switch (engine) {
@@ -63,6 +65,7 @@ public record ModelOptions(
         check("step-tokens", stepTokens);
         check("threads", threads);
         check("mock-step", mockStepNanos);
+        check("mock-row", mockRowNanos);
     }
 
     private static void checkFormat(String what, String format, List<String> known) {
@@ -89,6 +92,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 kvType,
                 cpu,
@@ -106,6 +110,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 kvType,
                 cpu,
@@ -123,6 +128,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 kvType,
                 cpu,
@@ -140,6 +146,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 kvType,
                 cpu,
@@ -157,6 +164,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 kvType,
                 cpu,
@@ -174,6 +182,7 @@ public record ModelOptions(
                 value,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 kvType,
                 cpu,
@@ -191,6 +200,7 @@ public record ModelOptions(
                 stepTokens,
                 value,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 kvType,
                 cpu,
@@ -208,6 +218,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 value,
+                mockRowNanos,
                 task,
                 kvType,
                 cpu,
@@ -225,6 +236,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 value,
                 kvType,
                 cpu,
@@ -242,6 +254,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 value,
                 cpu,
@@ -259,6 +272,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 kvType,
                 value,
@@ -276,6 +290,7 @@ public record ModelOptions(
                 stepTokens,
                 threads,
                 mockStepNanos,
+                mockRowNanos,
                 task,
                 kvType,
                 cpu,

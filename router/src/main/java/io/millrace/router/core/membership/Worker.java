@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import io.millrace.shared.proto.RunningAttempt;
 import io.millrace.shared.proto.ServedModel;
 import io.millrace.shared.proto.WorkerBeat;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -25,6 +26,12 @@ public final class Worker {
         /** Prompt tokens it brings. */
         long promptTokens();
 
+        /** Those of them that the worker is thought to have cached. */
+        long cachedTokens();
+
+        /** Hashes of its text prefixes, which its worker has cached while it runs; shortest first. */
+        List<Long> prefixHashes();
+
         boolean solo();
     }
 
@@ -44,11 +51,14 @@ public final class Worker {
     private final Map<ByteString, Boolean> early = new HashMap<>();
     private double learnedStepS;
     private double learnedPrefillTokensPerS;
-    private final Set<Load> sent = new HashSet<>();
+    private final Bookings sent = new Bookings();
+    private final Map<String, ServedModel> models = new HashMap<>();
+    private final Watcher watcher;
 
-    Worker(WorkerBeat beat, long timestampMs) {
+    Worker(WorkerBeat beat, long timestampMs, Watcher watcher) {
         this.id = beat.getWorker();
         this.beat = beat;
+        this.watcher = watcher;
         this.firstMs = timestampMs;
         take(beat, timestampMs);
     }
@@ -62,7 +72,7 @@ public final class Worker {
             retired.add(beat.getIncarnation());
             firstMs = timestampMs;
             lostMs = Long.MIN_VALUE;
-            sent.clear();
+            sent.all().forEach(this::over);
         }
         take(next, timestampMs);
         return true;
@@ -74,6 +84,12 @@ public final class Worker {
         listed.clear();
         aids.clear();
         early.clear();
+        models.clear();
+        for (ServedModel model : next.getModelsList()) {
+            models.putIfAbsent(model.getName(), model);
+            model.getAliasesList().forEach(alias -> models.putIfAbsent(alias, model));
+        }
+        sent.read(next.getAssignmentsPosition());
         for (RunningAttempt attempt : next.getAttemptsList()) {
             listed.put(new Key(attempt.getPartition(), attempt.getReq()), attempt);
             if (!attempt.getAid().isEmpty()) {
@@ -81,6 +97,7 @@ public final class Worker {
                 early.put(attempt.getAid(), attempt.getEarly());
             }
         }
+        watcher.changed(this);
     }
 
     public String id() {
@@ -119,18 +136,18 @@ public final class Worker {
     }
 
     /** It drains, but runs what no other worker has the weights for. */
-    boolean finishing() {
+    public boolean finishing() {
         return beat.getDraining() && beat.getFinishing();
     }
 
     /** What it serves under that name or alias. */
     public @Nullable ServedModel model(String name) {
-        for (ServedModel model : beat.getModelsList()) {
-            if (model.getName().equals(name) || model.getAliasesList().contains(name)) {
-                return model;
-            }
-        }
-        return null;
+        return models.get(name);
+    }
+
+    /** Names and aliases under which it serves. */
+    public Set<String> names() {
+        return Collections.unmodifiableSet(models.keySet());
     }
 
     /** Whether its last beat lists that execution. */
@@ -169,7 +186,7 @@ public final class Worker {
         lostMs = logMs;
     }
 
-    boolean suspected() {
+    public boolean suspected() {
         return suspected;
     }
 
@@ -179,6 +196,9 @@ public final class Worker {
         boolean now = left() || broken || progress.silent(lastMs);
         boolean changed = now != suspected;
         suspected = now;
+        if (changed) {
+            watcher.changed(this);
+        }
         if (changed && now) {
             expected = left() || progress.before(lastMs);
             cause = left() ? "it left" : broken ? "its connection broke" : "its heartbeats stay away";
@@ -200,6 +220,7 @@ public final class Worker {
     public void learnStep(double seconds, int tokens) {
         double each = seconds / Math.max(1, tokens);
         learnedStepS = learnedStepS == 0 ? each : learnedStepS + 0.05 * (each - learnedStepS);
+        watcher.changed(this);
     }
 
     /** So many prompt tokens were computed between claim and first token, by the journal's own timestamps. */
@@ -208,6 +229,7 @@ public final class Worker {
         learnedPrefillTokensPerS = learnedPrefillTokensPerS == 0
                 ? rate
                 : learnedPrefillTokensPerS + 0.1 * (rate - learnedPrefillTokensPerS);
+        watcher.changed(this);
     }
 
     /** Seconds a decoding step takes: as it says itself, else as its journals show; 0 when neither is known. */
@@ -221,48 +243,30 @@ public final class Worker {
     }
 
     public void sent(Load load) {
-        sent.add(load);
+        if (sent.add(load)) {
+            watcher.sent(this, load);
+        }
     }
 
     public void over(Load load) {
-        sent.remove(load);
-    }
-
-    private boolean inFlight(Load load) {
-        return load.slotOffset() < 0 || load.slotOffset() >= beat.getAssignmentsPosition();
+        if (sent.remove(load)) {
+            watcher.over(this, load);
+        }
     }
 
     /** Requests of that model it holds, as far as is known here. */
     public int load(ServedModel model) {
-        int own = 0;
-        int flying = 0;
-        for (Load load : sent) {
-            if (load.model().equals(model.getName())) {
-                own++;
-                flying += inFlight(load) ? 1 : 0;
-            }
-        }
-        return Math.max(own, model.getRunning() + model.getWaiting() + flying);
+        int flying = sent.inFlight(model.getName(), beat.getAssignmentsPosition());
+        return Math.max(sent.count(model.getName()), model.getRunning() + model.getWaiting() + flying);
     }
 
     /** Prompt tokens on their way to it. */
     public long promptTokensInFlight(ServedModel model) {
-        long tokens = 0;
-        for (Load load : sent) {
-            if (load.model().equals(model.getName()) && inFlight(load)) {
-                tokens += load.promptTokens();
-            }
-        }
-        return tokens;
+        return sent.promptTokensInFlight(model.getName(), beat.getAssignmentsPosition());
     }
 
     /** Whether something runs alone there. */
     public boolean hasSolo() {
-        for (Load load : sent) {
-            if (load.solo()) {
-                return true;
-            }
-        }
-        return false;
+        return sent.hasSolo();
     }
 }

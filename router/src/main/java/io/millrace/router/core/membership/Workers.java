@@ -17,19 +17,15 @@ public final class Workers {
     /** A beat appended this long after a broken connection proves that the process lives. */
     private static final long LIVENESS_GRACE_MS = 400;
 
-    /**
-     * A model that can be had.
-     *
-     * @param weightsHash weights of most of its live workers
-     */
-    public record Offer(ServedModel model, long weightsHash, int workers) {}
-
     private final LogProgress progress;
+    private final Watcher watcher;
     private final Map<String, Worker> workers = new TreeMap<>();
     private final Map<String, Long> servedMs = new HashMap<>();
 
-    public Workers(LogProgress progress) {
+    /** @param watcher hears of what changes at any of them */
+    public Workers(LogProgress progress, Watcher watcher) {
         this.progress = progress;
+        this.watcher = watcher;
     }
 
     /**
@@ -44,7 +40,7 @@ public final class Workers {
         }
         Worker worker = workers.get(beat.getWorker());
         if (worker == null) {
-            worker = new Worker(beat, timestampMs);
+            worker = new Worker(beat, timestampMs, watcher);
             workers.put(beat.getWorker(), worker);
             worker.judge(progress, LIVENESS_GRACE_MS);
             return worker;
@@ -91,54 +87,6 @@ public final class Workers {
         return Collections.unmodifiableCollection(workers.values());
     }
 
-    /**
-     * Live workers that take requests for that model, with those weights; where there are none, those that drain but finish what
-     * was admitted for their weights.
-     */
-    public List<Worker> candidates(String model, long weightsHash) {
-        List<Worker> found = new ArrayList<>();
-        List<Worker> finishing = new ArrayList<>();
-        for (Worker worker : workers.values()) {
-            ServedModel served = worker.suspected() ? null : worker.model(model);
-            if (served != null && served.getWeightsHash() == weightsHash) {
-                if (!worker.draining()) {
-                    found.add(worker);
-                } else if (worker.finishing()) {
-                    finishing.add(worker);
-                }
-            }
-        }
-        return found.isEmpty() ? finishing : found;
-    }
-
-    /** The model as live workers offer it; null when none does. Of weights that equally many have, those that came last. */
-    public @Nullable Offer offer(String model) {
-        Map<Long, Integer> votes = new TreeMap<>();
-        Map<Long, ServedModel> models = new HashMap<>();
-        Map<Long, Long> since = new HashMap<>();
-        int all = 0;
-        for (Worker worker : workers.values()) {
-            ServedModel served = worker.suspected() || worker.draining() ? null : worker.model(model);
-            if (served != null) {
-                all++;
-                votes.merge(served.getWeightsHash(), 1, Integer::sum);
-                models.put(served.getWeightsHash(), served);
-                since.merge(served.getWeightsHash(), worker.firstMs(), Math::max);
-            }
-        }
-        long best = 0;
-        int most = 0;
-        for (Map.Entry<Long, Integer> vote : votes.entrySet()) {
-            boolean later = since.getOrDefault(vote.getKey(), 0L) > since.getOrDefault(best, 0L);
-            if (vote.getValue() > most || (vote.getValue() == most && later)) {
-                most = vote.getValue();
-                best = vote.getKey();
-            }
-        }
-        ServedModel served = models.get(best);
-        return served == null ? null : new Offer(served, best, all);
-    }
-
     /** Names of all models of live workers. */
     public Collection<String> models() {
         Map<String, Boolean> names = new TreeMap<>();
@@ -161,6 +109,7 @@ public final class Workers {
         for (Worker worker : List.copyOf(workers.values())) {
             if (worker.suspected() && progress.ownMs() - worker.lastMs() > ms) {
                 workers.remove(worker.id());
+                watcher.forgotten(worker);
                 gone.add(worker);
             }
         }

@@ -2,6 +2,7 @@ package io.millrace.router.core.membership;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.millrace.router.core.placement.Fleet;
 import io.millrace.shared.proto.WorkerBeat;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
@@ -9,7 +10,7 @@ import org.junit.jupiter.api.Test;
 class WorkersTest {
 
     private final LogProgress progress = new LogProgress(250, 1_000);
-    private final Workers workers = new Workers(progress);
+    private final Workers workers = new Workers(progress, new Fleet(2));
 
     @Test
     void onlyAWorkerThatWasThereAndWentWithoutAWordIsNews() {

@@ -14,8 +14,10 @@ import org.junit.jupiter.api.Test;
 
 class PlacementTest {
 
-    private final Workers workers = new Workers(new LogProgress(250, 1_000));
-    private final Placement placement = new Placement(new SplittableRandom(1), 1.25, 0, 1.05, 2);
+    private final Fleet fleet = new Fleet(2);
+    private final Workers workers = new Workers(new LogProgress(250, 1_000), fleet);
+    private final Placement placement =
+            new Placement(fleet, new SplittableRandom(1), new Placement.Rules(Policy.COST, 1.25, 0, 1.05));
 
     private static ServedModel.Builder model(int running) {
         return ServedModel.newBuilder()
@@ -42,7 +44,7 @@ class PlacementTest {
     }
 
     private String choose(Demand demand) {
-        Placement.Choice choice = placement.choose(workers.candidates("m", 0), "m", demand);
+        Placement.Choice choice = placement.choose("m", 0, demand);
         return choice == null ? "none" : choice.worker().id();
     }
 
@@ -74,7 +76,7 @@ class PlacementTest {
         worker("a", model(10));
         worker("b", model(10));
         assertThat(choose(demand("", false))).isEqualTo("none");
-        assertThat(placement.room(workers.candidates("m", 0), "m")).isFalse();
+        assertThat(placement.room("m", 0)).isFalse();
     }
 
     @Test
@@ -112,7 +114,7 @@ class PlacementTest {
     void aWorkerThatSaysNothingOfItsPaceIsJudgedByItsJournals() {
         worker("slow", model(1).setDecodeStepS(0).setPrefillTokensPerS(0));
         worker("fast", model(1).setDecodeStepS(0).setPrefillTokensPerS(0));
-        for (Worker each : workers.candidates("m", 0)) {
+        for (Worker each : workers.all()) {
             boolean fast = each.id().equals("fast");
             each.learnStep(fast ? 0.02 : 0.2, 2);
             each.learnPrefill(1, fast ? 2_000 : 200);
@@ -126,7 +128,7 @@ class PlacementTest {
     @Test
     void suspectsAreNotPutTogether() {
         worker("a", model(0));
-        Worker a = workers.candidates("m", 0).getFirst();
+        Worker a = workers.all().iterator().next();
         a.sent(new Worker.Load() {
             @Override
             public String model() {
@@ -141,6 +143,16 @@ class PlacementTest {
             @Override
             public long promptTokens() {
                 return 1;
+            }
+
+            @Override
+            public long cachedTokens() {
+                return 0;
+            }
+
+            @Override
+            public List<Long> prefixHashes() {
+                return List.of();
             }
 
             @Override
