@@ -56,6 +56,7 @@ public final class JournalHub implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(JournalHub.class);
     private static final long TICK_NANOS = 20_000_000;
+    private static final int TICKS_LEAST = 256;
 
     private static final class Partition {
         final CompletableFuture<Void> ready = new CompletableFuture<>();
@@ -79,6 +80,10 @@ public final class JournalHub implements AutoCloseable {
     private final Map<Integer, Long> positions = new HashMap<>();
 
     private long lastTickNanos = System.nanoTime();
+    /** Subscribers of this round of ticks, and how many of them have had theirs. */
+    private List<Subscriber> ticking = List.of();
+
+    private int ticked;
 
     public JournalHub(Log log) {
         this.reader = log.reader("journals", new Listener());
@@ -286,9 +291,19 @@ public final class JournalHub implements AutoCloseable {
                 for (LongConsumer ticker : tickers) {
                     tick(ticker, now);
                 }
-                for (Subscriber each : all()) {
-                    guard(each, subscriber -> subscriber.onTick(now));
-                }
+                tickSome(now);
+            }
+        }
+
+        /** A quarter of them each time, and not fewer than some, so that many do not all want their turn at once. */
+        private void tickSome(long now) {
+            if (ticked == ticking.size()) {
+                ticking = List.copyOf(all());
+                ticked = 0;
+            }
+            int until = Math.min(ticking.size(), ticked + Math.max(TICKS_LEAST, (ticking.size() + 3) / 4));
+            while (ticked < until) {
+                guard(ticking.get(ticked++), subscriber -> subscriber.onTick(now));
             }
         }
     }
