@@ -12,6 +12,8 @@ import picocli.CommandLine.Option;
                 "Measures: kernels, engine (whole models, and llama.cpp's), serve (load on any OpenAI-compatible server),"
                         + " mixed (many kinds of request together and one by one), log (what the log costs), tracing (what that costs),"
                         + " flood (one tenant's against another's first token),"
+                        + " placement (the router's choice of a worker: its time, and what it gains),"
+                        + " streams (thousands open at one gateway),"
                         + " chaos (faults on real processes, and whether every answer stays whole),"
                         + " scale (what a size asks of the log).",
         subcommands = {
@@ -22,6 +24,8 @@ import picocli.CommandLine.Option;
             LogCommand.class,
             TracingCommand.class,
             FloodCommand.class,
+            PlacementCommand.class,
+            StreamsCommand.class,
             ChaosCommand.class,
             ScaleCommand.class
         },

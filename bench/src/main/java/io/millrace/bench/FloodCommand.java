@@ -9,13 +9,13 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -25,7 +25,7 @@ import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * {@code millrace bench flood}: what a tenant that sends far more than its quota does to another's time to first token. Two gateways, a
+ * {@code millrace bench flood}: what a tenant that sends far more than its quota does to others' time to first token. Two gateways, a
  * router, a worker with the mock model and a broker in this process; the flood goes to both gateways in turn.
  */
 @Command(
@@ -38,6 +38,7 @@ final class FloodCommand implements Callable<Integer> {
     private static final String MODEL = "mock";
     private static final long PATIENCE_S = 60;
     private static final int SECONDS_A_MINUTE = 60;
+    private static final int WARM_UP_S = 5;
 
     @Option(
             names = "--quota",
@@ -49,14 +50,21 @@ final class FloodCommand implements Callable<Integer> {
     private int times;
 
     @Option(
-            names = "--rounds",
+            names = "--others",
             defaultValue = "3",
+            description =
+                    "Tenants beside it, each at half its quota; their answers count together (default ${DEFAULT-VALUE}).")
+    private int others;
+
+    @Option(
+            names = "--rounds",
+            defaultValue = "1",
             description = "Each of alone, at quota, flooded, in turn (default ${DEFAULT-VALUE}).")
     private int rounds;
 
     @Option(
             names = "--seconds",
-            defaultValue = "15",
+            defaultValue = "14",
             description = "Of each part of a round (default ${DEFAULT-VALUE}).")
     private int seconds;
 
@@ -114,8 +122,6 @@ final class FloodCommand implements Callable<Integer> {
                 4,
                 "millrace.kafka.slots",
                 4,
-                "millrace.gateway.api-keys.victim-key",
-                "victim",
                 "millrace.gateway.api-keys.flood-key",
                 "flood",
                 "millrace.gateway.tenant-requests-per-minute",
@@ -126,6 +132,9 @@ final class FloodCommand implements Callable<Integer> {
                 "mock",
                 "millrace.worker.mock-step",
                 stepMs + "ms"));
+        for (int i = 0; i < others; i++) {
+            flags.put("millrace.gateway.api-keys.other-key-" + i, "other-" + i);
+        }
         PartsApplication parts =
                 PartsApplication.start(roles, flags, Map.of(), CompletableFuture.completedFuture(null), line -> {});
         for (Part part : parts.parts()) {
@@ -136,25 +145,31 @@ final class FloodCommand implements Callable<Integer> {
 
     private Integer measure(List<PartsApplication> gateways) throws InterruptedException, IOException {
         PrintWriter print = spec.commandLine().getOut();
-        List<OpenAiStream> victims = gateways.stream()
-                .map(each -> new OpenAiStream("http://127.0.0.1:" + each.port(), MODEL, "victim-key"))
-                .toList();
+        List<OpenAiStream> victims = new ArrayList<>();
+        for (int i = 0; i < others; i++) {
+            for (PartsApplication each : gateways) {
+                victims.add(new OpenAiStream("http://127.0.0.1:" + each.port(), MODEL, "other-key-" + i));
+            }
+        }
         List<OpenAiStream> floods = gateways.stream()
                 .map(each -> new OpenAiStream("http://127.0.0.1:" + each.port(), MODEL, "flood-key"))
                 .toList();
         List<Phase> phases = List.of(new Phase("alone", 0), new Phase("at quota", 0.9), new Phase("flooded", times));
-        double victimRate = 0.5 * quota / SECONDS_A_MINUTE;
+        double victimRate = others * 0.5 * quota / SECONDS_A_MINUTE;
         // Warm: the code, and the connections.
-        both(new Phase("warm-up", 0.9), victims, floods, victimRate);
-        both(new Phase("warm-up", times), victims, floods, victimRate);
+        both(new Phase("warm-up", 0.9), victims, floods, victimRate, WARM_UP_S);
+        both(new Phase("warm-up", times), victims, floods, victimRate, WARM_UP_S);
         for (int round = 0; round < rounds; round++) {
             for (Phase phase : phases) {
-                both(phase, victims, floods, victimRate);
-                // The quota fills up again as far as in any other round.
-                TimeUnit.SECONDS.sleep(1);
+                if (phase.quotas() > 1) {
+                    // Until its minute is used up it is within its quota: only then it is a flood.
+                    int useUp = (int) Math.ceil(SECONDS_A_MINUTE / (phase.quotas() - 1)) + 1;
+                    both(new Phase("use up", phase.quotas()), victims, floods, victimRate, useUp);
+                }
+                both(phase, victims, floods, victimRate, seconds);
             }
         }
-        print.printf("%-10s %9s %9s %9s %9s %9s%n", "", "ttft p50", "ttft p99", "victim", "let in", "refused");
+        print.printf("%-10s %9s %9s %9s %9s %9s%n", "", "ttft p50", "ttft p99", "others", "let in", "refused");
         Results results = new Results();
         ObjectNode all = results.object()
                 .put("bench", "flood")
@@ -163,7 +178,8 @@ final class FloodCommand implements Callable<Integer> {
                 .put("times", times)
                 .put("rounds", rounds)
                 .put("seconds", seconds)
-                .put("victim_per_second", victimRate)
+                .put("others", others)
+                .put("others_per_second", victimRate)
                 .put("step_ms", stepMs)
                 .put("max_tokens", maxTokens);
         for (Phase phase : phases) {
@@ -176,11 +192,11 @@ final class FloodCommand implements Callable<Integer> {
                     phase.flood().ok(),
                     phase.flood().failed());
             all.putObject(phase.name().replace(' ', '_'))
-                    .put("victim_ttft_p50_ms", phase.victim().firstMs(50))
-                    .put("victim_ttft_p90_ms", phase.victim().firstMs(90))
-                    .put("victim_ttft_p99_ms", phase.victim().firstMs(99))
-                    .put("victim_ok", phase.victim().ok())
-                    .put("victim_failed", phase.victim().failed())
+                    .put("others_ttft_p50_ms", phase.victim().firstMs(50))
+                    .put("others_ttft_p90_ms", phase.victim().firstMs(90))
+                    .put("others_ttft_p99_ms", phase.victim().firstMs(99))
+                    .put("others_ok", phase.victim().ok())
+                    .put("others_failed", phase.victim().failed())
                     .put("flood_let_in", phase.flood().ok())
                     .put("flood_refused", phase.flood().failed());
         }
@@ -191,28 +207,28 @@ final class FloodCommand implements Callable<Integer> {
                 .put(
                         "p99_change_from_alone_percent",
                         100 * (flooded / phases.getFirst().victim().firstMs(99) - 1));
-        print.printf("p99 of the other tenant, flooded against at quota: %+.1f %%%n", more);
+        print.printf("p99 of the other tenants, flooded against at quota: %+.1f %%%n", more);
         print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "flood", all));
         boolean failed = phases.stream().anyMatch(phase -> phase.victim().failed() > 0);
         return failed ? 1 : 0;
     }
 
-    private void both(Phase phase, List<OpenAiStream> victims, List<OpenAiStream> floods, double victimRate)
+    private void both(Phase phase, List<OpenAiStream> victims, List<OpenAiStream> floods, double victimRate, int forS)
             throws InterruptedException {
         double floodRate = phase.quotas() * quota / SECONDS_A_MINUTE;
         Thread flood = Thread.ofPlatform().name("flood").start(() -> {
             if (floodRate > 0) {
-                load(floods, floodRate, phase.flood());
+                load(floods, floodRate, phase.flood(), forS);
             }
         });
-        load(victims, victimRate, phase.victim());
+        load(victims, victimRate, phase.victim(), forS);
         flood.join();
     }
 
-    private void load(List<OpenAiStream> servers, double rate, LoadResult into) {
+    private void load(List<OpenAiStream> servers, double rate, LoadResult into, int forS) {
         try {
             OpenLoop.run(
-                    (int) (rate * seconds),
+                    (int) (rate * forS),
                     rate,
                     numbers.incrementAndGet(),
                     PATIENCE_S,

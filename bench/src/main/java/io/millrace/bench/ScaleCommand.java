@@ -8,14 +8,18 @@ import io.millrace.shared.log.LogRecord;
 import io.millrace.shared.topic.Topic;
 import java.io.PrintWriter;
 import java.nio.ByteBuffer;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.ObjectNode;
 
 /** {@code millrace bench scale}: what the log must carry at a size that no single machine has, and what carries it. */
 @Command(
@@ -73,6 +77,19 @@ final class ScaleCommand implements Callable<Integer> {
     private double brokerMbPerS;
 
     @Option(
+            names = "--simulate",
+            paramLabel = "SECONDS",
+            defaultValue = "0",
+            description = "Also run it for so long in virtual time, with the routers' real code; 0: do not.")
+    private int simulateS;
+
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
+            description = "Where a simulation's JSON goes (default bench/results).")
+    private @Nullable Path outDir;
+
+    @Option(
             names = {"-h", "--help"},
             usageHelp = true,
             hidden = true)
@@ -83,7 +100,7 @@ final class ScaleCommand implements Callable<Integer> {
     private CommandSpec spec;
 
     @Override
-    public Integer call() {
+    public Integer call() throws InterruptedException {
         if (workers < 1
                 || gateways < 1
                 || routers < 1
@@ -116,7 +133,69 @@ final class ScaleCommand implements Callable<Integer> {
                 scale.partitions(folded),
                 scale.foldedByRouter(),
                 100 * scale.foldedByRouter() / folded);
+        if (simulateS > 0) {
+            simulate(scale, scale.partitions(folded), out);
+        }
         return 0;
+    }
+
+    private void simulate(LogScale scale, int partitions, PrintWriter out) throws InterruptedException {
+        int threads = Runtime.getRuntime().availableProcessors();
+        ScaleSimulation.Outcome outcome = new ScaleSimulation(scale, partitions).run(simulateS, threads);
+        out.println();
+        compared(outcome).forEach(out::println);
+        out.printf(
+                Locale.ROOT,
+                "%n%,.0f streams, %,d assignments in %d s. A router takes %.2f of a thread (the busiest %.2f), all of them %.0f us for each assignment.%n",
+                outcome.streams(),
+                outcome.assignments(),
+                simulateS,
+                outcome.meanRouterCpuShare(),
+                outcome.routerCpuShare(),
+                outcome.cpuMicrosPerAssignment());
+        Results results = new Results();
+        ObjectNode all = results.object()
+                .put("bench", "scale")
+                .put("workers", workers)
+                .put("gateways", gateways)
+                .put("routers", routers)
+                .put("tokens_per_s", tokensPerS)
+                .put("seconds", simulateS)
+                .put("streams", outcome.streams())
+                .put("assignments", outcome.assignments())
+                .put("router_threads_mean", outcome.meanRouterCpuShare())
+                .put("router_threads_most", outcome.routerCpuShare())
+                .put("router_us_per_assignment", outcome.cpuMicrosPerAssignment());
+        ArrayNode lines = all.putArray("topics");
+        for (ScaleSimulation.Line line : outcome.lines()) {
+            lines.addObject()
+                    .put("topic", line.topic())
+                    .put("paper_per_s", line.paperPerS())
+                    .put("simulated_per_s", line.countedPerS())
+                    .put("paper_bytes", line.paperBytes())
+                    .put("simulated_bytes", line.countedBytes());
+        }
+        out.println("Written to " + results.write(outDir == null ? Results.defaultFolder() : outDir, "scale", all));
+    }
+
+    /** What the paper says, what was counted, and the difference. */
+    static List<String> compared(ScaleSimulation.Outcome outcome) {
+        List<String> lines = new ArrayList<>();
+        lines.add("| topic | records/s on paper | simulated | | bytes each on paper | simulated | |");
+        lines.add("|---|---|---|---|---|---|---|");
+        for (ScaleSimulation.Line line : outcome.lines()) {
+            lines.add(String.format(
+                    Locale.ROOT,
+                    "| %s | %,.0f | %,.0f | %+.1f %% | %,.0f | %,.0f | %+.1f %% |",
+                    line.topic(),
+                    line.paperPerS(),
+                    line.countedPerS(),
+                    100 * (line.countedPerS() / line.paperPerS() - 1),
+                    line.paperBytes(),
+                    line.countedBytes(),
+                    100 * (line.countedBytes() / line.paperBytes() - 1)));
+        }
+        return lines;
     }
 
     /** The table of docs/scale.md. */

@@ -1,6 +1,7 @@
 package io.millrace.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -35,6 +36,20 @@ class LogScaleTest {
         assertThat(scale(1_000, 1e6).partitions(5_000))
                 .as("a slow fold wants more")
                 .isEqualTo(512);
+    }
+
+    /** A fiftieth of the size, with the routers' real code: every record is encoded, and counted. */
+    @Test
+    void whatASimulatedDeploymentWritesIsWhatThePaperSays() throws InterruptedException {
+        LogScale small = new LogScale(40, 4, 2, 16_000, 50, 2_000, 20, 5, 3, 2, 270_000, 1.25e9, 0.5);
+        ScaleSimulation.Outcome outcome = new ScaleSimulation(small, 8).run(2, 2);
+
+        assertThat(outcome.lines()).hasSize(7).allSatisfy(line -> {
+            assertThat(line.countedPerS()).as("%s", line).isCloseTo(line.paperPerS(), withinPercentage(10));
+            assertThat(line.countedBytes()).as("%s", line).isCloseTo(line.paperBytes(), withinPercentage(10));
+        });
+        assertThat(outcome.streams()).isCloseTo(small.streams(), withinPercentage(10));
+        assertThat(outcome.assignments()).isCloseTo((long) (2 * small.requestsPerS()), withinPercentage(10));
     }
 
     @Test

@@ -51,6 +51,7 @@ final class ChaosReport {
     private final boolean drained;
     private final List<String> undone;
     private final List<String> disagreements;
+    private final List<String> leaks;
     private final Judgement judgement;
     private final Map<String, StreamResult> byId = new HashMap<>();
 
@@ -63,7 +64,8 @@ final class ChaosReport {
             Span span,
             boolean drained,
             List<String> undone,
-            List<String> disagreements) {
+            List<String> disagreements,
+            List<String> leaks) {
         this.setup = setup;
         this.struck = List.copyOf(struck);
         this.results = List.copyOf(results);
@@ -72,6 +74,7 @@ final class ChaosReport {
         this.drained = drained;
         this.undone = List.copyOf(undone);
         this.disagreements = List.copyOf(disagreements);
+        this.leaks = List.copyOf(leaks);
         this.judgement = Judgement.of(questions, results, watch);
         results.forEach(result -> byId.put(result.id(), result));
     }
@@ -206,6 +209,11 @@ final class ChaosReport {
                 .count();
     }
 
+    /** Workers that hold KV blocks though nothing runs, as a list of what they hold. */
+    List<String> leaks() {
+        return leaks;
+    }
+
     /** Fences after faults of brokers alone, which must cause none. */
     int fencesOfBrokers() {
         return struck.stream()
@@ -220,6 +228,7 @@ final class ChaosReport {
         judgement.wrong().forEach(each -> all.add("wrong answer: " + each));
         judgement.failed().forEach(each -> all.add("no answer: " + each));
         disagreements.forEach(each -> all.add("two readers see different verdicts: " + each));
+        leaks.forEach(each -> all.add("KV blocks not given back: " + each));
         undone.forEach(each -> all.add("a fault was not done: " + each));
         if (watch.keysOfSeveralIds() > 0) {
             all.add(watch.keysOfSeveralIds() + " idempotency keys have several ids");

@@ -140,6 +140,7 @@ final class ChaosRun {
         long faultsEnd = System.nanoTime();
         boolean drained = load.drain(DRAIN_S_MAX);
         List<String> disagreements = secondReader(cluster, watch);
+        List<String> leaks = BlockWatch.leaks(cluster.bootstrap(), setup.workers());
         return new ChaosReport(
                 setup,
                 questions,
@@ -149,7 +150,8 @@ final class ChaosRun {
                 new ChaosReport.Span(began, quietEnd, faultsEnd),
                 drained,
                 undone,
-                disagreements);
+                disagreements,
+                leaks);
     }
 
     /** Until some stream has text: before, nobody is as fast as later. */

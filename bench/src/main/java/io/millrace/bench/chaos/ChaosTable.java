@@ -97,7 +97,8 @@ final class ChaosTable {
                 .put("goodput_per_s", report.disturbedPerS())
                 .put("undisturbed_per_s", report.undisturbedPerS())
                 .put("fences_of_brokers_faults", report.fencesOfBrokers())
-                .put("keys_of_several_ids", report.watch().keysOfSeveralIds());
+                .put("keys_of_several_ids", report.watch().keysOfSeveralIds())
+                .put("workers_that_hold_blocks", report.leaks().size());
         put(all.putObject("stall_ms"), report.stalls());
         put(all.putObject("steady_ms"), report.steady());
         ObjectNode ends = all.putObject("ends");
