@@ -4,6 +4,7 @@
 
 #include "checks.h"
 #include "error.h"
+#include "nvtx.h"
 #include "pack.h"
 
 namespace millrace::cuda {
@@ -21,6 +22,7 @@ DeviceInfo checked_device(const mr_options& options) {
   if (options.isa != MR_ISA_AUTO) fail(MR_UNSUPPORTED, "instruction set %d; the CUDA kernels have none to choose", options.isa);
   DeviceInfo device = device_info();
   if (!device.usable) fail(MR_UNSUPPORTED, "%s", device.text.c_str());
+  start_nvtx();
   return device;
 }
 

@@ -6,6 +6,7 @@
 #include "checks.h"
 #include "error.h"
 #include "model.h"
+#include "nvtx.h"
 
 namespace millrace::cuda {
 namespace {
@@ -38,6 +39,7 @@ RowView Model::rows_of(int tensor) const {
 }
 
 void Model::run(const mr_step& step) {
+  const Range range("step", step.rows);
   if (!prepared_) prepare();
   check_step(step, vocabulary_, block_tokens_, blocks_);
   make_room(step);
@@ -49,7 +51,7 @@ void Model::run(const mr_step& step) {
   }
   if (profile_.times) *profile_.count = 0;
   const int bucket = bucket_of(step.rows);
-  const bool graph = !profile_.times && step.rows <= kMostGraphRows && bucket <= room_.shape.rows && step.logit_rows > 0 &&
+  const bool graph = !profile_.times && !nvtx_wants_ops() && step.rows <= kMostGraphRows && bucket <= room_.shape.rows && step.logit_rows > 0 &&
                      step.logit_rows <= std::min(bucket, room_.shape.logit_rows);
   if (graph) {
     auto [entry, first] = graphs_.try_emplace(bucket);
@@ -203,6 +205,7 @@ void Model::launch_all(int most_rows, int most_logit_rows) {
 }
 
 void Model::launch_op(const Op& op, RowCount rows) {
+  const Range range(op.code, rows.most);
   const StepShape& shape = room_.shape;
   const RowView a = op.a >= 0 ? rows_of(op.a) : RowView{};
   const RowView b = op.b >= 0 ? rows_of(op.b) : RowView{};

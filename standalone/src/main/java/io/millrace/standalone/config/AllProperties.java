@@ -20,9 +20,9 @@ public final class AllProperties {
             "MILLRACE_API_KEY",
             "MILLRACE_BENCH_PEER",
             "MILLRACE_ISA",
-            "MILLRACE_BENCH_PEER",
             "MILLRACE_KERNELS",
-            "MILLRACE_CUDA_KERNELS");
+            "MILLRACE_CUDA_KERNELS",
+            "MILLRACE_NVTX");
 
     private AllProperties() {}
 

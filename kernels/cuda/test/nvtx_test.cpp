@@ -1,0 +1,34 @@
+#include "nvtx.h"
+
+#include <dlfcn.h>
+
+#include "op_program.h"
+
+namespace millrace::test {
+
+TEST(steps_and_ops_are_ranges_of_nvtx_while_a_tool_listens) {
+  OpProgram program;
+  const int width = 16;
+  Random random(12);
+  int x = program.input(random.normals(static_cast<size_t>(OpProgram::kIds * width)), width);
+  int weight = program.vector(std::vector<float>(width, 1));
+  int out = program.b.rows(width);
+  program.b.op(2, {x, weight, out, width, Builder::bits(1e-5f), Builder::bits(0)});
+  auto runner = program.runner(cuda_options(MR_PRECISION_NATIVE));
+  OpProgram::run(*runner, {1, 2, 3});
+
+  CHECK(!cuda::attach_nvtx("no such library"));
+  CHECK(cuda::attach_nvtx(NVTX_RECORDER));
+  void* tool = dlopen(NVTX_RECORDER, RTLD_LAZY);
+  auto recorded = reinterpret_cast<const char* (*)()>(dlsym(tool, "recorded"));
+  OpProgram::run(*runner, {1, 2, 3});
+  std::string seen = recorded();
+  CHECK(seen == "+millrace/step:3 +millrace/embed:3 - +millrace/rms_norm:3 - - ", "%s", seen.c_str());
+
+  cuda::detach_nvtx();
+  OpProgram::run(*runner, {4});
+  seen = recorded();
+  CHECK(seen.empty(), "%s", seen.c_str());
+}
+
+}  // namespace millrace::test
