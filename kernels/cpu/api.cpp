@@ -83,7 +83,7 @@ MR_EXPORT const char* mr_isa_name(int32_t isa) { return millrace::isa_name(isa);
 MR_EXPORT int32_t mr_device(int64_t* free_bytes, int64_t* total_bytes, char* text, int64_t text_size) {
   if (free_bytes) *free_bytes = 0;
   if (total_bytes) *total_bytes = 0;
-  return report(MR_OK, mr_isa_name(mr_isa_best()), text, text_size);
+  return guarded(text, text_size, [&] { report(MR_OK, mr_isa_name(millrace::isa_best()), text, text_size); });
 }
 #endif
 
@@ -149,6 +149,22 @@ MR_EXPORT int32_t mr_run(mr_model* model, const mr_step* step, char* error, int6
     require(model, "model");
     require(step, "step");
     model->model.run(*step);
+  });
+}
+
+MR_EXPORT int32_t mr_draw_ids(mr_model* model, const float* logits, const mr_draw* draws, int32_t count, int32_t* ids, char* error,
+                              int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    require(logits, "logits");
+    require(draws, "draws");
+    require(ids, "ids");
+#if MILLRACE_CUDA
+    (void)count;
+    millrace::fail(MR_UNSUPPORTED, "ids are not drawn on a CUDA device");
+#else
+    model->model.draw(logits, draws, count, ids);
+#endif
   });
 }
 

@@ -17,6 +17,13 @@ bool has_avx512() {
 }
 #endif
 
+int best_available() {
+  for (int isa = MR_ISA_AVX512; isa > MR_ISA_PORTABLE; isa--) {
+    if (isa_available(isa)) return isa;
+  }
+  return MR_ISA_PORTABLE;
+}
+
 }  // namespace
 
 bool isa_available(int isa) {
@@ -35,15 +42,12 @@ int isa_best() {
   if (wanted && *wanted && std::strcmp(wanted, "auto") != 0) {
     for (int isa = MR_ISA_PORTABLE; isa <= MR_ISA_AVX512; isa++) {
       if (std::strcmp(wanted, isa_name(isa)) != 0) continue;
-      if (!isa_available(isa)) fail(MR_UNSUPPORTED, "MILLRACE_ISA asks for %s, which this processor has not got", wanted);
-      return isa;
+      if (isa_available(isa)) return isa;
+      fail(MR_UNSUPPORTED, "MILLRACE_ISA asks for %s, which this processor has not got; its best is %s", wanted, isa_name(best_available()));
     }
-    fail(MR_INVALID, "MILLRACE_ISA is '%s'; use auto, portable, avx2 or avx512", wanted);
+    fail(MR_UNSUPPORTED, "MILLRACE_ISA is '%s'; use auto, portable, avx2 or avx512", wanted);
   }
-  for (int isa = MR_ISA_AVX512; isa > MR_ISA_PORTABLE; isa--) {
-    if (isa_available(isa)) return isa;
-  }
-  return MR_ISA_PORTABLE;
+  return best_available();
 }
 
 const char* isa_name(int isa) {

@@ -12,6 +12,15 @@ inline constexpr int kChunkTokens = 256;
 inline constexpr int kKeyTokens = 16;
 // Query rows that attention works on at once.
 inline constexpr int kQueryRows = 24;
+// Logits whose weights are summed by themselves.
+inline constexpr int kDrawChunk = 1024;
+
+// A weight that is not negative, and an id: keys are ordered by weight, then by falling id.
+inline uint64_t draw_key(float weight, int id) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &weight, 4);
+  return uint64_t{bits} << 32 | ~static_cast<uint32_t>(id);
+}
 
 // Floats in rows.
 struct Rows {
@@ -106,6 +115,12 @@ struct Kernels {
   void (*soft_cap)(const float* x, float* out, int n, float cap);
   // k and v of one row into a slot.
   void (*kv_write)(const KvLayer&, int slot, const float* k, const float* v);
+  // The lowest index of the largest value; -1 when one is NaN or +infinity.
+  int (*largest)(const float* x, int n);
+  // out[i] = exp((x[i] - max) · scale) and the sums of its chunks; their sum.
+  double (*weigh)(const float* x, int n, double max, double scale, float* out, double* sums);
+  // Keys of the weights above a floor, in the order of ids, and their number; `keys` has room for all.
+  int (*above)(const float* weights, int n, float floor, uint64_t* keys);
 };
 
 // Null when this build has none.

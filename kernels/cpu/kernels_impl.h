@@ -9,6 +9,7 @@
 #include "group_impl.h"
 #include "attention_impl.h"
 #include "rows_impl.h"
+#include "draw_impl.h"
 // clang-format on
 
 namespace millrace::MR_ISA {
@@ -17,7 +18,7 @@ namespace {
 Kernels table(const char* name) {
   return {name, kLanes, kPanels, kOffsetCodes, false, any_linear, attention, merge, quantise, to_bf16, rms_norm, rope, gated, add,
           sigmoid_scale, dot, scale,
-          soft_cap_row, kv_write};
+          soft_cap_row, kv_write, largest, weigh, above};
 }
 
 }  // namespace

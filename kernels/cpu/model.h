@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "draw.h"
 #include "input.h"
 #include "kernels.h"
 #include "memory.h"
@@ -40,6 +41,7 @@ class Model {
   void restore(int tensor, const uint8_t* data, int64_t bytes);
   void rope(int table, const float* frequencies, int half, float factor);
   void run(const mr_step& step);
+  void draw(const float* logits, const mr_draw* draws, int count, int32_t* ids);
   void profile(const Profile& profile) { profile_ = profile; }
   void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
   void read(int tensor, float* out, int64_t floats) const;
@@ -150,6 +152,7 @@ class Model {
   std::vector<LinearTask> pieces_;
   Memory expert_in_, expert_gate_, expert_up_, expert_out_;
   std::vector<Memory> scratch_;
+  std::vector<Drawer> drawers_;
   Memory partials_;
   std::vector<AttentionPlan> attention_plans_;
   float* logits_ = nullptr;

@@ -22,22 +22,44 @@ struct Place {
   int mask(int start) const { return start * lanes + step * lanes / 2 + bit() / 8; }
 };
 
-void set_bits(uint8_t& byte, int value) { byte = static_cast<uint8_t>(byte | value); }
+void set_bits(uint8_t& byte, uint32_t value) { byte = static_cast<uint8_t>(byte | value); }
 
-// Puts a code where it belongs; bytes are zero before.
+// Puts the codes of 32 values of a lane where they belong, four at a time; bytes are zero before.
 template <Codes C>
-void put(uint8_t* group, Place at, int code) {
+void put(uint8_t* set, int lanes, int lane, const uint8_t* codes, uint32_t flip) {
+  uint32_t c[kSteps];
+  std::memcpy(c, codes, sizeof c);
+  auto store = [=](int vector, uint32_t word) { std::memcpy(set + (vector * lanes + lane) * 4, &word, 4); };
+  auto nibbles = [&] {
+    for (int v = 0; v < 4; v++) store(v, (c[v] & 0x0f0f0f0f) | (c[v + 4] & 0x0f0f0f0f) << 4);
+  };
+  auto pairs = [&](int first, int shift) {
+    for (int h = 0; h < 2; h++) {
+      uint32_t word = 0;
+      for (int i = 0; i < 4; i++) word |= (c[4 * h + i] >> shift & 0x03030303) << 2 * i;
+      store(first + h, word);
+    }
+  };
+  auto bits = [&](int first, int bit) {
+    for (int s = 0; s < kSteps; s++) {
+      uint32_t x = c[s] >> bit & 0x01010101;
+      uint32_t four = (x | x >> 7 | x >> 14 | x >> 21) & 15;
+      set_bits(set[first * lanes + s * lanes / 2 + lane / 2], four << 4 * (lane & 1));
+    }
+  };
   switch (C) {
-    case Codes::k8: group[at.byte(at.step)] = static_cast<uint8_t>(code); break;
-    case Codes::k5: set_bits(group[at.mask(16)], (code >> 4) << at.bit() % 8); [[fallthrough]];
-    case Codes::k4:
-    case Codes::kTable: set_bits(group[at.byte(at.step & 3)], (code & 15) << 4 * (at.step >> 2)); break;
-    case Codes::k6:
-      set_bits(group[at.byte(at.step & 3)], (code & 15) << 4 * (at.step >> 2));
-      set_bits(group[at.byte(4 + (at.step >> 2))], (code >> 4) << 2 * (at.step & 3));
+    case Codes::k8:
+      for (int s = 0; s < kSteps; s++) store(s, c[s] ^ flip * 0x01010101u);
       break;
-    case Codes::k3: set_bits(group[at.mask(8)], (code >> 2) << at.bit() % 8); [[fallthrough]];
-    case Codes::k2: set_bits(group[at.byte(at.step >> 2)], (code & 3) << 2 * (at.step & 3)); break;
+    case Codes::k5: bits(16, 4); [[fallthrough]];
+    case Codes::k4:
+    case Codes::kTable: nibbles(); break;
+    case Codes::k6:
+      nibbles();
+      pairs(4, 4);
+      break;
+    case Codes::k3: bits(8, 2); [[fallthrough]];
+    case Codes::k2: pairs(0, 0); break;
     case Codes::kFloat: break;
   }
 }
@@ -140,7 +162,7 @@ void pack_floats(const Packed& w, const Word* in, int panel, int lane, Word* out
 
 // Codes of one row.
 template <Codes C>
-void pack_codes(const Packed& w, const StoredRow& row, int panel, int lane, int flip, uint8_t* out) {
+void pack_codes(const Packed& w, const StoredRow& row, int panel, int lane, uint32_t flip, uint8_t* out) {
   const TypeInfo& info = kTypes[w.type];
   const int per = scale_values(info.scales) / 32;
   const int64_t set = static_cast<int64_t>(set_bytes(info)) * w.width * w.lanes;
@@ -148,7 +170,7 @@ void pack_codes(const Packed& w, const StoredRow& row, int panel, int lane, int 
     const uint8_t* codes = &row.codes[static_cast<size_t>(32 * g)];
     uint8_t* group = out + g / per * set + static_cast<int64_t>(scale_bytes(info.scales)) * w.width * w.lanes +
                      (static_cast<int64_t>(g % per) * w.width + panel) * code_bytes(C) * w.lanes;
-    for (int k = 0; k < 4 * kSteps; k++) put<C>(group, {w.lanes, k / 4, lane, k % 4}, codes[k] ^ flip);
+    put<C>(group, w.lanes, lane, codes, flip);
   }
 }
 
@@ -221,7 +243,7 @@ void layout_groups(Packed& w, int type, int64_t rows, int64_t columns, int lanes
 void pack_grouped(const Packed& w, const mr_groups& stored, int group, bool offset, uint8_t* out) {
   std::memset(out, 0, static_cast<size_t>(w.group_bytes));
   const int64_t runs = w.columns / w.group_columns;
-  const int flip = w.type == MR_INT8 && !offset && !w.float_rows ? 128 : 0;
+  const uint32_t flip = w.type == MR_INT8 && !offset && !w.float_rows ? 128 : 0;
   const int wide = w.width * w.lanes;
   for (int r = 0; r < wide && group * wide + r < w.rows; r++) {
     int64_t row = int64_t{group} * wide + r;
@@ -234,14 +256,13 @@ void pack_grouped(const Packed& w, const mr_groups& stored, int group, bool offs
       std::memcpy(factors + 4 * lane, &stored.scales[row * runs + g], 4);
       if (w.type != MR_CODEBOOK) factors[4 * w.lanes + lane] = stored.zeros[row * runs + g];
       uint8_t* to = run + static_cast<int64_t>(group_factor_bytes(w.type)) * w.lanes * w.width;
-      for (int k = 0; k < w.group_columns; k++) {
+      for (int k = 0; k < w.group_columns; k += 32) {
         uint8_t* set = to + (static_cast<int64_t>(k / 32) * w.width + panel) * code_bytes(kTypes[w.type].codes) * w.lanes;
-        Place at{w.lanes, k % 32 / 4, lane, k % 4};
-        int code = codes[g * w.group_columns + k];
+        const uint8_t* from = codes + g * w.group_columns + k;
         if (w.type == MR_INT8) {
-          put<Codes::k8>(set, at, code ^ flip);
+          put<Codes::k8>(set, w.lanes, lane, from, flip);
         } else {
-          put<Codes::k4>(set, at, code);
+          put<Codes::k4>(set, w.lanes, lane, from, 0);
         }
       }
     }

@@ -60,6 +60,19 @@ FlushDenormals::~FlushDenormals() {
 #endif
 }
 
+KeepDenormals::KeepDenormals() {
+#if defined(__x86_64__)
+  before_ = _mm_getcsr();
+  _mm_setcsr(before_ & ~0x8040u);
+#endif
+}
+
+KeepDenormals::~KeepDenormals() {
+#if defined(__x86_64__)
+  _mm_setcsr(before_);
+#endif
+}
+
 Pool::Pool(int threads, bool pin) {
   for (int i = 1; i < threads; i++) {
     helpers_.emplace_back([this, i, pin] {

@@ -63,4 +63,14 @@ class FlushDenormals {
   unsigned before_ = 0;
 };
 
+// Computes with denormals on this thread while it lives.
+class KeepDenormals {
+ public:
+  KeepDenormals();
+  ~KeepDenormals();
+
+ private:
+  unsigned before_ = 0;
+};
+
 }  // namespace millrace

@@ -153,7 +153,8 @@ typedef struct mr_step {
 /* MR_ABI_VERSION of the library. */
 int32_t mr_abi_version(void);
 
-/* The best instruction set of this processor, or the one that the variable MILLRACE_ISA names (portable, avx2, avx512). */
+/* The best instruction set of this processor, or the one that the variable MILLRACE_ISA names (portable, avx2, avx512). When it names none
+ * that this processor has, MR_ISA_PORTABLE; mr_device says so then. */
 int32_t mr_isa_best(void);
 
 /* Whether this processor and this build have it: 1 or 0. */
@@ -188,6 +189,26 @@ int32_t mr_rope(mr_model* model, int32_t table, const float* frequencies, int32_
 
 /* Runs one step. After a failure the cache is unknown. */
 int32_t mr_run(mr_model* model, const mr_step* step, char* error, int64_t error_size);
+
+/* How an id is drawn from a row of logits: weights exp((x - largest) * scale), of which top-k, then top-p, then min-p leave some; the one at
+ * which their sum in the order of ids exceeds `uniform` of the whole. */
+typedef struct mr_draw {
+  /* 1 / temperature; 0: the lowest id of the largest logit. */
+  double scale;
+  /* In [0, 1). */
+  double uniform;
+  int32_t row;
+  /* 0: off. */
+  int32_t top_k;
+  /* 1: off. */
+  float top_p;
+  /* 0: off. */
+  float min_p;
+} mr_draw;
+
+/* Draws from rows of `logits` ([..][vocabulary]), with all threads; the same ids on every instruction set. An id is -1 where a logit is NaN or
+ * +infinity or all are -infinity. Only on the CPU. */
+int32_t mr_draw_ids(mr_model* model, const float* logits, const mr_draw* draws, int32_t count, int32_t* ids, char* error, int64_t error_size);
 
 /* What ran between two meetings of the threads, for a profiler: `ops` ops of the program, their indexes in `op`. */
 enum { MR_STAGE_OPS = 16 };

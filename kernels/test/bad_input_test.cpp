@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 #include <thread>
 
 #include "runner.h"
@@ -169,6 +170,30 @@ TEST(threads_and_instruction_sets_that_cannot_be_are_refused) {
   CHECK(status(options(MR_ISA_AUTO, 0)) == MR_INVALID && std::strstr(error, "0 threads"), "%s", error);
   CHECK(status(options(MR_ISA_AUTO, 100000)) == MR_INVALID, "%s", error);
   CHECK(status(options(17, 1)) == MR_UNSUPPORTED && std::strstr(error, "17"), "%s", error);
+}
+
+TEST(a_setting_that_names_no_instruction_set_of_this_processor_is_said) {
+  Product product(8);
+  char error[256];
+  auto create = [&](const char* named) {
+    setenv("MILLRACE_ISA", named, 1);
+    mr_options o = options(MR_ISA_AUTO, 1);
+    mr_model* model = nullptr;
+    error[0] = 0;
+    int status = mr_create(&o, product.program.data(), static_cast<int64_t>(product.program.size()), &model, error, sizeof error);
+    if (status == MR_OK) mr_free(model);
+    return status;
+  };
+  CHECK(create("AVX-512") == MR_UNSUPPORTED && std::strstr(error, "'AVX-512'") && std::strstr(error, "avx512"), "%s", error);
+  char text[256];
+  CHECK(mr_device(nullptr, nullptr, text, sizeof text) == MR_UNSUPPORTED && std::strcmp(text, error) == 0, "%s", text);
+  for (int isa = MR_ISA_PORTABLE; isa <= MR_ISA_AVX512; isa++) {
+    bool there = isa_available(isa);
+    CHECK(create(isa_name(isa)) == (there ? MR_OK : MR_UNSUPPORTED), "%s: %s", isa_name(isa), error);
+    CHECK(there == (error[0] == 0), "%s: %s", isa_name(isa), error);
+  }
+  CHECK(create("auto") == MR_OK && create("") == MR_OK, "%s", error);
+  unsetenv("MILLRACE_ISA");
 }
 
 }  // namespace millrace::test

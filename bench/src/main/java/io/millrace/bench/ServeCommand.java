@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.Callable;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -66,6 +67,13 @@ final class ServeCommand implements Callable<Integer> {
 
     @Option(names = "--rate", defaultValue = "4", description = "Mean arrivals a second (default ${DEFAULT-VALUE}).")
     private double rate;
+
+    @Option(
+            names = "--streams",
+            defaultValue = "0",
+            description =
+                    "Instead of --rate: so many at once, each sends its next request when the one before is answered.")
+    private int streams;
 
     @Option(names = "--requests", defaultValue = "100", description = "How many (default ${DEFAULT-VALUE}).")
     private int requests;
@@ -131,6 +139,9 @@ final class ServeCommand implements Callable<Integer> {
                     "--rate " + rate + " must lie in (0, 10,000], --requests " + requests
                             + " in 1..1,000,000, --prompt-words and --max-tokens at 1 or more.");
         }
+        if (streams < 0 || streams > 10_000) {
+            throw new MillraceException("MR-BENCH-002", "--streams " + streams + " must lie in 0..10,000.");
+        }
         PrintWriter print = spec.commandLine().getOut();
         print.printf(
                 "%-32s %6s %6s %9s %9s %9s %9s %9s %9s %8s%n",
@@ -147,7 +158,7 @@ final class ServeCommand implements Callable<Integer> {
         Results results = new Results();
         ObjectNode all = results.object()
                 .put("bench", "serve")
-                .put("rate", rate)
+                .put(streams > 0 ? "streams" : "rate", streams > 0 ? streams : rate)
                 .put("requests", requests)
                 .put("prompt_words", promptWords)
                 .put("max_tokens", maxTokens)
@@ -180,8 +191,10 @@ final class ServeCommand implements Callable<Integer> {
             }
         }
         LoadResult load = new LoadResult(ttftLimitMs, interTokenLimitMs);
-        double seconds =
-                OpenLoop.run(requests, rate, seed, patienceS, load, i -> server.run(prompts.get(i), maxTokens, i));
+        IntFunction<StreamTimes> one = i -> server.run(prompts.get(i), maxTokens, i);
+        double seconds = streams > 0
+                ? ClosedLoop.run(requests, streams, load, one)
+                : OpenLoop.run(requests, rate, seed, patienceS, load, one);
         print.printf(
                 "%-32s %6d %6d %9.1f %9.2f %9.1f %9.1f %9.2f %9.2f %8.1f%n",
                 at,

@@ -5,6 +5,7 @@ import io.millrace.shared.net.FreePort;
 import io.millrace.standalone.Main;
 import io.millrace.standalone.broker.EmbeddedBroker;
 import io.millrace.standalone.config.BrokerProperties;
+import io.millrace.standalone.config.WorkerProperties;
 import io.millrace.standalone.parts.Role;
 import io.millrace.standalone.process.Children;
 import java.io.IOException;
@@ -192,13 +193,10 @@ final class UpCommand implements Callable<Integer> {
 
     /** The processors divided among the worker processes and their models, at least one each. */
     private int threadsEach() {
-        int models = Math.max(
-                1,
-                worker.properties().keySet().stream()
-                        .filter(name -> name.startsWith("millrace.worker.models["))
-                        .toList()
-                        .size());
-        return Math.max(1, Runtime.getRuntime().availableProcessors() / (workers * models));
+        long models = worker.properties().keySet().stream()
+                .filter(name -> name.startsWith("millrace.worker.models["))
+                .count();
+        return WorkerProperties.share(Runtime.getRuntime().availableProcessors(), workers, (int) models);
     }
 
     private void announce(Console console, int actual) {

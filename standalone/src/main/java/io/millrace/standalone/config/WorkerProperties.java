@@ -69,8 +69,12 @@ public record WorkerProperties(
 
     /** Threads of one model of one worker: the processors are divided among all that compute in this process, at least one each. */
     public int threadsEach() {
-        int share = Runtime.getRuntime().availableProcessors() / (Math.max(1, count) * Math.max(1, models.size()));
-        return threads > 0 ? threads : Math.max(1, share);
+        return threads > 0 ? threads : share(Runtime.getRuntime().availableProcessors(), count, models.size());
+    }
+
+    /** Processors of one model of one worker: together they take no more than there are, but for one each. */
+    public static int share(int processors, int workers, int models) {
+        return Math.max(1, processors / (Math.max(1, workers) * Math.max(1, models)));
     }
 
     /** How the worker of that number (from 0) takes part in the cluster. */

@@ -93,6 +93,9 @@ final class Backends {
                     ? new Choice(library.get(), "the CPU kernels are there")
                     : new Choice(null, "this processor has none of the CPU kernels' vector instructions");
         } catch (MillraceException e) {
+            if (!NOT_HERE.contains(e.code())) {
+                throw e;
+            }
             return new Choice(null, e.toString());
         }
     }

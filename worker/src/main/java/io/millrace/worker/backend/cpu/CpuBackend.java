@@ -43,8 +43,8 @@ public final class CpuBackend {
      * @param threads that compute, the engine's own among them; at least 1
      * @param settings how they compute, and where packed weights are kept
      * @throws MillraceException MR-CPU-001 when the library cannot be loaded, MR-CPU-002 for a program or type that it has not got,
-     *     MR-MEM-001 when weights and cache do not fit, MR-CONFIG-001 for a block size that is not possible, MR-SERVE-010 for a
-     *     cache in fp8, and what reading the weights may throw
+     *     MR-CPU-005 when MILLRACE_ISA names no instruction set of this processor, MR-MEM-001 when weights and cache do not fit,
+     *     MR-CONFIG-001 for a block size that is not possible, MR-SERVE-010 for a cache in fp8, and what reading the weights may throw
      */
     public static ModelRuntime load(
             Path library,
@@ -59,14 +59,15 @@ public final class CpuBackend {
                     "MR-SERVE-010",
                     "kv-dtype is fp8, which the cpu engine has not got. Choose int8, or use --engine cuda.");
         }
+        NativeKernels kernels = NativeKernels.open(library);
         return load(
-                NativeKernels.open(library),
+                kernels,
                 MemoryPlan.available(),
                 decoder,
                 source,
                 options,
                 threads,
-                settings,
+                settings.isa() == 0 ? settings.withIsa(kernels.bestIsa()) : settings,
                 progress);
     }
 

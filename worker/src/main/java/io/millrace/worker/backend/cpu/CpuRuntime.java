@@ -41,7 +41,8 @@ final class CpuRuntime implements ModelRuntime {
         this.buffer = new StepBuffer(layout.groups().size(), vocabulary);
         this.arena = Arena.ofShared();
         this.error = NativeKernels.errorBuffer(arena);
-        this.samplers = new RowSamplers(vocabulary, threads);
+        this.samplers =
+                new RowSamplers(vocabulary, threads, kernels.draws() ? new KernelDrawing(kernels, model, arena) : null);
     }
 
     @Override
@@ -62,6 +63,11 @@ final class CpuRuntime implements ModelRuntime {
     @Override
     public long computeNanos() {
         return computeNanos;
+    }
+
+    /** Who samples the rows of a step. */
+    RowSamplers samplers() {
+        return samplers;
     }
 
     /** Ops of the program that the last step ran. */

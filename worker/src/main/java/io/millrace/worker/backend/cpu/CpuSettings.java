@@ -38,6 +38,10 @@ public record CpuSettings(
         return new CpuSettings(0, precision, pin, repackCache.isEmpty() ? null : Path.of(repackCache));
     }
 
+    CpuSettings withIsa(int number) {
+        return new CpuSettings(number, precision, pin, repackCache);
+    }
+
     CpuSettings withRepackCache(Path folder) {
         return new CpuSettings(isa, precision, pin, folder);
     }

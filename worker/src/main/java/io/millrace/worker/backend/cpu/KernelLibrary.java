@@ -82,12 +82,18 @@ public final class KernelLibrary {
                 .findFirst();
     }
 
-    /** Whether this processor has vector instructions that the library knows. MR-CPU-001 when it cannot be loaded. */
+    /**
+     * Whether this processor has vector instructions that the library knows. MR-CPU-001 when it cannot be loaded, MR-CPU-005 when MILLRACE_ISA
+     * names no instruction set of it.
+     */
     public static boolean isFast(Path library) {
         return NativeKernels.open(library).bestIsa() > PORTABLE;
     }
 
-    /** What the library makes of this machine, for people, as in "avx512 (avx2, portable)". MR-CPU-001 when it cannot be loaded. */
+    /**
+     * What the library makes of this machine, for people, as in "avx512 (avx2, portable)". MR-CPU-001 when it cannot be loaded, MR-CPU-005
+     * when MILLRACE_ISA names no instruction set of it.
+     */
     public static String describe(Path library) {
         NativeKernels kernels = NativeKernels.open(library);
         List<String> others = new ArrayList<>();

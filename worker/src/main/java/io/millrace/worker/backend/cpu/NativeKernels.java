@@ -55,6 +55,7 @@ final class NativeKernels {
     private final MethodHandle ops;
     private final MethodHandle rope;
     private final MethodHandle run;
+    private final MethodHandle drawIds;
     private final MethodHandle copyBlocks;
     private final MethodHandle weightBytes;
     private final MethodHandle cacheBytes;
@@ -85,6 +86,8 @@ final class NativeKernels {
         this.rope =
                 f.of("mr_rope", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_FLOAT, JAVA_LONG, JAVA_LONG);
         this.run = f.of("mr_run", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.drawIds = f.of(
+                "mr_draw_ids", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG);
         this.copyBlocks = f.of(
                 "mr_copy_blocks", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
         this.weightBytes = f.of("mr_weight_bytes", JAVA_LONG, JAVA_LONG);
@@ -127,8 +130,13 @@ final class NativeKernels {
         return path;
     }
 
-    /** Number of the best instruction set, or of the one that MILLRACE_ISA names. */
+    /** Number of the best instruction set, or of the one that MILLRACE_ISA names. MR-CPU-005 when it names none that is here. */
     int bestIsa() {
+        Device found = device();
+        if (!found.usable()) {
+            throw new MillraceException(
+                    "MR-CPU-005", "No instruction set for the CPU kernels: " + found.text() + ". Correct or unset it.");
+        }
         return call(() -> (int) isaBest.invokeExact());
     }
 
@@ -234,6 +242,19 @@ final class NativeKernels {
     /** Runs a step. {@code error}: room for a message. */
     void run(long model, MemorySegment step, MemorySegment error) {
         int status = call(() -> (int) run.invokeExact(model, step.address(), error.address(), error.byteSize()));
+        check(status, error);
+    }
+
+    /** Whether {@link #draw} is there. */
+    boolean draws() {
+        return device == NativeDevice.CPU;
+    }
+
+    /** Draws ids: {@code draws} holds {@code count} of {@code mr_draw}, {@code ids} gets as many ints. {@code error}: room for a message. */
+    void draw(
+            long model, MemorySegment logits, MemorySegment draws, int count, MemorySegment ids, MemorySegment error) {
+        int status = call(() -> (int) drawIds.invokeExact(
+                model, logits.address(), draws.address(), count, ids.address(), error.address(), error.byteSize()));
         check(status, error);
     }
 

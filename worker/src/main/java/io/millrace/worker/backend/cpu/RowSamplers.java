@@ -2,33 +2,57 @@ package io.millrace.worker.backend.cpu;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.StepOutputs;
+import io.millrace.worker.sampling.Draw;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.Sampler;
 import io.millrace.worker.sampling.SamplingRow;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
+import java.util.Arrays;
 import java.util.Deque;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Samples the rows of a step, several at a time: a row's id is a function of the row alone, so it does not matter who does it. One
- * caller at a time.
+ * Samples the rows of a step, several at a time: a row's id is a function of the row alone, so it does not matter who does it. The kernels draw
+ * for rows that want nothing but an id, {@link Sampler} does the others; both choose the same. One caller at a time.
  */
 final class RowSamplers {
 
     /** Fewer rows are not worth waking a thread. */
     private static final int ALONE = 3;
 
+    private static final int[] NO_IDS = {};
+    private static final float[] NO_LOGPROBS = {};
+
+    /** Of the kernels: an id for each row of [R][vocabulary] logits that has a draw. */
+    @FunctionalInterface
+    interface Drawing {
+
+        /** Ids of the rows; negative where a row has no draw, or none can be chosen. */
+        int[] draw(MemorySegment logits, @Nullable Draw[] draws);
+    }
+
     private final int vocabulary;
     private final boolean parallel;
+    private final Drawing drawing;
     private final Deque<Sampler> idle = new ArrayDeque<>();
 
-    /** @param threads that may compute; with 1 the caller does all */
-    RowSamplers(int vocabulary, int threads) {
+    /**
+     * @param threads that may compute; with 1 the caller does all
+     * @param drawing null where the kernels cannot
+     */
+    RowSamplers(int vocabulary, int threads, @Nullable Drawing drawing) {
         this.vocabulary = vocabulary;
         this.parallel = threads > 1;
+        this.drawing = drawing == null ? RowSamplers::none : drawing;
+    }
+
+    private static int[] none(MemorySegment logits, @Nullable Draw[] draws) {
+        int[] ids = new int[draws.length];
+        Arrays.fill(ids, -1);
+        return ids;
     }
 
     /** {@code logits}: [R][vocabulary] floats, in the order of {@code rows}. */
@@ -37,8 +61,10 @@ final class RowSamplers {
         @Nullable SampledToken[] sampled = new SampledToken[n];
         float[][] raw = new float[n][];
         @Nullable MillraceException[] errors = new MillraceException[n];
-        IntStream all = IntStream.range(0, n);
-        (parallel && n > ALONE ? all.parallel() : all).forEach(r -> one(logits, r, rows[r], sampled, raw, errors));
+        int[] left = leftByDrawing(logits, rows, sampled);
+        IntStream all = Arrays.stream(left);
+        (parallel && left.length > ALONE ? all.parallel() : all)
+                .forEach(r -> one(logits, r, rows[r], sampled, raw, errors));
         boolean kept = false;
         boolean failed = false;
         for (int r = 0; r < n; r++) {
@@ -46,6 +72,22 @@ final class RowSamplers {
             failed |= errors[r] != null;
         }
         return new StepOutputs(sampled, kept ? raw : null, failed ? errors : null);
+    }
+
+    /** Draws where that is enough; the rows that are left. */
+    private int[] leftByDrawing(MemorySegment logits, @Nullable SamplingRow[] rows, @Nullable SampledToken[] sampled) {
+        @Nullable Draw[] draws = new Draw[rows.length];
+        for (int r = 0; r < rows.length; r++) {
+            SamplingRow row = rows[r];
+            draws[r] = row == null ? null : Draw.of(row);
+        }
+        int[] ids = drawing.draw(logits, draws);
+        for (int r = 0; r < rows.length; r++) {
+            if (ids[r] >= 0) {
+                sampled[r] = new SampledToken(ids[r], Float.NaN, NO_IDS, NO_LOGPROBS);
+            }
+        }
+        return IntStream.range(0, rows.length).filter(r -> ids[r] < 0).toArray();
     }
 
     private void one(

@@ -22,7 +22,11 @@ import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.gguf.GgufFile;
 import io.millrace.worker.model.weights.WeightTensor;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -31,6 +35,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -180,6 +185,44 @@ class CpuRuntimeTest {
                 .isInstanceOfSatisfying(
                         MillraceException.class, e -> assertThat(e.code()).isEqualTo(code))
                 .hasMessageContaining(part);
+    }
+
+    @Test
+    void aSettingThatNamesNoInstructionSetIsTheUsersErrorAndSaysWhichThereAre() throws Throwable {
+        Path library = CpuModels.library();
+        try {
+            environment("MILLRACE_ISA", "avx1024");
+            for (ThrowingCallable use : List.<ThrowingCallable>of(
+                    () -> load(GoldenModels.blocks(16, 64)).close(),
+                    () -> KernelLibrary.isFast(library),
+                    () -> KernelLibrary.describe(library))) {
+                assertThatThrownBy(use)
+                        .isInstanceOfSatisfying(
+                                MillraceException.class,
+                                e -> assertThat(e.code()).isEqualTo("MR-CPU-005"))
+                        .hasMessageContaining("MILLRACE_ISA is 'avx1024'; use auto, portable, avx2 or avx512");
+            }
+            environment("MILLRACE_ISA", "portable");
+            assertThat(KernelLibrary.describe(library)).isEqualTo("portable");
+            try (ModelRuntime runtime = load(GoldenModels.blocks(16, 64))) {
+                assertThat(runtime.numericsId()).contains("portable");
+            }
+        } finally {
+            environment("MILLRACE_ISA", "auto");
+        }
+    }
+
+    /** Of this process, as native code reads it. */
+    private static void environment(String name, String value) throws Throwable {
+        Linker linker = Linker.nativeLinker();
+        MethodHandle set = linker.downcallHandle(
+                linker.defaultLookup().findOrThrow("setenv"),
+                FunctionDescriptor.of(
+                        ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.ADDRESS, ValueLayout.JAVA_INT));
+        try (Arena arena = Arena.ofConfined()) {
+            assertThat((int) set.invokeExact(arena.allocateFrom(name), arena.allocateFrom(value), 1))
+                    .isZero();
+        }
     }
 
     @Test

@@ -25,9 +25,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import tools.jackson.databind.JsonNode;
 
 /**
  * The default model in the types that it does not come in, multiplied with floats; the torch engine on the same weights is the
@@ -37,6 +39,11 @@ import org.junit.jupiter.params.provider.EnumSource;
 class RequantizedTest {
 
     private static final double FLOAT_RMS = 1e-4;
+
+    /** Of activations in int8. */
+    private static final double INT8_RMS = 0.05;
+
+    private static final double INT8_PERPLEXITY = 0.01;
 
     /** The model's weights, rounded to another type. */
     private record Source(WeightSource file, DType type, Map<String, WeightTensor> made) implements WeightSource {
@@ -81,8 +88,12 @@ class RequantizedTest {
             })
     void aTypeAgreesWithTheTorchEngine(DType type) {
         CpuModels.library();
-        int[] ids = GoldenModels.ints(
-                Golden.json("smollm2/greedy.json").get("cases").get(0).get("prompt_ids"));
+        JsonNode cases = Golden.json("smollm2/greedy.json").get("cases");
+        JsonNode longest = cases.get(cases.size() - 1);
+        int[] ids = IntStream.concat(
+                        IntStream.of(GoldenModels.ints(longest.get("prompt_ids"))),
+                        IntStream.of(GoldenModels.ints(longest.get("greedy"))))
+                .toArray();
         KvOptions kv = new KvOptions(16, 32, 0, 0);
         try (GgufFile file = GgufFile.open(TestModels.smollm2())) {
             Source source = new Source(file, type, new ConcurrentHashMap<>());
@@ -97,7 +108,33 @@ class RequantizedTest {
                 System.out.printf("SmolLM2 in %s, %s: %.6f of torch%n", type, runtime.numericsId(), off);
                 assertThat(off).as("%s %s", type, runtime.numericsId()).isLessThan(FLOAT_RMS);
             }
+            try (ModelRuntime runtime = CpuBackend.load(
+                    CpuModels.library(), decoder, source, kv, 2, CpuSettings.DEFAULT, LoadProgress.NONE)) {
+                List<float[]> logits = forced(runtime, ids);
+                double off = CpuModels.rms(logits, expected);
+                double perplexity = Math.exp(loss(logits, ids) - loss(expected, ids)) - 1;
+                System.out.printf(
+                        "SmolLM2 in %s, %s: %.4f of torch, perplexity %+.2f %%%n",
+                        type, runtime.numericsId(), off, 100 * perplexity);
+                assertThat(off).as("%s %s", type, runtime.numericsId()).isLessThan(INT8_RMS);
+                assertThat(Math.abs(perplexity))
+                        .as("perplexity of %s, %s", type, runtime.numericsId())
+                        .isLessThan(INT8_PERPLEXITY);
+            }
         }
+    }
+
+    /** Mean negative log probability of each id after the first. */
+    private static double loss(List<float[]> logits, int[] ids) {
+        double loss = 0;
+        for (int i = 0; i + 1 < ids.length; i++) {
+            double sum = 0;
+            for (float x : logits.get(i)) {
+                sum += Math.exp(x);
+            }
+            loss += Math.log(sum) - logits.get(i)[ids[i + 1]];
+        }
+        return loss / (ids.length - 1);
     }
 
     private static List<float[]> forced(ModelRuntime runtime, int[] ids) {

@@ -1,0 +1,93 @@
+#include "draw.h"
+
+#include <algorithm>
+
+#include "check.h"
+#include "pool.h"
+
+namespace millrace::test {
+namespace {
+
+std::vector<float> logits(int n, float deviation, Random& random) {
+  std::vector<float> x = random.normals(static_cast<size_t>(n), deviation);
+  // Some out of sight, some that weigh less than a normal number, some equal.
+  for (int i = 0; i < n; i += 7) x[static_cast<size_t>(i)] = i % 3 == 0 ? -INFINITY : -79.99999f + 4 * deviation;
+  for (int i = 1; i < n; i += 11) x[static_cast<size_t>(i)] = x[1];
+  return x;
+}
+
+}  // namespace
+
+TEST(the_largest_logit_is_the_lowest_of_a_tie_and_a_broken_one_is_found_anywhere) {
+  Random random(71);
+  for (const Kernels* k : all_kernels()) {
+    for (int n : {1, 5, 16, 17, 1024, 1027, 5000}) {
+      std::vector<float> x = random.normals(static_cast<size_t>(n));
+      int best = 0;
+      for (int i = 1; i < n; i++) best = x[static_cast<size_t>(i)] > x[static_cast<size_t>(best)] ? i : best;
+      CHECK(k->largest(x.data(), n) == best, "%s %d", k->name, n);
+      x.back() = x[static_cast<size_t>(best)];
+      CHECK(k->largest(x.data(), n) == best, "%s %d: a tie", k->name, n);
+      for (int at : {0, n / 2, n - 1}) {
+        for (float fault : {NAN, INFINITY}) {
+          std::vector<float> broken = x;
+          broken[static_cast<size_t>(at)] = fault;
+          CHECK(k->largest(broken.data(), n) == -1, "%s %d at %d", k->name, n, at);
+        }
+      }
+      std::vector<float> none(static_cast<size_t>(n), -INFINITY);
+      CHECK(k->largest(none.data(), n) == 0, "%s %d", k->name, n);
+    }
+  }
+}
+
+TEST(weights_have_the_same_bits_on_every_instruction_set) {
+  Random random(72);
+  const std::vector<const Kernels*> all = all_kernels();
+  for (int n : {1, 7, 8, 1023, 1024, 1033, 9000}) {
+    std::vector<float> x = logits(n, 3, random);
+    auto most = static_cast<double>(x[static_cast<size_t>(all[0]->largest(x.data(), n))]);
+    if (most < -1e30) continue;
+    size_t chunks = static_cast<size_t>((n + kDrawChunk - 1) / kDrawChunk);
+    std::vector<float> expected(static_cast<size_t>(n)), actual(static_cast<size_t>(n));
+    std::vector<double> sums(chunks), others(chunks);
+    double total = all[0]->weigh(x.data(), n, most, 1.25, expected.data(), sums.data());
+    for (size_t i = 0; i < x.size(); i++) {
+      double exact = std::max(0.0, std::exp((static_cast<double>(x[i]) - most) * 1.25) - std::exp(-80.0));
+      CHECK(std::fabs(static_cast<double>(expected[i]) - exact) <= 1e-7 * exact + 1e-44, "%d of %d: %g, not %g", static_cast<int>(i), n,
+            static_cast<double>(expected[i]), exact);
+    }
+    for (const Kernels* k : all) {
+      CHECK(k->weigh(x.data(), n, most, 1.25, actual.data(), others.data()) == total, "%s %d", k->name, n);
+      CHECK(same_bits(actual.data(), expected.data(), actual.size()) && others == sums, "%s %d", k->name, n);
+      std::vector<uint64_t> keys(static_cast<size_t>(n)), wanted(static_cast<size_t>(n));
+      for (float floor : {0.0f, 0x1p-30f, 0x1p-8f}) {
+        int count = k->above(actual.data(), n, floor, keys.data());
+        CHECK(count == all[0]->above(actual.data(), n, floor, wanted.data()), "%s %d", k->name, n);
+        for (int i = 0; i < count; i++) CHECK(keys[static_cast<size_t>(i)] == wanted[static_cast<size_t>(i)], "%s %d", k->name, n);
+      }
+    }
+  }
+}
+
+TEST(a_draw_keeps_denormals_and_takes_what_the_filters_leave) {
+  FlushDenormals flush;
+  volatile float tiny = 1e-39f;
+  {
+    KeepDenormals keep;
+    CHECK(tiny * 0.5f != 0);
+  }
+  std::vector<float> x = {0, 3, 1, 3, 2, -INFINITY};
+  Drawer drawer;
+  for (const Kernels* k : all_kernels()) {
+    auto draw = [&](mr_draw how) { return drawer.draw(*k, x.data(), 6, how); };
+    CHECK(draw({0, 0.99, 0, 0, 1, 0}) == 1, "the largest");
+    CHECK(draw({1, 0.999, 0, 1, 1, 0}) == 1, "top-k of one");
+    CHECK(draw({1, 0.999, 0, 2, 1, 0}) == 3 && draw({1, 0, 0, 2, 1, 0}) == 1, "top-k of two");
+    CHECK(draw({1, 0.9999, 0, 0, 0.5f, 0}) == 3 && draw({1, 0.9999, 0, 0, 0.3f, 0}) == 1, "top-p");
+    CHECK(draw({1, 0.9999, 0, 0, 1, 0.3f}) == 4 && draw({1, 0, 0, 0, 1, 0.3f}) == 1, "min-p");
+    CHECK(draw({1, 0, 0, 0, 1, 0}) == 0 && draw({1, 0.99999, 0, 0, 1, 0}) == 4, "all");
+  }
+}
+
+}  // namespace millrace::test

@@ -1,0 +1,68 @@
+package io.millrace.worker.backend.cpu;
+
+import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import io.millrace.worker.sampling.Draw;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/** Draws the ids of a step in the kernels, by all of their threads. One caller at a time. */
+final class KernelDrawing implements RowSamplers.Drawing {
+
+    /** {@code mr_draw}: two doubles, four words. */
+    private static final int DRAW_BYTES = 32;
+
+    private final NativeKernels kernels;
+    private final long model;
+    private final Arena arena;
+    private final MemorySegment error;
+    private MemorySegment draws = MemorySegment.NULL;
+    private MemorySegment ids = MemorySegment.NULL;
+
+    /** @param arena lives as long as this */
+    KernelDrawing(NativeKernels kernels, long model, Arena arena) {
+        this.kernels = kernels;
+        this.model = model;
+        this.arena = arena;
+        this.error = NativeKernels.errorBuffer(arena);
+    }
+
+    @Override
+    public int[] draw(MemorySegment logits, @Nullable Draw[] rows) {
+        int[] drawn = new int[rows.length];
+        Arrays.fill(drawn, -1);
+        if (ids.byteSize() < (long) rows.length * Integer.BYTES) {
+            draws = arena.allocate(2L * rows.length * DRAW_BYTES, Double.BYTES);
+            ids = arena.allocate(JAVA_INT, 2L * rows.length);
+        }
+        int[] row = new int[rows.length];
+        int count = 0;
+        for (int r = 0; r < rows.length; r++) {
+            Draw draw = rows[r];
+            if (draw != null) {
+                write(draw, r, (long) count * DRAW_BYTES);
+                row[count++] = r;
+            }
+        }
+        if (count > 0) {
+            kernels.draw(model, logits, draws, count, ids, error);
+        }
+        for (int i = 0; i < count; i++) {
+            drawn[row[i]] = ids.getAtIndex(JAVA_INT, i);
+        }
+        return drawn;
+    }
+
+    private void write(Draw draw, int row, long at) {
+        draws.set(JAVA_DOUBLE, at, draw.scale());
+        draws.set(JAVA_DOUBLE, at + 8, draw.uniform());
+        draws.set(JAVA_INT, at + 16, row);
+        draws.set(JAVA_INT, at + 20, draw.topK());
+        draws.set(JAVA_FLOAT, at + 24, draw.topP());
+        draws.set(JAVA_FLOAT, at + 28, draw.minP());
+    }
+}
