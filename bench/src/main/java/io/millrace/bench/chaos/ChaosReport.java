@@ -154,12 +154,22 @@ final class ChaosReport {
                 .toList();
     }
 
+    /** Of the pairs of a kind of fault and a phase: how many met a stream, by the brokers' clocks. */
+    int pairsMet() {
+        return rows().stream().mapToInt(row -> row.phases().size()).sum();
+    }
+
+    /** Of how many, for the kinds that struck. */
+    int pairs() {
+        return rows().size() * Phase.values().length;
+    }
+
     private Row row(FaultKind kind, List<Struck> faults) {
         Map<Phase, Integer> phases = new EnumMap<>(Phase.class);
         List<Long> stalls = new ArrayList<>();
         for (Struck fault : faults) {
             for (StreamState state : fault.open()) {
-                phases.merge(phase(state, fault.ms()), 1, Integer::sum);
+                phases.merge(watch.phaseAt(state.requestId(), fault.ms()), 1, Integer::sum);
                 long stall = stall(fault, state);
                 if (stall >= 0) {
                     stalls.add(stall);
@@ -175,13 +185,6 @@ final class ChaosReport {
                 Times.of(stalls),
                 Times.of(faults.stream().map(Struck::steadyNanos).toList()),
                 faults.stream().mapToInt(this::fences).sum());
-    }
-
-    private Phase phase(StreamState state, long ms) {
-        Tale tale = watch.tale(state.requestId());
-        Phase phase = tale == null ? null : tale.phaseAt(ms);
-        // Its end stands in the log, and its client has not read it yet.
-        return tale == null ? Phase.BEFORE_ADMISSION : phase == null ? Phase.NEAR_END : phase;
     }
 
     /** Of all: the longest pause of every stream that had begun when a fault came, while that lasted. */

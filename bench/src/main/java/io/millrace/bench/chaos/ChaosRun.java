@@ -4,17 +4,23 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 
 /** One run: a cluster, load, faults, and the judgement. */
 final class ChaosRun {
 
     /** A fault to be done. */
     record Planned(FaultKind kind, Phase phase, LoadLevel load) {}
+
+    /** So often pairs that met no stream are tried again. */
+    private static final int AGAIN_MAX = 3;
 
     private static final long DRAIN_S_MAX = 300;
     private static final long AGREE_S_MAX = 60;
@@ -110,31 +116,12 @@ final class ChaosRun {
         long quietEnd = System.nanoTime();
         var striker = new Striker(cluster, brokers, watch, load, seed);
         List<String> undone = new ArrayList<>();
-        List<Planned> planned = plan.apply(Striker.possible(cluster));
+        List<Planned> planned = new ArrayList<>(plan.apply(Striker.possible(cluster)));
+        int rounds = 0;
         for (int i = 0; i < planned.size() && (System.nanoTime() - quietEnd) / 1_000_000_000 < faultsS; i++) {
-            Planned each = planned.get(i);
-            load.keepOpen(each.load().streams(setup.capacity()));
-            String name = "%4d/%d  %-22s %-17s %-10s"
-                    .formatted(
-                            i + 1,
-                            planned.size(),
-                            each.kind().words(),
-                            each.phase().words(),
-                            each.load().words());
-            try {
-                Struck last = striker.strike(each.kind(), each.phase(), each.load());
-                progress.accept("%s %-10s %3d open, steady after %5.1f s%s; %d wrong of %d"
-                        .formatted(
-                                name,
-                                last.node(),
-                                last.open().size(),
-                                last.steadyNanos() / 1e9,
-                                last.steady() ? "" : " NOT STEADY",
-                                load.wrong(),
-                                load.results().size()));
-            } catch (IOException | TimeoutException | IllegalStateException failure) {
-                undone.add(name.strip() + ": " + failure);
-                progress.accept(name + " was not done: " + failure);
+            strike(striker, load, planned.get(i), "%4d/%d".formatted(i + 1, planned.size()), undone);
+            if (i == planned.size() - 1 && rounds++ < AGAIN_MAX) {
+                planned.addAll(unmet(planned, met(striker.done(), watch)));
             }
         }
         long faultsEnd = System.nanoTime();
@@ -152,6 +139,53 @@ final class ChaosRun {
                 undone,
                 disagreements,
                 leaks);
+    }
+
+    private void strike(Striker striker, Load load, Planned planned, String number, List<String> undone)
+            throws InterruptedException {
+        load.keepOpen(planned.load().streams(setup.capacity()));
+        String name = "%s  %-22s %-17s %-10s"
+                .formatted(
+                        number,
+                        planned.kind().words(),
+                        planned.phase().words(),
+                        planned.load().words());
+        try {
+            Struck last = striker.strike(planned.kind(), planned.phase(), planned.load());
+            progress.accept("%s %-10s %3d open, steady after %5.1f s%s; %d wrong of %d"
+                    .formatted(
+                            name,
+                            last.node(),
+                            last.open().size(),
+                            last.steadyNanos() / 1e9,
+                            last.steady() ? "" : " NOT STEADY",
+                            load.wrong(),
+                            load.results().size()));
+        } catch (IOException | TimeoutException | IllegalStateException failure) {
+            undone.add(name.strip() + ": " + failure);
+            progress.accept(name + " was not done: " + failure);
+        }
+    }
+
+    /** Of a plan that has every phase of its kinds: the pairs that are not among the met; of another, none. */
+    static List<Planned> unmet(List<Planned> planned, Set<Planned> met) {
+        Set<Planned> left = new LinkedHashSet<>();
+        planned.forEach(each -> left.add(new Planned(each.kind(), each.phase(), LoadLevel.MEDIUM)));
+        long kinds = planned.stream().map(Planned::kind).distinct().count();
+        if (left.size() < kinds * Phase.values().length) {
+            return List.of();
+        }
+        left.removeAll(met);
+        return List.copyOf(left);
+    }
+
+    /** Kinds of faults with the phases of the streams that they met, by the brokers' clocks. */
+    private static Set<Planned> met(List<Struck> done, JournalWatch watch) {
+        return done.stream()
+                .flatMap(fault -> fault.open().stream()
+                        .map(state -> new Planned(
+                                fault.kind(), watch.phaseAt(state.requestId(), fault.ms()), LoadLevel.MEDIUM)))
+                .collect(Collectors.toSet());
     }
 
     /** Until some stream has text: before, nobody is as fast as later. */

@@ -35,6 +35,7 @@ final class ChaosTable {
                     row.fences());
         }
         Judgement judged = report.judgement();
+        out.printf("%n%d of %d pairs of fault and phase met a stream", report.pairsMet(), report.pairs());
         out.printf(
                 "%n%d faults in %.0f s met %d open streams (%d different ones) of %d; clients came back %d times%n",
                 report.struck().size(),
@@ -87,6 +88,8 @@ final class ChaosTable {
                 .put("streams", report.streams())
                 .put("open_at_faults", report.openAtFaults())
                 .put("different_streams_at_faults", report.differentStreams())
+                .put("pairs_met", report.pairsMet())
+                .put("pairs", report.pairs())
                 .put("reconnections", report.reconnections())
                 .put("whole", judged.whole())
                 .put("wrong", judged.wrong().size())

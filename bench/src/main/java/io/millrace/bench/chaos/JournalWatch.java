@@ -181,6 +181,14 @@ final class JournalWatch implements AutoCloseable {
         return tales.get(id);
     }
 
+    /** Where a stream that its client had open was at that time. */
+    Phase phaseAt(String id, long ms) {
+        Tale tale = tales.get(id);
+        Phase phase = tale == null ? null : tale.phaseAt(ms);
+        // Its end stands in the log, and its client has not read it yet.
+        return tale == null ? Phase.BEFORE_ADMISSION : phase == null ? Phase.NEAR_END : phase;
+    }
+
     Map<String, Conclusion> conclusions() {
         return Map.copyOf(conclusions);
     }

@@ -3,6 +3,8 @@ package io.millrace.bench.chaos;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
 class OracleTest {
@@ -64,5 +66,19 @@ class OracleTest {
                 .hasSize(pairs);
         assertThat(planned.stream().map(ChaosRun.Planned::load).distinct()).containsExactly(LoadLevel.values());
         assertThat(ChaosRun.matrix(kinds, 3, 5)).hasSize(5);
+    }
+
+    @Test
+    void onlyAWholeMatrixIsAskedForItsMissingPairs() {
+        List<FaultKind> kinds = List.of(FaultKind.GATEWAY_CUT, FaultKind.WORKER_KILL);
+        List<ChaosRun.Planned> whole = ChaosRun.matrix(kinds, 3, 12);
+        var missing = new ChaosRun.Planned(FaultKind.GATEWAY_CUT, Phase.RESUMING, LoadLevel.MEDIUM);
+        Set<ChaosRun.Planned> met = ChaosRun.matrix(kinds, 4, 12).stream()
+                .map(each -> new ChaosRun.Planned(each.kind(), each.phase(), LoadLevel.MEDIUM))
+                .filter(each -> !each.equals(missing))
+                .collect(Collectors.toSet());
+
+        assertThat(ChaosRun.unmet(whole, met)).containsExactly(missing);
+        assertThat(ChaosRun.unmet(whole.subList(0, 8), met)).isEmpty();
     }
 }
