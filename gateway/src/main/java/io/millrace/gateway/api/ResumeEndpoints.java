@@ -63,7 +63,7 @@ final class ResumeEndpoints {
         return with(
                 request,
                 route,
-                "cancel",
+                ResumeTelemetry.CANCEL,
                 Api.RESPONSES,
                 (found, telemetry) -> Mono.fromFuture(
                                 resumes.cancel(found, "cancelled by the client", telemetry.trace()))
@@ -75,7 +75,7 @@ final class ResumeEndpoints {
         return with(
                 request,
                 route,
-                "cancel",
+                ResumeTelemetry.CANCEL,
                 Api.CHAT_COMPLETIONS,
                 (found, telemetry) -> Mono.fromFuture(
                                 resumes.cancel(found, "cancelled by the client", telemetry.trace()))

@@ -18,6 +18,11 @@ import org.jspecify.annotations.Nullable;
 /** Span, log line and counts of a client's coming back to an answer; its tokens were counted when it was made. */
 final class ResumeTelemetry implements CallObserver {
 
+    /** What a client wants that cancels: the answer's end by that is no failure of its call. */
+    static final String CANCEL = "cancel";
+
+    private static final int CANCELLED = 499;
+
     private final GatewayMetrics metrics;
     private final String kind;
     private final Span server;
@@ -68,10 +73,12 @@ final class ResumeTelemetry implements CallObserver {
 
     @Override
     public void ended(Outcome outcome, Progress progress, @Nullable ApiError error) {
-        if (outcome == Outcome.ERROR) {
-            refused(error);
-        } else {
+        if (outcome != Outcome.ERROR) {
             answered(outcome);
+        } else if (kind.equals(CANCEL) && error != null && error.status() == CANCELLED) {
+            answered();
+        } else {
+            refused(error);
         }
     }
 

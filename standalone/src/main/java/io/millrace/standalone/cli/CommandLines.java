@@ -19,6 +19,12 @@ public final class CommandLines {
      * @return exit status: 0 done, 1 a coded error, 2 wrong usage
      */
     public static int run(String[] args, PrintStream out, PrintStream err) {
+        try {
+            CommonOptions.logFormatOf(System.getenv(CommonOptions.LOG_FORMAT));
+        } catch (MillraceException malformed) {
+            err.println(malformed);
+            return 1;
+        }
         return create(out, err).execute(args);
     }
 

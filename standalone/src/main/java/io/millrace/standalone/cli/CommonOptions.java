@@ -3,8 +3,10 @@ package io.millrace.standalone.cli;
 import io.millrace.shared.error.MillraceException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
@@ -12,7 +14,7 @@ import picocli.CommandLine.Option;
 /** Flags of every command that starts something. */
 final class CommonOptions {
 
-    private static final String LOG_FORMAT = "MILLRACE_LOG_FORMAT";
+    static final String LOG_FORMAT = "MILLRACE_LOG_FORMAT";
 
     /** Of the log. */
     enum LogFormat {
@@ -50,6 +52,21 @@ final class CommonOptions {
     }
 
     private @Nullable LogFormat logFormat;
+
+    /**
+     * Has the log look as the environment says, unless a flag comes that says otherwise; throws MR-CONF-004 for what is no format, which would
+     * leave no log at all.
+     */
+    static void logFormatOf(@Nullable String variable) {
+        if (variable == null || variable.isBlank()) {
+            return;
+        }
+        String wanted = variable.strip().toLowerCase(Locale.ROOT);
+        if (Arrays.stream(LogFormat.values()).noneMatch(format -> format.name().equals(wanted))) {
+            throw new MillraceException("MR-CONF-004", LOG_FORMAT + " is '" + variable + "'; use text or json.");
+        }
+        System.setProperty(LOG_FORMAT, wanted);
+    }
 
     @Option(names = "--child", hidden = true)
     private boolean child;

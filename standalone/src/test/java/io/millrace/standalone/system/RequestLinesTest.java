@@ -110,6 +110,57 @@ class RequestLinesTest {
     }
 
     @Test
+    void cancellingAndDeletingLeaveALineOfTheirOwn(SystemUnderTest system) throws Exception {
+        String id = JSON.readTree(system.post(
+                                "/v1/responses",
+                                "{\"model\":\"alpha\",\"background\":true,\"ignore_eos\":true,\"max_output_tokens\":4000,\"input\":\""
+                                        + SECRET + "\"}",
+                                traced(60))
+                        .body())
+                .path("id")
+                .asString();
+        HttpResponse<String> cancelled = system.post("/v1/responses/" + id + "/cancel", "", traced(61));
+        assertThat(cancelled.statusCode()).as(cancelled.body()).isEqualTo(200);
+        HttpResponse<String> deleted = system.delete("/v1/responses/" + id, traced(62));
+        assertThat(deleted.statusCode()).as(deleted.body()).isEqualTo(200);
+
+        assertThat(line(61))
+                .containsEntry("resume", "cancel")
+                .containsEntry("route", "POST /v1/responses/{id}/cancel")
+                .containsEntry("outcome", "complete")
+                .containsEntry("request", line(60).get("request"));
+        assertThat(line(62))
+                .containsEntry("resume", "delete")
+                .containsEntry("route", "DELETE /v1/responses/{id}")
+                .containsEntry("outcome", "complete")
+                .containsEntry("request", line(60).get("request"));
+    }
+
+    @Test
+    void everyResponseOverAWebSocketLeavesALineOfTheTraceThatTheConnectionBegan(SystemUnderTest system)
+            throws Exception {
+        try (Socket socket = new Socket(system.url(), traced(50))) {
+            String body = "\"model\":\"alpha\",\"max_output_tokens\":4,\"input\":\"" + SECRET + "\"";
+            socket.send("{\"type\":\"response.create\"," + body + "}");
+            List<String> events = socket.until(message -> message.contains("\"type\":\"response.completed\"")
+                    || message.contains("\"type\":\"response.incomplete\"")
+                    || message.contains("\"type\":\"error\""));
+            String id =
+                    JSON.readTree(events.getFirst()).path("response").path("id").asString();
+            assertThat(line(50)).containsEntry("outcome", "complete").containsEntry("model", "alpha");
+            socket.send("{\"type\":\"response.resume\",\"response_id\":\"" + id + "\"}");
+            socket.until(message -> message.contains("\"type\":\"response.completed\"")
+                    || message.contains("\"type\":\"response.incomplete\""));
+        }
+        Processes.await("a line of the second", () -> linesOf(50).size() == 2);
+        assertThat(linesOf(50).getLast())
+                .containsEntry("resume", "socket")
+                .containsEntry("outcome", "complete")
+                .containsEntry("request", linesOf(50).getFirst().get("request"));
+        assertThat(linesOf(50).toString()).doesNotContain(SECRET);
+    }
+
+    @Test
     void whoAsksForWhatCannotBeLeavesALineWithItsStatus(SystemUnderTest system) throws Exception {
         HttpResponse<String> answer =
                 SystemUnderTest.fetch(system.url() + "/v1/responses/resp_0123456789abcdef", traced(90));
