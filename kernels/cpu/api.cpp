@@ -168,6 +168,40 @@ MR_EXPORT int32_t mr_draw_ids(mr_model* model, const float* logits, const mr_dra
   });
 }
 
+#if MILLRACE_CUDA
+MR_EXPORT int32_t mr_samples(const mr_model* model) { return model->model.samples() ? 1 : 0; }
+
+MR_EXPORT int32_t mr_submit(mr_model* model, const mr_step* step, const mr_sampling* sampling, const int32_t* words, int64_t word_count, char* error,
+                            int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    require(step, "step");
+    model->model.submit(*step, sampling, words, word_count);
+  });
+}
+
+MR_EXPORT int32_t mr_collect(mr_model* model, mr_sampled* sampled, float* logits, char* error, int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    model->model.collect(sampled, logits);
+  });
+}
+
+MR_EXPORT int64_t mr_copied_rows(const mr_model* model) { return model->model.copied_rows(); }
+#else
+MR_EXPORT int32_t mr_samples(const mr_model*) { return 0; }
+
+MR_EXPORT int32_t mr_submit(mr_model*, const mr_step*, const mr_sampling*, const int32_t*, int64_t, char* error, int64_t error_size) {
+  return report(MR_UNSUPPORTED, "the CPU kernels choose no ids", error, error_size);
+}
+
+MR_EXPORT int32_t mr_collect(mr_model*, mr_sampled*, float*, char* error, int64_t error_size) {
+  return report(MR_UNSUPPORTED, "the CPU kernels choose no ids", error, error_size);
+}
+
+MR_EXPORT int64_t mr_copied_rows(const mr_model*) { return 0; }
+#endif
+
 MR_EXPORT int32_t mr_profile(mr_model* model, mr_stage_time* times, int32_t room, int32_t* count) {
   return guarded(nullptr, 0, [&] {
     require(model, "model");

@@ -104,13 +104,13 @@ void check_rope(int table, int half) {
   if (table < 0 || table >= kRopeTables || half < 1 || half > 4096) fail(MR_INVALID, "rotary table %d of %d frequencies", table, half);
 }
 
-void check_step(const mr_step& s, int vocabulary, int block_tokens, const std::vector<int>& blocks) {
+void check_step(const mr_step& s, int vocabulary, int block_tokens, const std::vector<int>& blocks, int before) {
   if (s.rows < 1 || s.sequences < 1 || s.logit_rows < 0 || s.table_width < 0) {
     fail(MR_INVALID, "a step of %d rows, %d sequences, %d logit rows", s.rows, s.sequences, s.logit_rows);
   }
   if (s.query_start[0] != 0 || s.query_start[s.sequences] != s.rows) fail(MR_INVALID, "query_start does not cover the %d rows", s.rows);
   for (int t = 0; t < s.rows; t++) {
-    if (s.tokens[t] < 0 || s.tokens[t] >= vocabulary) fail(MR_INVALID, "token %d of the step is %d of %d", t, s.tokens[t], vocabulary);
+    if (s.tokens[t] < -before || s.tokens[t] >= vocabulary) fail(MR_INVALID, "token %d of the step is %d of %d", t, s.tokens[t], vocabulary);
   }
   for (int q = 0; q < s.sequences; q++) {
     int from = s.query_start[q];
@@ -122,7 +122,7 @@ void check_step(const mr_step& s, int vocabulary, int block_tokens, const std::v
       }
     }
     int needed = (s.context_len[q] + block_tokens - 1) / block_tokens;
-    if (needed > s.table_width) fail(MR_INVALID, "sequence %d needs %d blocks, the table has %d", q, needed, s.table_width);
+    if (!blocks.empty() && needed > s.table_width) fail(MR_INVALID, "sequence %d needs %d blocks, the table has %d", q, needed, s.table_width);
     for (size_t g = 0; g < blocks.size(); g++) {
       const int32_t* row = s.block_table + (static_cast<int64_t>(g) * s.sequences + q) * s.table_width;
       for (int b = 0; b < needed; b++) {
@@ -138,6 +138,22 @@ void check_step(const mr_step& s, int vocabulary, int block_tokens, const std::v
   }
   for (int r = 0; r < s.logit_rows; r++) {
     if (s.logit_row[r] < 0 || s.logit_row[r] >= s.rows) fail(MR_INVALID, "logit row %d is row %d of %d", r, s.logit_row[r], s.rows);
+  }
+}
+
+void check_sampling(const mr_sampling* sampling, int rows, int vocabulary, int64_t words, int before) {
+  auto within = [&](int at, int64_t count) { return count == 0 || (at >= 0 && count > 0 && at + count <= words); };
+  for (int r = 0; r < rows; r++) {
+    const mr_sampling& s = sampling[r];
+    if (s.chooses == 0) continue;
+    if (!(s.temperature >= 0) || s.logprobs > MR_TOP || s.last >= before || s.prompt < 0 || s.prompt > s.history_count) {
+      fail(MR_INVALID, "logit row %d: temperature %g, %d log probabilities, %d of %d ids are the prompt's, the last of row %d of %d", r,
+           static_cast<double>(s.temperature), s.logprobs, s.prompt, s.history_count, s.last, before);
+    }
+    if (!within(s.history_at, s.history_count) || !within(s.bias_at, int64_t{2} * s.bias_count) || !within(s.suppressed_at, s.suppressed_count) ||
+        (s.mask_at != -1 && !within(s.mask_at, (vocabulary + 31) / 32))) {
+      fail(MR_INVALID, "what logit row %d refers to is not within %lld words", r, static_cast<long long>(words));
+    }
   }
 }
 

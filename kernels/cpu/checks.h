@@ -29,8 +29,10 @@ void check_stored(const Tensor& weight, int type, int64_t rows, int64_t columns,
 void check_grouped(const Tensor& weight, int64_t columns, const mr_groups& groups);
 void check_rope(int table, int half);
 
-// `blocks`: of each group.
-void check_step(const mr_step& step, int vocabulary, int block_tokens, const std::vector<int>& blocks);
+// `blocks`: of each group; `before`: logit rows of the step before to which tokens may refer.
+void check_step(const mr_step& step, int vocabulary, int block_tokens, const std::vector<int>& blocks, int before = 0);
+// `before` as above; `words`: how many there are.
+void check_sampling(const mr_sampling* sampling, int rows, int vocabulary, int64_t words, int before);
 // `blocks` of each group; those that are copied exist.
 void check_copy(int group, const int32_t* from, const int32_t* to, int count, const std::vector<int>& blocks);
 

@@ -87,21 +87,20 @@ uint64_t Drawer::threshold(double target, bool count) {
 int32_t Drawer::from_all(double u, double total, int n) const {
   const double target = u * total;
   double sum = 0;
-  int32_t last = 0;
   for (int chunk = 0, from = 0; from < n; chunk++, from += kDrawChunk) {
-    const int end = std::min(n, from + kDrawChunk);
-    if (sum + sums_[static_cast<size_t>(chunk)] <= target && end < n) {
+    if (sum + sums_[static_cast<size_t>(chunk)] <= target) {
       sum += sums_[static_cast<size_t>(chunk)];
       continue;
     }
+    const int end = std::min(n, from + kDrawChunk);
     for (int i = from; i < end; i++) {
-      const float weight = weights_[static_cast<size_t>(i)];
-      if (!(weight > 0)) continue;
-      last = i;
-      sum += static_cast<double>(weight);
+      sum += static_cast<double>(weights_[static_cast<size_t>(i)]);
       if (sum > target) return i;
     }
   }
+  // u times the whole was rounded up to the whole.
+  int32_t last = n - 1;
+  while (weights_[static_cast<size_t>(last)] == 0) last--;
   return last;
 }
 

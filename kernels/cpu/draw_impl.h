@@ -72,12 +72,14 @@ MR_INLINE Doubles exponential(Doubles y) {
 [[maybe_unused]] double weigh(const float* x, int n, double max, double scale, float* out, double* sums) {
   const Doubles lowest = Doubles{} - 80.0;
   const Doubles floor = exponential(lowest);
+  // Leaves multiples of 2^-34, whose sums are exact.
+  const Doubles rounder = Doubles{} + 0x1.8p18;
   auto weight = [&](const float* in, int count) __attribute__((always_inline)) {
     Singles v{};
     __builtin_memcpy(&v, in, static_cast<size_t>(count) * 4);
     Doubles y = (__builtin_convertvector(v, Doubles) - max) * scale;
     y = y > lowest ? y : lowest;
-    return __builtin_convertvector(exponential(y) - floor, Singles);
+    return __builtin_convertvector(exponential(y) - floor + rounder - rounder, Singles);
   };
   double total = 0;
   for (int from = 0; from < n; from += kDrawChunk) {

@@ -54,12 +54,18 @@ void describe(DeviceInfo& info) {
   info.usable = true;
 }
 
+// After these the process can do nothing more on the device: faults of kernels, errors of memory and links, and what has no name.
+bool ends_all(cudaError_t status) {
+  const int number = status;
+  return (number >= 700 && number <= 720) || number == 214 || number == 220 || number == 226 || number == 999;
+}
+
 }  // namespace
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();
-  fail(status == cudaErrorMemoryAllocation ? MR_MEMORY : MR_INTERNAL, "%s: %s", what, cudaGetErrorString(status));
+  fail(status == cudaErrorMemoryAllocation ? MR_MEMORY : ends_all(status) ? MR_FAULT : MR_INTERNAL, "%s: %s", what, cudaGetErrorString(status));
 }
 
 DeviceInfo device_info() {
@@ -78,7 +84,8 @@ Memory::Memory(int64_t bytes, const char* what) {
     cudaGetLastError();
     size_t free_bytes = 0, total_bytes = 0;
     cudaMemGetInfo(&free_bytes, &total_bytes);
-    fail(status == cudaErrorMemoryAllocation ? MR_MEMORY : MR_INTERNAL, "%s takes %lld MiB of the device, of %lld MiB %lld are free (%s)", what,
+    if (status != cudaErrorMemoryAllocation) check(status, what);
+    fail(MR_MEMORY, "%s takes %lld MiB of the device, of %lld MiB %lld are free (%s)", what,
          static_cast<long long>((bytes + (1 << 20) - 1) >> 20), static_cast<long long>(total_bytes >> 20), static_cast<long long>(free_bytes >> 20),
          cudaGetErrorString(status));
   }
@@ -89,9 +96,11 @@ Memory::Memory(int64_t bytes, const char* what) {
 Memory::~Memory() { cudaFree(data_); }
 
 PinnedMemory::PinnedMemory(int64_t bytes) {
+  if (bytes == 0) return;
   void* memory = nullptr;
-  check(cudaMallocHost(&memory, static_cast<size_t>(bytes)), "pinned memory for a step's inputs");
+  check(cudaMallocHost(&memory, static_cast<size_t>(bytes)), "pinned memory of the host");
   data_ = static_cast<uint8_t*>(memory);
+  size_ = bytes;
 }
 
 PinnedMemory::~PinnedMemory() { cudaFreeHost(data_); }
@@ -117,6 +126,17 @@ void Stream::synchronize() {
   check(cudaGetLastError(), "launching kernels");
   check(cudaStreamSynchronize(stream_), "running kernels");
 }
+
+Event::Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event"); }
+
+Event::~Event() { cudaEventDestroy(event_); }
+
+void Event::record(const Stream& stream) {
+  check(cudaGetLastError(), "launching kernels");
+  check(cudaEventRecord(event_, stream), "launching kernels");
+}
+
+void Event::synchronize() { check(cudaEventSynchronize(event_), "running kernels"); }
 
 Graph::Graph(const Stream& stream) {
   cudaGraph_t graph = nullptr;

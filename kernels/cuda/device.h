@@ -58,17 +58,30 @@ class PinnedMemory {
  public:
   PinnedMemory() = default;
   explicit PinnedMemory(int64_t bytes);
-  PinnedMemory(PinnedMemory&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  PinnedMemory(PinnedMemory&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   PinnedMemory& operator=(PinnedMemory&& other) noexcept {
     std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
     return *this;
   }
   ~PinnedMemory();
 
+  // At least as much; what was there is lost when it grows.
+  void need(int64_t bytes) {
+    if (bytes <= size_) return;
+    *this = PinnedMemory();
+    *this = PinnedMemory(bytes);
+  }
+
   uint8_t* data() const { return data_; }
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
 
  private:
   uint8_t* data_ = nullptr;
+  int64_t size_ = 0;
 };
 
 // A stream, on the first device.
@@ -88,6 +101,22 @@ class Stream {
 
  private:
   cudaStream_t stream_ = nullptr;
+};
+
+// A place in a stream that can be waited for.
+class Event {
+ public:
+  Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event();
+
+  void record(const Stream& stream);
+  // Waits until the stream has come to where it was recorded; an Error when anything before went wrong.
+  void synchronize();
+
+ private:
+  cudaEvent_t event_ = nullptr;
 };
 
 // Launches that are repeated as a whole.

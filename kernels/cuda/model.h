@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "choices.h"
 #include "device.h"
 #include "images.h"
 #include "kernels/launches.h"
@@ -33,7 +34,12 @@ class Model {
   void save(int tensor, uint8_t* out, int64_t bytes);
   void restore(int tensor, const uint8_t* data, int64_t bytes);
   void rope(int table, const float* frequencies, int half, float factor);
+  // A step whose logits all go back to the host.
   void run(const mr_step& step);
+  // A step whose ids are chosen here; it runs until it is collected.
+  void submit(const mr_step& step, const mr_sampling* sampling, const int32_t* words, int64_t word_count);
+  void collect(mr_sampled* sampled, float* logits);
+  bool samples() const;
   void profile(const Profile& profile) { profile_ = profile; }
   void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
   void read(int tensor, float* out, int64_t floats);
@@ -42,6 +48,8 @@ class Model {
   int64_t ops_of_last_step() const { return ops_; }
   int64_t cache_bytes() const { return cache_bytes_; }
   const std::string& numerics() const { return numerics_; }
+  // Rows of logits that submitted steps gave back.
+  int64_t copied_rows() const { return copied_rows_; }
   // Steps that were launched as a graph.
   int64_t graph_steps() const { return graph_steps_; }
 
@@ -82,11 +90,9 @@ class Model {
 
   // Rows, ids and lists of a step on the device; where each begins in `inputs`. Capacities only grow, and graphs end with them.
   struct Room {
-    int rows = 0, logit_rows = 0, sequences = 0, table_width = 0;
     StepShape shape;
     Memory inputs, counts, partials, logits, input_values, input_sums;
     int64_t partial_floats = 0;
-    PinnedMemory staging;
     std::vector<Memory> slots;
     // Of experts.
     Memory place, source, tiles, gate, up, down;
@@ -105,8 +111,13 @@ class Model {
   void allocate_inputs(const mr_step& step, int tasks, int merges, int64_t partials);
   void allocate_rows();
   void extend(DeviceRope& rope, int positions);
-  void send_inputs(const mr_step& step);
-  void launch_all(int most_rows, int most_logit_rows);
+  void send_inputs(const mr_step& step, Flight& flight);
+  void launch_submitted(const mr_step& step, const mr_sampling* sampling, const int32_t* words, int64_t word_count);
+  void count_ops(const mr_step& step);
+  void launch_step(const mr_step& step, bool chooses);
+  void launch_all(int most_rows, int most_logit_rows, bool chooses);
+  // What was launched ends, and is not collected.
+  void forget_steps();
   void launch_op(const Op& op, RowCount rows);
   void launch_linear(const Op& op, RowCount rows);
   void launch_product(RowCount rows, int weight, RowView x, int columns, RowView out, const float* bias, float factor, float cap, const Experts* experts,
@@ -141,11 +152,17 @@ class Model {
   // Of blocks that are copied.
   Memory copies_;
   StepTasks tasks_;
-  // By most rows; a bucket is captured the second time it is wanted.
-  std::map<int, Graph> graphs_;
+  // By most rows, and whether ids are chosen; a bucket is captured the second time it is wanted.
+  std::map<std::pair<int, bool>, Graph> graphs_;
+  Choices choices_;
+  // The steps under way are `flying_` from `first_` on.
+  Flight flights_[MR_STEPS];
+  int first_ = 0, flying_ = 0;
+  // Logit rows of the step submitted last.
+  int chosen_rows_ = 0;
   Profile profile_;
   int last_rows_ = 0, last_logit_rows_ = 0;
-  int64_t weight_bytes_ = 0, cache_bytes_ = 0, ops_ = 0, graph_steps_ = 0;
+  int64_t weight_bytes_ = 0, cache_bytes_ = 0, ops_ = 0, graph_steps_ = 0, copied_rows_ = 0;
   std::string numerics_;
 };
 

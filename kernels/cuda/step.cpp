@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "checks.h"
+#include "core/sample.h"
 #include "error.h"
 #include "model.h"
 #include "nvtx.h"
@@ -39,39 +40,118 @@ RowView Model::rows_of(int tensor) const {
 }
 
 void Model::run(const mr_step& step) {
+  if (flying_ > 0) fail(MR_INVALID, "%d submitted steps are not collected", flying_);
   const Range range("step", step.rows);
   if (!prepared_) prepare();
   check_step(step, vocabulary_, block_tokens_, blocks_);
   make_room(step);
-  send_inputs(step);
+  send_inputs(step, flights_[0]);
+  chosen_rows_ = 0;
+  launch_step(step, false);
+  if (step.logit_rows > 0 && plan_.logits >= 0) {
+    stream_.download(step.logits, room_.logits.data(), int64_t{step.logit_rows} * width_of(plan_.logits) * 4);
+  }
+  stream_.synchronize();
+}
+
+bool Model::samples() const {
+  // Ids go up to the rows of the embedding, which sampled ones name.
+  return plan_.logits >= 0 && width_of(plan_.logits) <= kMostSampledIds;
+}
+
+void Model::submit(const mr_step& step, const mr_sampling* sampling, const int32_t* words, int64_t word_count) {
+  if (!samples()) fail(MR_UNSUPPORTED, "ids are chosen on the device from at most %d", kMostSampledIds);
+  if (flying_ == MR_STEPS) fail(MR_INVALID, "%d steps are submitted and not collected, the most there may be", flying_);
+  try {
+    launch_submitted(step, sampling, words, word_count);
+  } catch (...) {
+    forget_steps();
+    throw;
+  }
+  flying_++;
+  chosen_rows_ = step.logit_rows;
+}
+
+void Model::launch_submitted(const mr_step& step, const mr_sampling* sampling, const int32_t* words, int64_t word_count) {
+  if (!prepared_) prepare();
+  check_step(step, vocabulary_, block_tokens_, blocks_, chosen_rows_);
+  if (step.logit_rows > 0 && (!sampling || (word_count > 0 && !words))) fail(MR_INVALID, "sampling is null");
+  const int width = width_of(plan_.logits), rows = step.logit_rows;
+  check_sampling(sampling, rows, width, word_count, chosen_rows_);
+  make_room(step);
+  Flight& flight = flights_[(first_ + flying_) % MR_STEPS];
+  flight.logit_rows = rows;
+  flight.copied.clear();
+  int choosing = 0;
+  for (int r = 0; r < rows; r++) {
+    choosing += sampling[r].chooses != 0 ? 1 : 0;
+    if (sampling[r].chooses == 0 || sampling[r].wants_logits != 0) flight.copied.push_back(r);
+  }
+  if (choices_.need(stream_, room_.shape.logit_rows, std::max(1, choosing), std::max<int64_t>(1, word_count), width)) graphs_.clear();
+  flight.results.need(int64_t{room_.shape.logit_rows} * static_cast<int64_t>(sizeof(mr_sampled)));
+  flight.logits.need(static_cast<int64_t>(flight.copied.size()) * width * 4);
+  send_inputs(step, flight);
+  if (rows > 0) choices_.send(stream_, flight, sampling, rows, words, word_count);
+  launch_step(step, true);
+  if (rows > 0) stream_.download(flight.results.data(), choices_.results(), int64_t{rows} * static_cast<int64_t>(sizeof(mr_sampled)));
+  auto* to = flight.logits.as<float>();
+  for (int row : flight.copied) {
+    stream_.download(to, room_.logits.as<float>() + int64_t{row} * width, int64_t{width} * 4);
+    to += width;
+  }
+  flight.done.record(stream_);
+}
+
+void Model::collect(mr_sampled* sampled, float* logits) {
+  if (flying_ == 0) fail(MR_INVALID, "no step is submitted");
+  Flight& flight = flights_[first_];
+  try {
+    flight.done.synchronize();
+  } catch (...) {
+    forget_steps();
+    throw;
+  }
+  std::copy_n(flight.results.as<mr_sampled>(), flight.logit_rows, sampled);
+  const int64_t copied = static_cast<int64_t>(flight.copied.size());
+  std::copy_n(flight.logits.as<float>(), copied * width_of(plan_.logits), logits);
+  copied_rows_ += copied;
+  first_ = (first_ + 1) % MR_STEPS;
+  flying_--;
+}
+
+void Model::forget_steps() {
+  cudaStreamSynchronize(stream_);
+  flying_ = 0;
+  chosen_rows_ = 0;
+}
+
+void Model::count_ops(const mr_step& step) {
   ops_ = 0;
   for (const Op& op : program_.ops) {
     bool runs = op.code != OpCode::kSample && (step.logit_rows > 0 || op.out() < 0 || program_.tensors[static_cast<size_t>(op.out())].sizes.front() != kLogitRows);
     ops_ += runs ? 1 : 0;
   }
+}
+
+void Model::launch_step(const mr_step& step, bool chooses) {
+  count_ops(step);
   if (profile_.times) *profile_.count = 0;
   const int bucket = bucket_of(step.rows);
   const bool graph = !profile_.times && !nvtx_wants_ops() && step.rows <= kMostGraphRows && bucket <= room_.shape.rows && step.logit_rows > 0 &&
                      step.logit_rows <= std::min(bucket, room_.shape.logit_rows);
   if (graph) {
-    auto [entry, first] = graphs_.try_emplace(bucket);
+    auto [entry, first] = graphs_.try_emplace({bucket, chooses});
     if (!first && !entry->second.there()) {
       const int logit_rows = std::min(bucket, room_.shape.logit_rows);
-      entry->second = Graph::capture(stream_, [&] { launch_all(bucket, logit_rows); });
+      entry->second = Graph::capture(stream_, [&] { launch_all(bucket, logit_rows, chooses); });
     }
     if (entry->second.there()) {
       entry->second.launch(stream_);
       graph_steps_++;
-    } else {
-      launch_all(step.rows, step.logit_rows);
+      return;
     }
-  } else {
-    launch_all(step.rows, step.logit_rows);
   }
-  if (step.logit_rows > 0 && plan_.logits >= 0) {
-    stream_.download(step.logits, room_.logits.data(), int64_t{step.logit_rows} * width_of(plan_.logits) * 4);
-  }
-  stream_.synchronize();
+  launch_all(step.rows, step.logit_rows, chooses);
 }
 
 // Makes room for a step. When memory could not be had, everything is asked for anew by the next.
@@ -117,7 +197,6 @@ void Model::allocate_inputs(const mr_step& step, int tasks, int merges, int64_t 
   if (moved) {
     graphs_.clear();
     room_.inputs.renew(shape.ints() * 4, "a step's inputs");
-    room_.staging = PinnedMemory(shape.ints() * 4);
   }
   if (shape.rows != before.rows || shape.logit_rows != before.logit_rows) allocate_rows();
   if (partials > room_.partial_floats) {
@@ -178,16 +257,21 @@ void Model::allocate_rows() {
   room.latent_mixed.renew(latents * 4, "latent attention");
 }
 
-void Model::send_inputs(const mr_step& step) {
-  auto* ints = reinterpret_cast<int32_t*>(room_.staging.data());
+void Model::send_inputs(const mr_step& step, Flight& flight) {
+  flight.inputs.need(room_.shape.ints() * 4);
+  auto* ints = flight.inputs.as<int32_t>();
   write_step(step, room_.shape, tasks_, ints);
   stream_.upload(room_.inputs.data(), ints, room_.shape.ints() * 4);
 }
 
-void Model::launch_all(int most_rows, int most_logit_rows) {
+void Model::launch_all(int most_rows, int most_logit_rows, bool chooses) {
   const StepShape& shape = room_.shape;
   const RowCount rows{most_rows, input(shape.counts() + kRowCount)};
   const RowCount logit_rows{most_logit_rows, input(shape.counts() + kLogitRowCount)};
+  if (chooses) {
+    int32_t* tokens = room_.inputs.as<int32_t>() + shape.tokens();
+    resolve(stream_, rows, logit_rows, tokens, most_logit_rows > 0 ? choices_.rows() : nullptr, choices_.ids(), vocabulary_);
+  }
   for (size_t i = 0; i < program_.ops.size(); i++) {
     const Op& op = program_.ops[i];
     if (op.code == OpCode::kSample) continue;
@@ -202,6 +286,7 @@ void Model::launch_all(int most_rows, int most_logit_rows) {
     mr_stage_time& time = profile_.times[(*profile_.count)++];
     time = {began, now_ns() - began, count.most, 1, {static_cast<int32_t>(i)}};
   }
+  if (chooses && most_logit_rows > 0) sample(stream_, logit_rows, choices_.arguments({room_.logits.as<float>(), width_of(plan_.logits)}));
 }
 
 void Model::launch_op(const Op& op, RowCount rows) {

@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /* Raised when a structure or the meaning of a function changes. */
-#define MR_ABI_VERSION 2
+#define MR_ABI_VERSION 3
 
 enum {
   MR_OK = 0,
@@ -27,7 +27,9 @@ enum {
   /* The program, type or machine asks for what these kernels have not got. */
   MR_UNSUPPORTED = 3,
   /* A fault of the library. */
-  MR_INTERNAL = 4
+  MR_INTERNAL = 4,
+  /* A kernel faulted, or the device is gone: nothing runs on it any more in this process. */
+  MR_FAULT = 5
 };
 
 /* Instruction sets. A CUDA device has none: MR_ISA_AUTO. */
@@ -150,6 +152,74 @@ typedef struct mr_step {
   float* logits;
 } mr_step;
 
+/* Most ids that are told of as the best of a row; steps that may be submitted and not collected. */
+enum { MR_TOP = 32, MR_STEPS = 2 };
+
+/* How the id of a logit row is chosen, as the sampler of the worker does it. Places are indexes into the words of the step. */
+typedef struct mr_sampling {
+  /* 0: nothing is chosen, the row's logits are given back. */
+  int32_t chooses;
+  /* 1: the row's logits are given back too. */
+  int32_t wants_logits;
+  /* 0: neither bias nor penalties nor forbidden ids. */
+  int32_t changes;
+  /* -1: no log probabilities; else the chosen id's and as many of the best, at most MR_TOP. */
+  int32_t logprobs;
+  float temperature;
+  int32_t top_k;
+  float top_p;
+  float min_p;
+  float typical_p;
+  float presence;
+  float frequency;
+  float repetition;
+  /* Key and counter of the random number. */
+  uint32_t seed_low;
+  uint32_t seed_high;
+  int32_t choice;
+  int32_t position;
+  /* Ids so far, the first `prompt` of them the prompt's; for penalties only, otherwise 0 of them. */
+  int32_t history_at;
+  int32_t history_count;
+  int32_t prompt;
+  /* The row of the step before whose id follows the history; -1: none does. */
+  int32_t last;
+  /* Ids, all different, then as many floats. */
+  int32_t bias_at;
+  int32_t bias_count;
+  /* Ids that may not be chosen. */
+  int32_t suppressed_at;
+  int32_t suppressed_count;
+  /* [(vocabulary + 31) / 32] a bit for each id, 1 allowed; -1: all are. */
+  int32_t mask_at;
+} mr_sampling;
+
+enum {
+  MR_ROW_LEFT = 0,
+  MR_ROW_CHOSEN = 1,
+  /* A logit is NaN or infinite. */
+  MR_ROW_BROKEN = 2,
+  /* No id is left to choose. */
+  MR_ROW_EMPTY = 3
+};
+
+/* What was chosen. */
+typedef struct mr_sampled {
+  /* Of logprobs: the sum of e^(logit - most), the largest logit. */
+  double sum;
+  float most;
+  int32_t status;
+  int32_t id;
+  /* The chosen id's, before it was changed. */
+  float logit;
+  /* The first that is NaN or infinite. */
+  int32_t bad;
+  float bad_logit;
+  /* The best, the best first. */
+  int32_t top_ids[MR_TOP];
+  float top_logits[MR_TOP];
+} mr_sampled;
+
 /* MR_ABI_VERSION of the library. */
 int32_t mr_abi_version(void);
 
@@ -209,6 +279,22 @@ typedef struct mr_draw {
 /* Draws from rows of `logits` ([..][vocabulary]), with all threads; the same ids on every instruction set. An id is -1 where a logit is NaN or
  * +infinity or all are -infinity. Only on the CPU. */
 int32_t mr_draw_ids(mr_model* model, const float* logits, const mr_draw* draws, int32_t count, int32_t* ids, char* error, int64_t error_size);
+
+/* Whether mr_submit can be used: 1 or 0. */
+int32_t mr_samples(const mr_model* model);
+
+/* Begins a step whose ids are chosen on the device, and returns while it runs. A token t < 0 is the id that logit row -1 - t of the step submitted
+ * before has chosen (0 where it has not). `sampling`: [R]; nothing that is passed is needed afterwards. At most MR_STEPS are submitted and not collected. After a
+ * failure what was submitted is forgotten, and the cache is unknown. */
+int32_t mr_submit(mr_model* model, const mr_step* step, const mr_sampling* sampling, const int32_t* words, int64_t word_count, char* error,
+                  int64_t error_size);
+
+/* Waits for the first step that was not collected: `sampled` [R], `logits` [rows that give them back][vocabulary], in order. After a failure the
+ * cache is unknown, and what was submitted is forgotten. */
+int32_t mr_collect(mr_model* model, mr_sampled* sampled, float* logits, char* error, int64_t error_size);
+
+/* Rows of logits that were copied to the host by submitted steps so far. */
+int64_t mr_copied_rows(const mr_model* model);
 
 /* What ran between two meetings of the threads, for a profiler: `ops` ops of the program, their indexes in `op`. */
 enum { MR_STAGE_OPS = 16 };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -115,12 +116,31 @@ inline int atomicAdd(int* at, int value) {
   return before;
 }
 
+inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long value) {
+  unsigned long long before = *at;
+  *at = before + value;
+  return before;
+}
+
+inline int atomicOr(int* at, int value) {
+  int before = *at;
+  *at = before | value;
+  return before;
+}
+
+inline int atomicExch(int* at, int value) {
+  int before = *at;
+  *at = value;
+  return before;
+}
+
 // The runtime.
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorLaunchFailure = 719 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2;
 
 struct cudaDeviceProp {
   char name[256];
@@ -132,8 +152,15 @@ namespace millrace::emulator {
 struct Graph {
   std::vector<std::function<void()>> launches;
 };
+// What a stream was given and has not done yet; only on a machine that does it as late as it may.
 struct Stream {
   std::unique_ptr<Graph> capture;
+  std::deque<std::function<void()>> waiting;
+  uint64_t given = 0, done = 0;
+};
+struct Event {
+  Stream* stream = nullptr;
+  uint64_t at = 0;
 };
 
 // What the machine is to look like to this thread, for tests.
@@ -147,6 +174,10 @@ struct Machine {
   int allocations = -1;
   // Whether a kernel that is launched ends with a fault.
   bool fault = false;
+  // Whether one did: nothing runs any more, and everything fails.
+  bool broken = false;
+  // Whether streams do nothing until somebody waits for them. Copies from and to the host then see what it has made of its memory since.
+  bool late = false;
   // What is allocated.
   int64_t live = 0;
 };
@@ -157,6 +188,7 @@ cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, s
 }  // namespace millrace::emulator
 
 using cudaStream_t = ::millrace::emulator::Stream*;
+using cudaEvent_t = ::millrace::emulator::Event*;
 using cudaGraph_t = ::millrace::emulator::Graph*;
 using cudaGraphExec_t = ::millrace::emulator::Graph*;
 
@@ -175,6 +207,10 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags);

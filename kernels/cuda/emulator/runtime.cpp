@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "cuda.h"
 #include "error.h"
@@ -23,6 +24,41 @@ Machine& machine() {
   return of_thread;
 }
 
+namespace {
+
+// Does what a stream was given, up to the operation number `until`.
+void work_off(Stream& stream, uint64_t until) {
+  while (stream.done < until && !stream.waiting.empty()) {
+    std::function<void()> next = std::move(stream.waiting.front());
+    stream.waiting.pop_front();
+    stream.done++;
+    // After a fault nothing runs any more.
+    if (last_error == cudaSuccess && !machine().broken) next();
+  }
+}
+
+// Streams of this thread that work late: what waits in them may use memory that is freed.
+thread_local std::vector<Stream*> streams;
+
+cudaError_t give(Stream* stream, std::function<void()> operation) {
+  stream->waiting.push_back(std::move(operation));
+  stream->given++;
+  if (!machine().late) work_off(*stream, stream->given);
+  return machine().broken ? cudaErrorLaunchFailure : machine().late ? cudaSuccess : last_error;
+}
+
+void launch_now(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.message.c_str());
+    last_error = cudaErrorLaunchFailure;
+    machine().broken = machine().fault;
+  }
+}
+
+}  // namespace
+
 cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body) {
   auto run = [=] {
     if (machine().fault) fail(MR_INTERNAL, "the kernel faulted, as it was asked to");
@@ -32,15 +68,7 @@ cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, s
     stream->capture->launches.push_back(run);
     return cudaSuccess;
   }
-  // After a fault nothing runs until somebody has asked for it.
-  if (last_error != cudaSuccess) return last_error;
-  try {
-    run();
-  } catch (const Error& e) {
-    std::fprintf(stderr, "%s\n", e.message.c_str());
-    last_error = cudaErrorLaunchFailure;
-  }
-  return last_error;
+  return give(stream, [run] { launch_now(run); });
 }
 
 }  // namespace millrace::emulator
@@ -88,6 +116,7 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   emulator::Machine& machine = emulator::machine();
   *memory = nullptr;
+  if (machine.broken) return cudaErrorLaunchFailure;
   if (machine.allocations == 0 || bytes > machine.free_bytes) return cudaErrorMemoryAllocation;
   if (machine.allocations > 0) machine.allocations--;
   *memory = std::malloc(bytes);
@@ -97,7 +126,9 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   return cudaSuccess;
 }
 
+// Waits for everything, as CUDA's does.
 cudaError_t cudaFree(void* memory) {
+  for (emulator::Stream* stream : emulator::streams) emulator::work_off(*stream, stream->given);
   if (memory) emulator::machine().live--;
   std::free(memory);
   return cudaSuccess;
@@ -109,27 +140,51 @@ cudaError_t cudaFreeHost(void* memory) { return cudaFree(memory); }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   if (stream->capture) return cudaErrorInvalidValue;
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
+  return emulator::give(stream, [=] { std::memcpy(to, from, bytes); });
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   if (stream->capture) return cudaErrorInvalidValue;
-  std::memset(to, value, bytes);
-  return cudaSuccess;
+  return emulator::give(stream, [=] { std::memset(to, value, bytes); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new emulator::Stream;
+  if (emulator::machine().late) emulator::streams.push_back(*stream);
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  emulator::work_off(*stream, stream->given);
+  std::erase(emulator::streams, stream);
   delete stream;
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaGetLastError(); }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  emulator::work_off(*stream, stream->given);
+  return cudaGetLastError();
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new emulator::Event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  *event = {stream, stream->given};
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event->stream) emulator::work_off(*event->stream, event->at);
+  return cudaGetLastError();
+}
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream->capture) return cudaErrorInvalidValue;
@@ -147,14 +202,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   return cudaSuccess;
 }
 
-cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
-  try {
-    for (const auto& launch : graph->launches) launch();
-  } catch (const millrace::Error& e) {
-    std::fprintf(stderr, "%s\n", e.message.c_str());
-    emulator::last_error = cudaErrorLaunchFailure;
-  }
-  return emulator::last_error;
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+  auto launches = graph->launches;
+  return emulator::give(stream, [launches = std::move(launches)] {
+    for (const auto& launch : launches) {
+      if (emulator::last_error == cudaSuccess && !emulator::machine().broken) emulator::launch_now(launch);
+    }
+  });
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -170,5 +224,5 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
 cudaError_t cudaGetLastError() {
   cudaError_t error = emulator::last_error;
   emulator::last_error = cudaSuccess;
-  return error;
+  return emulator::machine().broken ? cudaErrorLaunchFailure : error;
 }

@@ -96,7 +96,32 @@ TEST(a_kernel_that_faults_fails_its_step) {
   char text[512] = "";
   Machine kept;
   emulator::machine().fault = true;
-  CHECK(mr_run(runner->model(), &step, text, sizeof text) == MR_INTERNAL && has(text, "unspecified launch failure"), "%s", text);
+  CHECK(mr_run(runner->model(), &step, text, sizeof text) == MR_FAULT && has(text, "unspecified launch failure"), "%s", text);
+  emulator::machine().fault = false;
+  CHECK(mr_run(runner->model(), &step, text, sizeof text) == MR_FAULT, "nothing runs after a fault: %s", text);
+}
+
+TEST(a_fault_shows_when_a_submitted_step_is_collected) {
+  Llama llama;
+  Random random(38);
+  Machine kept;
+  emulator::machine().late = true;
+  auto runner = llama.runner(cuda_options(0), MR_BF16, 1);
+  int32_t token = 1, position = 0, slot = 0, starts[2] = {0, 1}, length = 1, block = 0, row = 0;
+  mr_step step{1, 1, 1, 1, &token, &position, &slot, starts, &length, &block, &row, nullptr};
+  mr_sampling how{};
+  how.chooses = 1;
+  how.logprobs = how.last = how.mask_at = -1;
+  mr_sampled out;
+  char text[512] = "";
+  CHECK(mr_submit(runner->model(), &step, &how, nullptr, 0, text, sizeof text) == MR_OK, "%s", text);
+  CHECK(mr_submit(runner->model(), &step, &how, nullptr, 0, text, sizeof text) == MR_OK, "%s", text);
+  CHECK(mr_collect(runner->model(), &out, nullptr, text, sizeof text) == MR_OK && out.status == MR_ROW_CHOSEN, "%s", text);
+  token = -1;
+  emulator::machine().fault = true;
+  CHECK(mr_submit(runner->model(), &step, &how, nullptr, 0, text, sizeof text) == MR_OK, "%s", text);
+  CHECK(mr_collect(runner->model(), &out, nullptr, text, sizeof text) == MR_FAULT, "%s", text);
+  CHECK(mr_collect(runner->model(), &out, nullptr, text, sizeof text) == MR_INVALID, "what was submitted is gone: %s", text);
 }
 
 }  // namespace millrace::test

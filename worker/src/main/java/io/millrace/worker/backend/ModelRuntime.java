@@ -1,5 +1,6 @@
 package io.millrace.worker.backend;
 
+import io.millrace.worker.sampling.SamplingRow;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,6 +15,34 @@ public interface ModelRuntime extends AutoCloseable {
 
     /** Runs one step: one replay of the step program. Throws a coded error when the backend fails; the cache is then unknown. */
     StepOutputs run(StepInputs inputs);
+
+    /**
+     * Whether {@link #submit} returns while the step runs, so that the next can be planned. Its tokens may then name the ids of rows of the
+     * step submitted before, as may the last id of a row's history.
+     */
+    default boolean overlaps() {
+        return false;
+    }
+
+    /** Whether the next step may name the id of such a row. */
+    default boolean feeds(SamplingRow row) {
+        return overlaps();
+    }
+
+    /** Begins a step; at most two are submitted and not collected. Fails as {@link #run}. */
+    default void submit(StepInputs inputs) {
+        throw new UnsupportedOperationException("steps of this runtime do not overlap");
+    }
+
+    /** Waits for the first step that was not collected. Fails as {@link #run}; then all that were submitted are gone. */
+    default StepOutputs collect() {
+        throw new UnsupportedOperationException("steps of this runtime do not overlap");
+    }
+
+    /** Logit rows that had to be copied from a device's memory so far; 0 where ids are chosen on the host anyway. */
+    default long copiedRows() {
+        return 0;
+    }
 
     /** Copies whole blocks in all layers of a group: {@code to[i] = from[i]}, all reads before all writes of the same call. */
     void copyBlocks(int group, int[] from, int[] to);

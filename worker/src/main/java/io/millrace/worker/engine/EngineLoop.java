@@ -7,6 +7,7 @@ import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.Sampler;
+import io.millrace.worker.sampling.SamplingRow;
 import io.millrace.worker.text.Tokenizer;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -33,6 +34,14 @@ final class EngineLoop {
     private final Executions executions;
     private final Rates rates = new Rates();
     private @Nullable StepProfiler profiler;
+    /** Handed to the runtime and not booked; of a runtime whose steps do not overlap, only while {@link #step} runs. */
+    private @Nullable Flight flying;
+
+    /** What the step that does not overlap gave. */
+    private @Nullable StepOutputs computed;
+
+    private long finishedAt;
+    private long computedBefore;
     private long steps;
     private long generatedTokens;
     private int failuresInARow;
@@ -79,7 +88,7 @@ final class EngineLoop {
     }
 
     boolean hasWork() {
-        return healthy && scheduler.hasWork();
+        return healthy && (flying != null || scheduler.hasWork());
     }
 
     void submit(GenerationRequest request, GenerationListener listener) {
@@ -96,43 +105,106 @@ final class EngineLoop {
         load = snapshot();
     }
 
-    /** Plans and runs one step. */
+    /**
+     * Finishes a step. Where the runtime's steps overlap, the next is planned and begun before: what the one under way chooses need not be known
+     * for that, and a choice that it ends is computed once more in vain.
+     */
     void step() {
         executions.failExpired(clock.wallMs());
-        if (!scheduler.hasWork()) {
+        Flight current = flying != null ? flying : scheduler.hasWork() ? begin(null) : null;
+        if (current == null) {
             return;
         }
+        flying = current;
+        Flight next = null;
+        if (foreseeable(current)) {
+            next = begin(current);
+            if (flying == null) {
+                return;
+            }
+        }
+        flying = next;
+        finish(current, next);
+    }
+
+    /** Whether the step after it can be planned before its ids are known. */
+    private boolean foreseeable(Flight flight) {
+        if (!runtime.overlaps() || profiler != null || !scheduler.hasWork()) {
+            return false;
+        }
+        List<Step.Target> targets = flight.step().targets();
+        for (int r = 0; r < targets.size(); r++) {
+            SamplingRow row = flight.inputs().sampling()[r];
+            if (!targets.get(r).sequence().isForeseeable() || row == null || !runtime.feeds(row)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Plans the next step and hands it over, to run after {@code before}; null when there is nothing to run before the one under way is done, or that failed. */
+    @SuppressWarnings("CatchingUnchecked")
+    private @Nullable Flight begin(@Nullable Flight before) {
         long planned = clock.nanos();
-        long computed = runtime.computeNanos();
+        computedBefore = runtime.computeNanos();
         var planning = new ScheduleEvent();
         planning.begin();
         Step step = scheduler.schedule();
         planned(planning, step);
         if (step.isEmpty()) {
-            throw new IllegalStateException("Nothing can run, though " + scheduler.firstWaiting() + " waits.");
+            if (before == null) {
+                throw new IllegalStateException("Nothing can run, though " + scheduler.firstWaiting() + " waits.");
+            }
+            return null;
         }
         announce(step);
         StepInputs inputs = step.inputs(scheduler.cache().blockTokens());
         long started = clock.nanos();
         var running = new StepEvent();
         running.begin();
-        StepOutputs result = call(step, inputs);
-        running.end();
-        long nanos = clock.nanos() - started;
-        steps++;
-        ran(running, step, result == null);
-        report(step, planned, started, nanos, result == null);
-        if (result != null) {
-            failuresInARow = 0;
-            rates.learn(step.decodeRows(), step.rows() - step.decodeRows(), nanos);
-            book(step, result);
+        Flight flight = new Flight(step, inputs, planned, started, running, profiler);
+        try {
+            call(flight);
+        } catch (RuntimeException | Error e) {
+            failed(e, before, flight);
+            return null;
         }
-        if (profiler != null && profiler.add(step, steps, inputs, planned, started, started + nanos, clock.nanos())) {
+        scheduler.submitted(step);
+        return flight;
+    }
+
+    /** Takes what the oldest step gave, and books it. */
+    @SuppressWarnings("CatchingUnchecked")
+    private void finish(Flight flight, @Nullable Flight next) {
+        Step step = flight.step();
+        StepOutputs result;
+        try {
+            result = computed != null ? computed : runtime.collect();
+        } catch (RuntimeException | Error e) {
+            failed(e, flight, next);
+            return;
+        }
+        computed = null;
+        long ended = clock.nanos();
+        long begun = Math.max(flight.started(), finishedAt);
+        finishedAt = ended;
+        flight.event().end();
+        steps++;
+        ran(flight.event(), step, false);
+        report(step, flight.planned(), begun, ended - begun, false);
+        failuresInARow = 0;
+        rates.learn(step.decodeRows(), step.rows() - step.decodeRows(), ended - begun);
+        book(step, result);
+        StepProfiler recording = flight.profiler();
+        if (recording != null
+                && recording == profiler
+                && recording.add(
+                        step, steps, flight.inputs(), flight.planned(), flight.started(), ended, clock.nanos())) {
             profiler = null;
         }
         load = snapshot();
-        long arithmetic = runtime.computeNanos() - computed;
-        hostNanos = arithmetic == 0 ? 0 : clock.nanos() - planned - arithmetic;
+        long arithmetic = runtime.computeNanos() - computedBefore;
+        hostNanos = arithmetic == 0 ? 0 : clock.nanos() - flight.planned() - arithmetic;
     }
 
     /** Records the next steps; 0: ends the recording that runs, with what it has. MR-PROF-002 when one runs already. */
@@ -187,20 +259,18 @@ final class EngineLoop {
         }
     }
 
-    /** Copies blocks and runs the model; null when that failed. */
-    @SuppressWarnings("CatchingUnchecked")
-    private @Nullable StepOutputs call(Step step, StepInputs inputs) {
-        try {
-            for (int g = 0; g < step.copies().length; g++) {
-                KvCache.Copies copies = step.copies()[g];
-                if (!copies.from().isEmpty()) {
-                    runtime.copyBlocks(g, ints(copies.from()), ints(copies.to()));
-                }
+    /** Copies blocks and runs the model, or begins to. */
+    private void call(Flight flight) {
+        KvCache.Copies[] all = flight.step().copies();
+        for (int g = 0; g < all.length; g++) {
+            if (!all[g].from().isEmpty()) {
+                runtime.copyBlocks(g, ints(all[g].from()), ints(all[g].to()));
             }
-            return runtime.run(inputs);
-        } catch (RuntimeException | Error e) {
-            stepFailed(step, e);
-            return null;
+        }
+        if (runtime.overlaps()) {
+            runtime.submit(flight.inputs());
+        } else {
+            computed = runtime.run(flight.inputs());
         }
     }
 
@@ -208,22 +278,37 @@ final class EngineLoop {
         return list.stream().mapToInt(Integer::intValue).toArray();
     }
 
-    private void stepFailed(Step step, Throwable e) {
-        String why = "A step of " + step.rows() + " rows failed: " + e;
+    /** Steps under way are lost together: one failure. */
+    private void failed(Throwable e, @Nullable Flight... lost) {
+        flying = null;
         Set<SequenceGroup> hit = new LinkedHashSet<>();
-        step.parts().forEach(part -> hit.add(part.sequence().group()));
+        int rows = 0;
+        for (Flight flight : lost) {
+            if (flight == null) {
+                continue;
+            }
+            Step step = flight.step();
+            flight.event().end();
+            steps++;
+            ran(flight.event(), step, true);
+            report(step, flight.planned(), flight.started(), clock.nanos() - flight.started(), true);
+            step.parts().forEach(part -> hit.add(part.sequence().group()));
+            rows = step.rows();
+        }
+        String why = "A step of " + rows + " rows failed: " + e;
         hit.forEach(group -> executions.fail(group, "MR-ENGINE-006", why, true));
         scheduler.resetCache();
         if (++failuresInARow >= config.maxFailures()) {
             breakDown(failuresInARow + " steps failed one after the other, the last: " + e);
         }
+        load = snapshot();
     }
 
     /**
      * The tokens of a step, into sequences and out to listeners: first those that somebody has waited for longest, a sequence's first.
      */
     private void book(Step step, StepOutputs result) {
-        step.parts().forEach(scheduler::computed);
+        scheduler.computed(step);
         List<Step.Target> targets = step.targets();
         boolean[] first = new boolean[targets.size()];
         for (int r = 0; r < first.length; r++) {
@@ -289,6 +374,7 @@ final class EngineLoop {
     /** Unhealthy from now on: everything is handed back. */
     void breakDown(String why) {
         healthy = false;
+        flying = null;
         executions.handEverythingBack("MR-ENGINE-009", "The engine is unhealthy: " + why);
         load = snapshot();
     }

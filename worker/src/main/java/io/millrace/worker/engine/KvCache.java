@@ -147,19 +147,19 @@ final class KvCache {
         child.allocated(count, parent.computed());
     }
 
-    /** Makes the full blocks that are computed available to other sequences. */
-    void publish(Sequence s) {
+    /** Makes the full blocks of the first {@code computed} ids available to other sequences. */
+    void publish(Sequence s, int computed) {
         if (!prefixCache) {
             return;
         }
-        int full = s.computed() / blockTokens;
+        int full = computed / blockTokens;
         for (int i = s.published(); i < full; i++) {
             BlockHash name = name(s, i);
             for (int g = 0; g < pools.length; g++) {
                 pools[g].publish(s.block(g, i), name);
             }
         }
-        s.setPublished(full);
+        s.setPublished(Math.max(full, s.published()));
     }
 
     /** Releases all blocks of a sequence, the last first: the beginning of a prompt stays cached longest. */

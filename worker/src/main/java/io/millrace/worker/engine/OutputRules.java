@@ -55,10 +55,15 @@ final class OutputRules {
         if (grammar != null && follows(grammar, s, id)) {
             return new Verdict(text, new End("stop", "", output.finish()));
         }
-        if (s.outputs() >= request.maxTokens() || s.length() >= maxModelLen) {
+        if (!mayGoOn(s.outputs(), s.length())) {
             return new Verdict(text, new End("length", "", output.finish()));
         }
         return new Verdict(text, null);
+    }
+
+    /** Whether more may follow after so many output ids, and ids in all. */
+    boolean mayGoOn(int outputs, int length) {
+        return outputs < request.maxTokens() && length < maxModelLen;
     }
 
     /** Whether the output is complete with this id, so that nothing can follow. */
@@ -74,7 +79,7 @@ final class OutputRules {
 
     /** Stop ids before min_tokens, and the last id of a bad word whose beginning stands at the end of the output. */
     int[] suppressed(Sequence s) {
-        boolean early = s.outputs() < request.minTokens();
+        boolean early = s.planned() - s.promptLength() < request.minTokens();
         if (!early && request.badWords().isEmpty()) {
             return NONE;
         }

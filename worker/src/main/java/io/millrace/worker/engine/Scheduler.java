@@ -31,7 +31,7 @@ final class Scheduler {
     Step schedule() {
         Step step = new Step(cache.groups());
         for (Sequence s : new ArrayList<>(running)) {
-            if (s.remaining() == 1 && running.contains(s) && makeRoom(s, step)) {
+            if (s.remaining() == 1 && s.mayGoOn() && running.contains(s) && makeRoom(s, step)) {
                 cache.append(s, step.copies());
                 step.addDecode(s);
             }
@@ -114,17 +114,35 @@ final class Scheduler {
         waiting.add(s);
     }
 
-    /** Books a part as computed. A prompt that is complete hands its blocks to the forks, which run from now on. */
-    void computed(Step.Part part) {
-        Sequence s = part.sequence();
-        s.advance(part.count());
-        cache.publish(s);
-        if (part.samples()) {
-            for (Sequence fork : s.forks()) {
-                cache.fork(s, fork);
-                running.add(fork);
+    /**
+     * Books a step as under way: later ones see its ids in the cache. A prompt that is complete hands its blocks to the forks, which run from
+     * now on. Known after {@link Step#inputs}.
+     */
+    void submitted(Step step) {
+        for (Step.Part part : step.parts()) {
+            Sequence s = part.sequence();
+            s.advance(part.count());
+            if (part.samples()) {
+                for (Sequence fork : s.forks()) {
+                    cache.fork(s, fork);
+                    running.add(fork);
+                }
+                s.setForks(List.of());
             }
-            s.setForks(List.of());
+        }
+        for (int r = 0; r < step.targets().size(); r++) {
+            if (step.targets().get(r).scoredPosition() < 0) {
+                step.targets().get(r).sequence().choosesIn(r);
+            }
+        }
+    }
+
+    /** Books a step as run: its full blocks can be found by others, but those of a sequence that has lost them since. */
+    void computed(Step step) {
+        for (Step.Part part : step.parts()) {
+            if (part.sequence().computed() >= part.to()) {
+                cache.publish(part.sequence(), part.to());
+            }
         }
     }
 

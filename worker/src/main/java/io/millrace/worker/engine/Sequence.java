@@ -16,8 +16,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * One choice of an execution: its ids, how far they are in the KV cache, and in which blocks. Confined to the engine's thread.
  *
- * <p>{@code computed} ids are in the cache; the rest is still to be run. While decoding, exactly one id (the last sampled) is
- * left.
+ * <p>{@code computed} ids are in the cache, or will be when the steps under way have run; the rest is still to be run. While decoding, exactly
+ * one id (the last sampled) is left. It may be pending: chosen by a step under way, and not known yet.
  */
 final class Sequence implements TokenHistory {
 
@@ -44,6 +44,10 @@ final class Sequence implements TokenHistory {
     private int computed;
     private int blockCount;
     private int published;
+    /** Ids that steps under way choose, and the logit row of the last. */
+    private int pending;
+
+    private int pendingRow;
 
     Sequence(SequenceGroup group, int choice, Tokenizer tokenizer, OutputRules rules, int kvGroups) {
         GenerationRequest request = group.request();
@@ -85,9 +89,15 @@ final class Sequence implements TokenHistory {
         return length;
     }
 
+    /** The id; of the pending one {@code -1 - row}, the logit row of the step under way that chooses it. */
     @Override
     public int get(int index) {
-        return ids[index];
+        return index < length ? ids[index] : -1 - pendingRow;
+    }
+
+    @Override
+    public int[] first(int count) {
+        return Arrays.copyOf(ids, count);
     }
 
     /** The array itself; entries from {@link #length} on mean nothing. */
@@ -99,8 +109,31 @@ final class Sequence implements TokenHistory {
         return length - promptLength;
     }
 
+    /** Ids that are known, and those that are pending. */
+    int planned() {
+        return length + pending;
+    }
+
+    /** A step was submitted whose logit row {@code row} chooses the next id. */
+    void choosesIn(int row) {
+        pending++;
+        pendingRow = row;
+    }
+
+    /** Whether it may go on after the id that is pending: it does not end by its length. */
+    boolean mayGoOn() {
+        return pending == 0 || rules.mayGoOn(planned() - promptLength, planned());
+    }
+
+    /** Whether what is asked of the next id does not depend on which the last one is. */
+    boolean isForeseeable() {
+        PromptScores scores = group.promptScores();
+        return grammar == null && group.request().badWords().isEmpty() && (scores == null || scores.complete());
+    }
+
     /** Takes a sampled (or, on resume, accepted) id: appended, turned into text, judged. */
     OutputRules.Verdict accept(int id) {
+        pending = Math.max(0, pending - 1);
         if (length == ids.length) {
             ids = Arrays.copyOf(ids, length * 2);
         }
@@ -116,7 +149,27 @@ final class Sequence implements TokenHistory {
     /** How its next id is to be chosen; begins to compute what the grammar allows. */
     SamplingRow samplingRow() {
         GenerationRequest r = group.request();
-        return new SamplingRow(r.sampling(), r.seed(), choice, length, this, rules.suppressed(this), false, mask());
+        TokenHistory history = pending == 0 ? this : new Ahead(this, planned());
+        return new SamplingRow(
+                r.sampling(), r.seed(), choice, planned(), history, rules.suppressed(this), false, mask());
+    }
+
+    /** The ids with the pending one. */
+    private record Ahead(Sequence sequence, int length) implements TokenHistory {
+        @Override
+        public int promptLength() {
+            return sequence.promptLength;
+        }
+
+        @Override
+        public int get(int index) {
+            return sequence.get(index);
+        }
+
+        @Override
+        public int[] first(int count) {
+            return sequence.first(count);
+        }
     }
 
     private @Nullable TokenMask mask() {
@@ -134,7 +187,7 @@ final class Sequence implements TokenHistory {
     }
 
     int remaining() {
-        return length - computed;
+        return planned() - computed;
     }
 
     void advance(int tokens) {

@@ -10,12 +10,16 @@ import org.jspecify.annotations.Nullable;
 /** What one step runs: for each sequence its next ids, in order. Confined to the engine's thread. */
 final class Step {
 
-    /** {@code count} ids of a sequence from its first that is not computed. */
-    record Part(Sequence sequence, int from, int count) {
+    /**
+     * {@code count} ids of a sequence from its first that is not computed.
+     *
+     * @param samples all ids are computed after it, so the next one is sampled
+     */
+    record Part(Sequence sequence, int from, int count, boolean samples) {
 
-        /** All ids are computed after it, so the next one is sampled. */
-        boolean samples() {
-            return from + count == sequence.length();
+        /** Ids that are computed after it. */
+        int to() {
+            return from + count;
         }
     }
 
@@ -36,7 +40,7 @@ final class Step {
 
     /** Adds the next {@code count} ids; returns the count. */
     int add(Sequence s, int count) {
-        parts.add(new Part(s, s.computed(), count));
+        parts.add(new Part(s, s.computed(), count, s.computed() + count == s.planned()));
         rows += count;
         return count;
     }
@@ -97,11 +101,11 @@ final class Step {
             Part part = parts.get(i);
             Sequence s = part.sequence();
             queryStart[i] = t;
-            contextLen[i] = part.from() + part.count();
+            contextLen[i] = part.to();
             for (int g = 0; g < groups; g++) {
                 tables[g][i] = s.blockTable(g);
             }
-            for (int p = part.from(); p < part.from() + part.count(); p++, t++) {
+            for (int p = part.from(); p < part.to(); p++, t++) {
                 tokens[t] = s.get(p);
                 positions[t] = p;
                 for (int g = 0; g < groups; g++) {
@@ -130,7 +134,7 @@ final class Step {
             logitRows.add(row);
             targets.add(new Target(s, position));
         }
-        if (part.samples() && position == s.length() - 1) {
+        if (part.samples() && position == part.to() - 1) {
             logitRows.add(row);
             targets.add(new Target(s, -1));
             for (Sequence fork : s.forks()) {

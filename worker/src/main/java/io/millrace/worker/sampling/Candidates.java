@@ -7,7 +7,7 @@ import java.util.Arrays;
  *
  * <p>An id is a key: the bits of its probability above, the complement of its id below. So a larger key is a more probable id, or
  * the lower of two as probable ones; keys are all different, and top-k and top-p are each one threshold on the key, found by
- * quick-select. Probabilities are relative (the largest is 1). Keys stay in the order of ids.
+ * quick-select. Probabilities are relative (the largest is 1) and multiples of 2^-34, so their sums are exact. Keys stay in the order of ids.
  */
 final class Candidates {
 
@@ -79,16 +79,16 @@ final class Candidates {
         double entropy = 0;
         for (int i = 0; i < size; i++) {
             double p = weight(keys[i]) / total;
-            entropy -= p * StrictMath.log(p);
+            entropy += Exponential.rounded(-p * Logarithm.of(p));
         }
         for (int i = 0; i < size; i++) {
-            float distance = (float) Math.abs(-StrictMath.log(weight(keys[i]) / total) - entropy);
+            float distance = (float) Math.abs(-Logarithm.of(weight(keys[i]) / total) - entropy);
             scratch[i] = ((long) Float.floatToRawIntBits(distance) << 32) | i;
         }
         Arrays.sort(scratch, 0, size);
         double sum = 0;
         int kept = 0;
-        while (kept < size && sum < share * total) {
+        while (kept < size && (kept == 0 || sum < share * total)) {
             int at = (int) scratch[kept];
             sum += weight(keys[at]);
             scratch[kept++] = at;

@@ -18,7 +18,7 @@ public record Draw(double scale, double uniform, int topK, float topP, float min
     /** Null for a row that wants more than an id, or changes its logits first, or is typical. */
     public static @Nullable Draw of(SamplingRow row) {
         SamplingParams p = row.params();
-        if (row.wantLogits() || p.logprobs() >= 0 || p.typicalP() < 1 || Penalties.any(row)) {
+        if (row.wantLogits() || p.logprobs() >= 0 || p.typicalP() < 1 || row.changesLogits()) {
             return null;
         }
         if (p.temperature() == 0 || p.topK() == 1) {

@@ -12,6 +12,9 @@ final class Exponential {
     /** Values are summed in chunks of so many, each with eight running sums: the order of additions never changes. */
     static final int CHUNK = 1024;
 
+    /** Added and subtracted again, it leaves a multiple of 2^-34 of what is from 0 to 1. */
+    private static final double ROUNDER = 0x1.8p18;
+
     /** Below this, exp counts as 0. */
     private static final double LOWEST = -80;
 
@@ -29,6 +32,11 @@ final class Exponential {
         return chunkSums;
     }
 
+    /** Writes weights as {@link #apply}, each rounded to a multiple of 2^-34; returns their sum. */
+    double weights(float[] x, int offset, int n, double max, double scale, float[] out) {
+        return apply(x, offset, n, max, scale, ROUNDER, out);
+    }
+
     /**
      * Writes {@code out[i] = exp((x[offset + i] - max) * scale)} for i in 0..n-1, exactly 0 below exp(-80).
      *
@@ -36,11 +44,15 @@ final class Exponential {
      * @return the sum of the chunk sums
      */
     double apply(float[] x, int offset, int n, double max, double scale, float[] out) {
+        return apply(x, offset, n, max, scale, 0, out);
+    }
+
+    private double apply(float[] x, int offset, int n, double max, double scale, double rounder, float[] out) {
         double total = 0;
         int chunk = 0;
         for (int from = 0; from < n; from += CHUNK) {
             int count = Math.min(CHUNK, n - from);
-            fill(x, offset + from, count, max, scale, scratch, out, from);
+            fill(x, offset + from, count, max, scale, rounder, scratch, out, from);
             double sum = sum(out, from, count);
             chunkSums[chunk++] = sum;
             total += sum;
@@ -50,7 +62,15 @@ final class Exponential {
 
     /** Four plain loops, each over one type: mixed in one, the JIT does not vectorise them (7 times slower). */
     private static void fill(
-            float[] x, int xFrom, int n, double max, double scale, double[] y, float[] out, int outFrom) {
+            float[] x,
+            int xFrom,
+            int n,
+            double max,
+            double scale,
+            double rounder,
+            double[] y,
+            float[] out,
+            int outFrom) {
         for (int i = 0; i < n; i++) {
             y[i] = x[xFrom + i];
         }
@@ -58,11 +78,16 @@ final class Exponential {
             y[i] = Math.max((y[i] - max) * scale, LOWEST);
         }
         for (int i = 0; i < n; i++) {
-            y[i] = exp(y[i]) - FLOOR;
+            y[i] = exp(y[i]) - FLOOR + rounder - rounder;
         }
         for (int i = 0; i < n; i++) {
             out[outFrom + i] = (float) y[i];
         }
+    }
+
+    /** To the nearest multiple of 2^-34, of what is from 0 to 1. */
+    static double rounded(double y) {
+        return y + ROUNDER - ROUNDER;
     }
 
     private static double exp(double y) {

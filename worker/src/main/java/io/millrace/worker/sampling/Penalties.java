@@ -14,18 +14,6 @@ final class Penalties {
         seen = new boolean[vocabulary];
     }
 
-    /** Whether the row changes any logit. */
-    static boolean any(SamplingRow row) {
-        return row.mask() != null
-                || row.suppressed().length > 0
-                || !row.params().logitBias().isEmpty()
-                || usesHistory(row.params());
-    }
-
-    private static boolean usesHistory(SamplingParams p) {
-        return p.presencePenalty() != 0 || p.frequencyPenalty() != 0 || p.repetitionPenalty() != 1;
-    }
-
     /** Bias, then repetition (prompt and output), frequency and presence (output only), then to -infinity what may not be chosen. */
     void apply(float[] logits, SamplingRow row) {
         SamplingParams p = row.params();
@@ -35,7 +23,7 @@ final class Penalties {
                 logits[id] += bias.getValue();
             }
         }
-        if (usesHistory(p)) {
+        if (row.usesHistory()) {
             penalise(logits, p, row.history());
         }
         for (int id : row.suppressed()) {

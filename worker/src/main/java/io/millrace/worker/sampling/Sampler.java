@@ -15,7 +15,6 @@ import java.util.Arrays;
 public final class Sampler {
 
     private static final int[] NO_IDS = {};
-    private static final float[] NO_LOGPROBS = {};
 
     private final int vocabulary;
     private final float[] raw;
@@ -56,16 +55,15 @@ public final class Sampler {
         float max = logits[offset + best];
         int chosen = choose(logits, offset, best, row);
         int k = row.params().logprobs();
-        return k < 0
-                ? new SampledToken(chosen, Float.NaN, NO_IDS, NO_LOGPROBS)
-                : withLogprobs(logits, offset, max, chosen, k);
+        return k < 0 ? SampledToken.bare(chosen) : withLogprobs(logits, offset, max, chosen, k);
     }
 
     /** The id with its log probability and the k best of the row, for an id that is known already (prompt log probabilities). */
     public SampledToken score(float[] logits, int offset, int id, int k) {
         int best = argmax(logits, offset);
         if (best < 0) {
-            throw new MillraceException("MR-SAMPLING-001", broken(logits, offset) + " in a row of the prompt");
+            int bad = broken(logits, offset);
+            throw SamplingFailures.brokenPrompt(bad, logits[offset + bad], vocabulary);
         }
         return withLogprobs(logits, offset, logits[offset + best], id, k);
     }
@@ -74,7 +72,7 @@ public final class Sampler {
         float[] x = logits;
         int from = offset;
         int top = best;
-        if (Penalties.any(row)) {
+        if (row.changesLogits()) {
             System.arraycopy(logits, offset, work, 0, vocabulary);
             penalties.apply(work, row);
             x = work;
@@ -82,15 +80,7 @@ public final class Sampler {
             top = best(work, 0, row);
         }
         if (x[from + top] == Float.NEGATIVE_INFINITY) {
-            throw new MillraceException(
-                    "MR-SAMPLING-002",
-                    "No id can be chosen at position " + row.position() + ": all " + vocabulary
-                            + " logits are -infinity (" + row.suppressed().length
-                            + " ids suppressed"
-                            + (row.mask() == null
-                                    ? ""
-                                    : ", others not among those that a grammar or allowed_token_ids leaves")
-                            + "). Loosen logit_bias, bad words, min_tokens, allowed_token_ids or the grammar.");
+            throw SamplingFailures.noneLeft(vocabulary, row);
         }
         SamplingParams p = row.params();
         return p.temperature() == 0 || p.topK() == 1 ? top : draw(x, from, x[from + top], row);
@@ -98,7 +88,7 @@ public final class Sampler {
 
     private int draw(float[] x, int offset, float max, SamplingRow row) {
         SamplingParams p = row.params();
-        double total = exponential.apply(x, offset, vocabulary, max, 1.0 / p.temperature(), weights);
+        double total = exponential.weights(x, offset, vocabulary, max, 1.0 / p.temperature(), weights);
         double u = Philox.uniform(row.seed(), row.choice(), row.position(), Philox.Purpose.SAMPLE);
         boolean topK = p.topK() > 0 && p.topK() < vocabulary;
         boolean topP = p.topP() < 1;
@@ -127,22 +117,27 @@ public final class Sampler {
         double[] chunkSums = exponential.chunkSums();
         double target = u * total;
         double sum = 0;
-        int last = 0;
         for (int chunk = 0, from = 0; from < vocabulary; chunk++, from += Exponential.CHUNK) {
-            int end = Math.min(vocabulary, from + Exponential.CHUNK);
-            if (sum + chunkSums[chunk] <= target && end < vocabulary) {
+            if (sum + chunkSums[chunk] <= target) {
                 sum += chunkSums[chunk];
                 continue;
             }
+            int end = Math.min(vocabulary, from + Exponential.CHUNK);
             for (int i = from; i < end; i++) {
-                if (weights[i] > 0) {
-                    last = i;
-                    sum += weights[i];
-                    if (sum > target) {
-                        return i;
-                    }
+                sum += weights[i];
+                if (sum > target) {
+                    return i;
                 }
             }
+        }
+        return lastWithWeight();
+    }
+
+    /** Where u times the whole was rounded up to the whole. */
+    private int lastWithWeight() {
+        int last = vocabulary - 1;
+        while (weights[last] == 0) {
+            last--;
         }
         return last;
     }
@@ -150,20 +145,18 @@ public final class Sampler {
     private int best(float[] x, int offset, SamplingRow row) {
         int best = argmax(x, offset);
         if (best < 0) {
-            throw new MillraceException(
-                    "MR-SAMPLING-001",
-                    broken(x, offset) + " at position " + row.position()
-                            + ": the model's arithmetic has broken down. Check the weights, or use float32.");
+            int bad = broken(x, offset);
+            throw SamplingFailures.broken(bad, x[offset + bad], vocabulary, row);
         }
         return best;
     }
 
-    private String broken(float[] x, int offset) {
+    private int broken(float[] x, int offset) {
         int bad = 0;
         while (bad < vocabulary && x[offset + bad] < Float.POSITIVE_INFINITY) {
             bad++;
         }
-        return "Logit " + bad + " of " + vocabulary + " is " + x[offset + bad];
+        return bad;
     }
 
     /** The lowest id of the largest logit; -1 when one is NaN or +infinity. */
@@ -184,21 +177,14 @@ public final class Sampler {
     }
 
     private SampledToken withLogprobs(float[] x, int offset, float max, int id, int k) {
-        double logSum = StrictMath.log(exponential.apply(x, offset, vocabulary, max, 1, weights));
+        double sum = exponential.apply(x, offset, vocabulary, max, 1, weights);
         int count = Math.min(k, vocabulary);
-        if (count == 0) {
-            return new SampledToken(id, logprob(x[offset + id], max, logSum), NO_IDS, NO_LOGPROBS);
-        }
-        int[] ids = largest(x, offset, count);
-        float[] logprobs = new float[count];
+        int[] ids = count == 0 ? NO_IDS : largest(x, offset, count);
+        float[] best = new float[count];
         for (int i = 0; i < count; i++) {
-            logprobs[i] = logprob(x[offset + ids[i]], max, logSum);
+            best[i] = x[offset + ids[i]];
         }
-        return new SampledToken(id, logprob(x[offset + id], max, logSum), ids, logprobs);
-    }
-
-    private static float logprob(float logit, float max, double logSum) {
-        return (float) ((double) logit - max - logSum);
+        return SampledToken.of(id, x[offset + id], ids, best, max, sum);
     }
 
     /** Ids of the largest values, largest first, the lower id of equals first. */

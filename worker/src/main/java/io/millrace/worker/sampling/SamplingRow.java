@@ -35,4 +35,14 @@ public record SamplingRow(
             boolean wantLogits) {
         this(params, seed, choice, position, history, suppressed, wantLogits, null);
     }
+
+    /** Whether anything changes the logits before an id is chosen. */
+    public boolean changesLogits() {
+        return mask != null || suppressed.length > 0 || !params.logitBias().isEmpty() || usesHistory();
+    }
+
+    /** Whether penalties do, so that the history counts. */
+    public boolean usesHistory() {
+        return params.presencePenalty() != 0 || params.frequencyPenalty() != 0 || params.repetitionPenalty() != 1;
+    }
 }

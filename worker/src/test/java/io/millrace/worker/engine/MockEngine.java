@@ -22,6 +22,15 @@ final class MockEngine extends TestEngine {
         super(config, new MockRuntime(mock), new MockTokenizer(mock.tokens().vocabulary()), beforeRun);
     }
 
+    /** One whose steps overlap. */
+    static TestEngine overlapping(EngineConfig config, MockConfig mock, Consumer<StepInputs> beforeRun) {
+        return new TestEngine(
+                config,
+                new OverlappingRuntime(new MockRuntime(mock), beforeRun),
+                new MockTokenizer(mock.tokens().vocabulary()),
+                in -> {});
+    }
+
     static MockConfig mock(int blocks) {
         return MockConfig.of(TOKENS, BLOCK, blocks);
     }

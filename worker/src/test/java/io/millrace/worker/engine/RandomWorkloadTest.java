@@ -62,7 +62,9 @@ class RandomWorkloadTest {
                 64,
                 3);
         MockConfig mock = MockConfig.of(tokens, block, blocks, 1 + random.nextInt(3));
-        try (MockEngine engine = new MockEngine(config, mock)) {
+        boolean overlaps = random.nextBoolean();
+        try (TestEngine engine =
+                overlaps ? MockEngine.overlapping(config, mock, in -> {}) : new MockEngine(config, mock)) {
             List<Job> jobs = new ArrayList<>();
             int count = 5 + random.nextInt(20);
             for (int i = 0; i < count; i++) {

@@ -7,6 +7,7 @@ import io.millrace.worker.backend.OpCosts;
 import io.millrace.worker.backend.OpProbe;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
+import io.millrace.worker.sampling.SamplingRow;
 import io.millrace.worker.text.Tokenizer;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -83,6 +84,27 @@ class TestEngine implements AutoCloseable {
             public StepOutputs run(StepInputs inputs) {
                 beforeRun.accept(inputs);
                 return runtime.run(inputs);
+            }
+
+            @Override
+            public boolean overlaps() {
+                return runtime.overlaps();
+            }
+
+            @Override
+            public boolean feeds(SamplingRow row) {
+                return runtime.feeds(row);
+            }
+
+            @Override
+            public void submit(StepInputs inputs) {
+                beforeRun.accept(inputs);
+                runtime.submit(inputs);
+            }
+
+            @Override
+            public StepOutputs collect() {
+                return runtime.collect();
             }
 
             @Override

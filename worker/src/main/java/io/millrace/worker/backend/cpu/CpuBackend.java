@@ -91,7 +91,7 @@ public final class CpuBackend {
         CpuWeights weights = new CpuWeights(decoder, source, settings);
         KvLayout layout = MemoryPlan.layout(decoder, options, weights.bytes(), "packed", available);
         progress.at("engine", 0);
-        long model = create(kernels, decoder, layout, Math.max(1, threads), settings);
+        long model = create(kernels, decoder.program().encode(), layout, Math.max(1, threads), settings);
         try {
             List<RopeFrequencies> tables = decoder.ropeTables(source, MemoryPlan.maxLength(decoder.config(), options));
             for (int table = 0; table < tables.size(); table++) {
@@ -152,8 +152,8 @@ public final class CpuBackend {
         };
     }
 
-    private static long create(
-            NativeKernels kernels, Decoder decoder, KvLayout layout, int threads, CpuSettings settings) {
+    /** A model of an encoded program, without weights; its address. */
+    static long create(NativeKernels kernels, int[] words, KvLayout layout, int threads, CpuSettings settings) {
         try (Arena arena = Arena.ofConfined()) {
             int count = layout.groups().size();
             MemorySegment groups = arena.allocate(JAVA_INT, (long) count * NativeKernels.KV_GROUP_INTS);
@@ -184,7 +184,6 @@ public final class CpuBackend {
             MemorySegment options = arena.allocate(OPTION_INTS * 4 + ADDRESS.byteSize(), 8);
             MemorySegment.copy(ints, 0, options, JAVA_INT, 0, ints.length);
             options.set(ADDRESS, OPTION_INTS * 4, groups);
-            int[] words = decoder.program().encode();
             return kernels.create(options, arena.allocateFrom(JAVA_INT, words), words.length);
         }
     }

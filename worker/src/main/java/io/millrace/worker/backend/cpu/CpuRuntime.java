@@ -7,11 +7,15 @@ import io.millrace.worker.backend.OpProbe;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.sampling.SampledToken;
+import io.millrace.worker.sampling.SamplingRow;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
-/** A model in the native kernels: each step is one downcall, then the rows are sampled. The bits of a row depend on its sequence alone. */
+/**
+ * A model in the native kernels: each step is one downcall, then the rows are sampled, unless the kernels choose the ids themselves. The bits of a
+ * row depend on its sequence alone.
+ */
 final class CpuRuntime implements ModelRuntime {
 
     private final OpCosts costs;
@@ -24,6 +28,7 @@ final class CpuRuntime implements ModelRuntime {
     private final Arena arena;
     private final MemorySegment error;
     private final RowSamplers samplers;
+    private final @Nullable DeviceSteps device;
     private int[] lastSampled = {};
     private volatile long steps;
     private volatile long computeNanos;
@@ -43,6 +48,9 @@ final class CpuRuntime implements ModelRuntime {
         this.error = NativeKernels.errorBuffer(arena);
         this.samplers =
                 new RowSamplers(vocabulary, threads, kernels.draws() ? new KernelDrawing(kernels, model, arena) : null);
+        this.device = kernels.samples(model)
+                ? new DeviceSteps(kernels, model, layout.groups().size(), vocabulary)
+                : null;
     }
 
     @Override
@@ -107,8 +115,46 @@ final class CpuRuntime implements ModelRuntime {
     }
 
     @Override
+    public boolean overlaps() {
+        return device != null;
+    }
+
+    @Override
+    public boolean feeds(SamplingRow row) {
+        return device != null && DeviceSteps.chooses(row);
+    }
+
+    @Override
+    public long copiedRows() {
+        return kernels.copiedRows(model);
+    }
+
+    @Override
+    public void submit(StepInputs in) {
+        requireOpen();
+        if (device == null) {
+            ModelRuntime.super.submit(in);
+            return;
+        }
+        steps++;
+        device.submit(in, error);
+        if (times != null) {
+            times.tell();
+        }
+    }
+
+    @Override
+    public StepOutputs collect() {
+        return device == null ? ModelRuntime.super.collect() : device.collect(error);
+    }
+
+    @Override
     public StepOutputs run(StepInputs in) {
         requireOpen();
+        if (device != null) {
+            submit(in);
+            return collect();
+        }
         steps++;
         MemorySegment step = buffer.write(in, ids(in.tokens()));
         long begun = System.nanoTime();
@@ -164,6 +210,9 @@ final class CpuRuntime implements ModelRuntime {
             probe(null);
             kernels.free(model);
             buffer.close();
+            if (device != null) {
+                device.close();
+            }
             arena.close();
         }
     }

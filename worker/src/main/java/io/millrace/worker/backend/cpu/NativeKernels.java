@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
 final class NativeKernels {
 
     /** Version of the header that this class was written for. */
-    static final int ABI_VERSION = 2;
+    static final int ABI_VERSION = 3;
 
     /** {@code MR_INT8}: a cache in bytes. */
     static final int INT8 = 15;
@@ -56,6 +56,10 @@ final class NativeKernels {
     private final MethodHandle rope;
     private final MethodHandle run;
     private final MethodHandle drawIds;
+    private final MethodHandle samples;
+    private final MethodHandle submit;
+    private final MethodHandle collect;
+    private final MethodHandle copiedRows;
     private final MethodHandle copyBlocks;
     private final MethodHandle weightBytes;
     private final MethodHandle cacheBytes;
@@ -88,6 +92,11 @@ final class NativeKernels {
         this.run = f.of("mr_run", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
         this.drawIds = f.of(
                 "mr_draw_ids", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.samples = f.of("mr_samples", JAVA_INT, JAVA_LONG);
+        this.submit = f.of(
+                "mr_submit", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.collect = f.of("mr_collect", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.copiedRows = f.of("mr_copied_rows", JAVA_LONG, JAVA_LONG);
         this.copyBlocks = f.of(
                 "mr_copy_blocks", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
         this.weightBytes = f.of("mr_weight_bytes", JAVA_LONG, JAVA_LONG);
@@ -256,6 +265,36 @@ final class NativeKernels {
         int status = call(() -> (int) drawIds.invokeExact(
                 model, logits.address(), draws.address(), count, ids.address(), error.address(), error.byteSize()));
         check(status, error);
+    }
+
+    /** Whether the model chooses ids itself. */
+    boolean samples(long model) {
+        return call(() -> (int) samples.invokeExact(model)) == 1;
+    }
+
+    /** Begins a step. {@code sampling} and {@code words} as {@link ChoiceBuffer} has them. */
+    void submit(long model, MemorySegment step, MemorySegment sampling, MemorySegment words, MemorySegment error) {
+        int status = call(() -> (int) submit.invokeExact(
+                model,
+                step.address(),
+                sampling.address(),
+                words.address(),
+                words.byteSize() / Integer.BYTES,
+                error.address(),
+                error.byteSize()));
+        check(status, error);
+    }
+
+    /** Waits for the oldest step. */
+    void collect(long model, MemorySegment sampled, MemorySegment logits, MemorySegment error) {
+        int status = call(() -> (int)
+                collect.invokeExact(model, sampled.address(), logits.address(), error.address(), error.byteSize()));
+        check(status, error);
+    }
+
+    /** Logit rows that submitted steps gave back. */
+    long copiedRows(long model) {
+        return call(() -> (long) copiedRows.invokeExact(model));
     }
 
     void copyBlocks(long model, int group, int[] from, int[] to) {

@@ -158,7 +158,7 @@ public final class MockRuntime implements ModelRuntime {
         for (int t = from; t < to; t++) {
             int position = first + t - from;
             check(in.positions()[t] == position, "row " + t + " has position " + position);
-            int id = in.tokens()[t] >= 0 ? in.tokens()[t] : lastSampled[-1 - in.tokens()[t]];
+            int id = named(in.tokens()[t]);
             check(id >= 0 && id < tokens.vocabulary(), "row " + t + " has an id of the vocabulary, not " + id);
             for (int g = 0; g < cache.length; g++) {
                 int slot = slot(in, g, s, position);
@@ -168,6 +168,11 @@ public final class MockRuntime implements ModelRuntime {
                 cache[g][slot] = ((long) position << 32) | id;
             }
         }
+    }
+
+    /** An id, or the one that a row of the step before has chosen. */
+    private int named(int id) {
+        return id >= 0 ? id : lastSampled[-1 - id];
     }
 
     private int slot(StepInputs in, int group, int s, int position) {
@@ -194,7 +199,7 @@ public final class MockRuntime implements ModelRuntime {
                                 + (entry == UNWRITTEN ? "none" : String.valueOf(entry >>> 32)));
                 int id = (int) entry;
                 check(
-                        row == null || row.history().get(position) == id,
+                        row == null || named(row.history().get(position)) == id,
                         "the cache holds the history at position " + position);
                 state = tokens.add(state, id);
             }

@@ -13,11 +13,9 @@ import io.millrace.worker.backend.torch.PagedRunner;
 import io.millrace.worker.backend.torch.PagedRunner.Sequence;
 import io.millrace.worker.backend.torch.PagedRunner.Work;
 import io.millrace.worker.model.Golden;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -115,26 +113,15 @@ class CudaGoldenTest {
 
     @Test
     void theDeviceSaysWhatItIs() {
-        assertThat(CudaBackend.describe(library())).contains("emulator, sm_90").contains("MiB free");
+        assertThat(CudaBackend.describe(EmulatedCuda.library()))
+                .contains("emulator, sm_90")
+                .contains("MiB free");
     }
 
     private static ModelRuntime load(Case model, KvOptions options, boolean exact) {
-        Path library = library();
+        Path library = EmulatedCuda.library();
         return CpuModels.load(
                 Golden.path(model.file()),
                 (decoder, source) -> CudaBackend.load(library, decoder, source, options, 2, exact, LoadProgress.NONE));
-    }
-
-    /** Skips the calling test, saying why, when the emulated library was not built. */
-    private static Path library() {
-        Path library = new KernelLibrary("", "millrace_cuda_emulated", NativeDevice.CUDA)
-                .anywhere()
-                .orElse(Path.of("none"));
-        if (!Files.isRegularFile(library)) {
-            String reason = "SKIPPED, the emulated CUDA kernels are not built: run kernels/build.sh tests, with CMake";
-            System.err.println(reason);
-            Assumptions.abort(reason);
-        }
-        return library;
     }
 }
