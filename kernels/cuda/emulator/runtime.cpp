@@ -1,4 +1,5 @@
 // The runtime's part of the emulator.
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +17,18 @@ namespace {
 constexpr int kPoison = 0xff;
 
 thread_local cudaError_t last_error = cudaSuccess;
+
+// Launches of the whole process until one faults; negative: none does. Tests that have it in a process of its own say it by a variable.
+int64_t faulting_launch() {
+  const char* text = std::getenv("EMULATED_CUDA_FAULT_AFTER");
+  return text ? std::atoll(text) : -1;
+}
+std::atomic<int64_t> until_fault = faulting_launch();
+
+bool faults() {
+  if (machine().fault) return true;
+  return until_fault.load() >= 0 && until_fault.fetch_sub(1) == 0;
+}
 
 }  // namespace
 
@@ -53,7 +66,6 @@ void launch_now(const std::function<void()>& body) {
   } catch (const Error& e) {
     std::fprintf(stderr, "%s\n", e.message.c_str());
     last_error = cudaErrorLaunchFailure;
-    machine().broken = machine().fault;
   }
 }
 
@@ -61,7 +73,10 @@ void launch_now(const std::function<void()>& body) {
 
 cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body) {
   auto run = [=] {
-    if (machine().fault) fail(MR_INTERNAL, "the kernel faulted, as it was asked to");
+    if (faults()) {
+      machine().broken = true;
+      fail(MR_INTERNAL, "the kernel faulted, as it was asked to");
+    }
     run_grid(grid, block, shared_bytes, body);
   };
   if (stream->capture) {
@@ -72,6 +87,9 @@ cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, s
 }
 
 }  // namespace millrace::emulator
+
+// For tests: a launch after so many faults.
+extern "C" __attribute__((visibility("default"))) void emulated_cuda_fault_after(int64_t launches) { emulator::until_fault = launches; }
 
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {

@@ -16,7 +16,7 @@ public final class CommandLines {
     /**
      * Runs a command.
      *
-     * @return exit status: 0 done, 1 a coded error, 2 wrong usage
+     * @return exit status: 0 done, 1 a coded error, 2 wrong usage; a part that loses its device ends the process with 3
      */
     public static int run(String[] args, PrintStream out, PrintStream err) {
         try {

@@ -59,6 +59,7 @@ final class PartsRunner {
         running.set(application);
         for (Part part : application.parts()) {
             part.started().thenAccept(what -> console.ready(part.name(), what));
+            part.lost().thenAccept(process::giveUp);
         }
         try {
             broker.join();

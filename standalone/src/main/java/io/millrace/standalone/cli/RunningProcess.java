@@ -1,5 +1,6 @@
 package io.millrace.standalone.cli;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.standalone.process.ParentWatch;
 import java.io.InputStream;
 import java.time.Duration;
@@ -11,6 +12,9 @@ import org.slf4j.LoggerFactory;
 
 /** This process from its start to the signal that ends it. */
 final class RunningProcess {
+
+    /** Exit status when a device that the process computes on is lost. */
+    static final int LOST = 3;
 
     private static final Logger LOG = LoggerFactory.getLogger(RunningProcess.class);
 
@@ -60,6 +64,12 @@ final class RunningProcess {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+    }
+
+    /** Ends the process in good order, with a status of its own: it can never work again. Returns at once. */
+    void giveUp(MillraceException why) {
+        LOG.error("{}", why.toString());
+        Thread.ofPlatform().name("give-up").start(() -> System.exit(LOST));
     }
 
     /** It has been told to end: failures from now on are of its own making. */

@@ -1,5 +1,6 @@
 package io.millrace.standalone.parts;
 
+import io.millrace.shared.error.MillraceException;
 import java.util.concurrent.CompletableFuture;
 
 /** A part that starts beside the others; thread-safe. */
@@ -10,6 +11,11 @@ public interface Part {
 
     /** Completes with what there is to say when it is ready ("SmolLM2-135M-Instruct in 1.2 s"), or with why it failed. */
     CompletableFuture<String> started();
+
+    /** Completes when it can never work again in this process, with why; the process should end. */
+    default CompletableFuture<MillraceException> lost() {
+        return new CompletableFuture<>();
+    }
 
     /** It works now. */
     boolean isReady();

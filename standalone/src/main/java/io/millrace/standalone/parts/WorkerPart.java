@@ -1,6 +1,7 @@
 package io.millrace.standalone.parts;
 
 import io.micrometer.core.instrument.MeterRegistry;
+import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.log.kafka.KafkaLog;
 import io.millrace.shared.log.kafka.TopicAccess;
 import io.millrace.shared.telemetry.Telemetry;
@@ -9,6 +10,7 @@ import io.millrace.worker.journal.HostedModel;
 import io.millrace.worker.journal.WorkerConfig;
 import io.millrace.worker.journal.WorkerNode;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -28,6 +30,7 @@ final class WorkerPart extends StartingPart {
     private final Consumer<String> progress;
     private final boolean alone;
 
+    private final CompletableFuture<MillraceException> lost = new CompletableFuture<>();
     private volatile ModelOpener.@Nullable Opened opened;
     private volatile @Nullable KafkaLog log;
     private volatile @Nullable WorkerNode node;
@@ -66,6 +69,7 @@ final class WorkerPart extends StartingPart {
         WorkerConfig config = properties.node(number);
         ModelOpener.Opened models = opener.open(properties, line -> progress.accept(name() + ": " + line));
         opened = models;
+        models.models().forEach(model -> model.engine().lost().thenAccept(lost::complete));
         KafkaLog kafkaLog =
                 new KafkaLog(kafka.await(config.id().isEmpty() ? "worker-" + number : config.id(), TopicAccess.WORKER));
         log = kafkaLog;
@@ -74,6 +78,11 @@ final class WorkerPart extends StartingPart {
         node = worker;
         worker.start();
         return models.models().stream().map(HostedModel::name).collect(Collectors.joining(", "));
+    }
+
+    @Override
+    public CompletableFuture<MillraceException> lost() {
+        return lost;
     }
 
     /** Those that it serves; none before they are loaded. */

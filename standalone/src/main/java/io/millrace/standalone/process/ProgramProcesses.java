@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
@@ -40,6 +41,12 @@ public final class ProgramProcesses implements AutoCloseable {
      * @param jvm further options of the JVM
      */
     public Process start(String name, List<String> jvm, List<String> arguments) throws IOException {
+        return start(name, jvm, Map.of(), arguments);
+    }
+
+    /** The same with further variables. */
+    public Process start(String name, List<String> jvm, Map<String, String> environment, List<String> arguments)
+            throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:TieredStopAtLevel=1",
@@ -50,10 +57,11 @@ public final class ProgramProcesses implements AutoCloseable {
         command.addAll(jvm);
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), mainClass));
         command.addAll(arguments);
-        Process process = new ProcessBuilder(command)
+        ProcessBuilder builder = new ProcessBuilder(command)
                 .redirectErrorStream(true)
-                .redirectOutput(output(name).toFile())
-                .start();
+                .redirectOutput(output(name).toFile());
+        builder.environment().putAll(environment);
+        Process process = builder.start();
         all.add(process);
         return process;
     }

@@ -6,6 +6,7 @@ import io.millrace.standalone.process.ProgramProcesses;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.BooleanSupplier;
@@ -22,6 +23,11 @@ final class Processes implements AutoCloseable {
     /** Starts a command; its output goes to a file of that name. */
     Process start(String name, String... arguments) throws IOException {
         return processes.start(name, List.of(), List.of(arguments));
+    }
+
+    /** The same with further variables. */
+    Process start(String name, Map<String, String> environment, String... arguments) throws IOException {
+        return processes.start(name, List.of(), environment, List.of(arguments));
     }
 
     /** The same with that much heap; a process that has none left ends. */

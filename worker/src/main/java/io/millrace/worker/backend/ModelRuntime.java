@@ -9,6 +9,9 @@ import org.jspecify.annotations.Nullable;
  */
 public interface ModelRuntime extends AutoCloseable {
 
+    /** Code of a failure after which no step can run in this process: a kernel has faulted, or the device is gone. */
+    String DEVICE_LOST = "MR-CUDA-004";
+
     KvLayout kvLayout();
 
     int vocabularySize();

@@ -17,8 +17,8 @@ import org.jspecify.annotations.Nullable;
  * one calls the listeners. Thread-safe; owns the runtime and closes it.
  *
  * <p>An exception of the runtime fails the executions of that step, retryable; the others start over, since the cache is unknown
- * then. After {@link EngineConfig#maxFailures} failed steps in a row the engine is unhealthy: it hands everything back and takes
- * nothing more.
+ * then. After {@link EngineConfig#maxFailures} failed steps in a row, or when the device is lost, the engine is unhealthy: it hands everything
+ * back and takes nothing more.
  */
 public final class BatchEngine implements Engine {
 
@@ -132,6 +132,11 @@ public final class BatchEngine implements Engine {
     @Override
     public boolean healthy() {
         return loop.healthy() && !closed;
+    }
+
+    @Override
+    public CompletableFuture<MillraceException> lost() {
+        return loop.lost();
     }
 
     @Override

@@ -40,6 +40,11 @@ public interface Engine extends AutoCloseable {
         return true;
     }
 
+    /** Completes when this process can compute nothing more for the model: everything was handed back. */
+    default CompletableFuture<MillraceException> lost() {
+        return new CompletableFuture<>();
+    }
+
     /** Finishes what runs, takes nothing new; completes when idle. */
     CompletableFuture<Void> drain();
 

@@ -33,6 +33,7 @@ final class EngineLoop {
     private final Sampler scorer;
     private final Executions executions;
     private final Rates rates = new Rates();
+    private final CompletableFuture<MillraceException> lost = new CompletableFuture<>();
     private @Nullable StepProfiler profiler;
     /** Handed to the runtime and not booked; of a runtime whose steps do not overlap, only while {@link #step} runs. */
     private @Nullable Flight flying;
@@ -80,6 +81,11 @@ final class EngineLoop {
 
     boolean healthy() {
         return healthy;
+    }
+
+    /** Completes, on the engine's thread, when the runtime's device is lost; everything was handed back then. */
+    CompletableFuture<MillraceException> lost() {
+        return lost;
     }
 
     /** @param unseen executions that are submitted but not here yet */
@@ -279,11 +285,11 @@ final class EngineLoop {
     }
 
     /** Steps under way are lost together: one failure. */
-    private void failed(Throwable e, @Nullable Flight... lost) {
+    private void failed(Throwable e, @Nullable Flight... together) {
         flying = null;
         Set<SequenceGroup> hit = new LinkedHashSet<>();
         int rows = 0;
-        for (Flight flight : lost) {
+        for (Flight flight : together) {
             if (flight == null) {
                 continue;
             }
@@ -298,7 +304,11 @@ final class EngineLoop {
         String why = "A step of " + rows + " rows failed: " + e;
         hit.forEach(group -> executions.fail(group, "MR-ENGINE-006", why, true));
         scheduler.resetCache();
-        if (++failuresInARow >= config.maxFailures()) {
+        failuresInARow++;
+        if (e instanceof MillraceException coded && coded.code().equals(ModelRuntime.DEVICE_LOST)) {
+            breakDown("its device is lost: " + e);
+            lost.complete(coded);
+        } else if (failuresInARow >= config.maxFailures()) {
             breakDown(failuresInARow + " steps failed one after the other, the last: " + e);
         }
         load = snapshot();

@@ -21,6 +21,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
 /** The whole engine on the CUDA kernels under their emulator: ids are chosen on the device, and steps are planned ahead. */
@@ -34,13 +35,7 @@ class CudaEngineTest {
         try (GgufFile file = GgufFile.open(MODEL)) {
             Decoder decoder = Decoder.of(DecoderConfig.fromGguf(MODEL.toString(), file.metadata()), file);
             ModelRuntime runtime = CudaBackend.load(
-                    library,
-                    decoder,
-                    file,
-                    new KvOptions(16, blocks, 0, 0, KvType.BF16),
-                    1,
-                    false,
-                    LoadProgress.NONE);
+                    library, decoder, file, new KvOptions(16, blocks, 0, 0, KvType.BF16), 1, false, LoadProgress.NONE);
             assertThat(runtime.overlaps()).isTrue();
             return new TestEngine(
                     EngineConfig.of("cuda", 80).withMaxBatchedTokens(budget),
@@ -81,10 +76,8 @@ class CudaEngineTest {
         StringBuilder bits = new StringBuilder();
         for (int c = 0; c < (i == 3 ? 2 : 1); c++) {
             recorder.tokens(c)
-                    .forEach(t -> bits.append(' ')
-                            .append(t.id())
-                            .append(':')
-                            .append(Float.floatToRawIntBits(t.logprob())));
+                    .forEach(t ->
+                            bits.append(' ').append(t.id()).append(':').append(Float.floatToRawIntBits(t.logprob())));
         }
         return bits.toString();
     }
@@ -110,6 +103,29 @@ class CudaEngineTest {
                             .isEqualTo(expected.get(i));
                 }
                 assertThat(e.runtime.copiedRows()).isZero();
+            }
+        }
+    }
+
+    @Test
+    void aKernelThatFaultsHandsEverythingBackAtOnce() throws Exception {
+        try (TestEngine e = engine(32, 64, true)) {
+            Recorder warm = e.run(request(0, "warm"));
+            assertThat(warm.ended(0).n()).isEqualTo(7);
+            EmulatedCuda.faultAfter(150);
+            try {
+                Recorder running = e.submit(request(0, "a").maxTokens(40));
+                Recorder other = e.submit(request(1, "b").maxTokens(40));
+                for (Recorder r : List.of(running, other)) {
+                    assertThat(r.await().failure()).containsAnyOf("MR-ENGINE-006", "MR-ENGINE-009");
+                    assertThat(r.failure()).contains(ModelRuntime.DEVICE_LOST);
+                    assertThat(r.retryable()).isTrue();
+                }
+                assertThat(e.engine.lost().get(10, TimeUnit.SECONDS).code()).isEqualTo(ModelRuntime.DEVICE_LOST);
+                assertThat(e.engine.healthy()).isFalse();
+                assertThat(running.ids(0)).as("what was chosen before").isNotEmpty();
+            } finally {
+                EmulatedCuda.faultAfter(-1);
             }
         }
     }

@@ -1,6 +1,7 @@
 package io.millrace.worker.backend.cpu;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.ModelRuntime;
 
 /** Devices that have a library of kernels, and what their failures are called. */
 enum NativeDevice {
@@ -49,6 +50,15 @@ enum NativeDevice {
     /** What the kernels, or the machine, have not got. */
     MillraceException unsupported(String message) {
         return new MillraceException(unsupported, "The " + kernels + " cannot run this: " + message + ". " + instead);
+    }
+
+    /** Nothing runs on the device any more in this process. */
+    MillraceException lost(String message) {
+        return new MillraceException(
+                ModelRuntime.DEVICE_LOST,
+                "The " + kernels + " lost their device: " + message
+                        + ". This process can do nothing more on it: the worker hands its requests to others and ends with status 3."
+                        + " Start it again; if it happens again, look at nvidia-smi and dmesg.");
     }
 
     MillraceException failed(String message) {

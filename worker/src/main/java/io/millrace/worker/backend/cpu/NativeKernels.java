@@ -39,6 +39,7 @@ final class NativeKernels {
     private static final int OK = 0;
     private static final int OUT_OF_MEMORY = 2;
     private static final int UNSUPPORTED = 3;
+    private static final int FAULT = 5;
 
     private final Path path;
     private final NativeDevice device;
@@ -366,6 +367,7 @@ final class NativeKernels {
                             "MR-MEM-001",
                             "The kernels ran out of memory: " + message + ". Lower --kv-memory or --max-model-len.");
                 case UNSUPPORTED -> device.unsupported(message);
+                case FAULT -> device.lost(message);
                 default -> device.failed(message);
             };
         }

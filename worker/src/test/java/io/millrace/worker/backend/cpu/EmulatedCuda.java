@@ -1,5 +1,12 @@
 package io.millrace.worker.backend.cpu;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Assumptions;
@@ -20,5 +27,18 @@ public final class EmulatedCuda {
             Assumptions.abort(reason);
         }
         return library;
+    }
+
+    /** A kernel faults after so many launches of the whole process, once; negative: none does. */
+    public static void faultAfter(long launches) {
+        MemorySegment function =
+                SymbolLookup.libraryLookup(library(), Arena.global()).findOrThrow("emulated_cuda_fault_after");
+        MethodHandle handle =
+                Linker.nativeLinker().downcallHandle(function, FunctionDescriptor.ofVoid(ValueLayout.JAVA_LONG));
+        try {
+            handle.invokeExact(launches);
+        } catch (Throwable e) {
+            throw new AssertionError(e);
+        }
     }
 }
