@@ -10,6 +10,8 @@ import io.millrace.gateway.limits.Admission;
 import io.millrace.gateway.node.ClusterWatch;
 import io.millrace.gateway.node.Dispatcher;
 import io.millrace.gateway.node.GatewayNode;
+import io.millrace.gateway.stream.ApiError;
+import io.millrace.gateway.stream.ApiException;
 import io.millrace.gateway.trace.Traces;
 import io.millrace.shared.log.Clock;
 import io.millrace.shared.proto.ResponseShape.Api;
@@ -56,6 +58,7 @@ public final class Endpoints {
     private static final String CANCEL = "/{id}/cancel";
     private static final String ITEMS = "/{id}/input_items";
     private static final String HEALTH = "/health";
+    static final String SOCKET_VERSION = "13";
 
     /**
      * Limits of what clients may send.
@@ -238,6 +241,13 @@ public final class Endpoints {
 
     /** Shakes hands after the key was checked; the connection is the socket's from then on. */
     private Mono<ServerResponse> socket(ServerRequest request) {
+        if (!SOCKET_VERSION.equals(request.headers().firstHeader("Sec-WebSocket-Version"))) {
+            throw new ApiException(ApiError.of(
+                    426,
+                    "websocket_version",
+                    null,
+                    "This server speaks version " + SOCKET_VERSION + " of the WebSocket protocol (RFC 6455) alone."));
+        }
         Context parent = Telemetry.fromHeaders(
                 request.headers().firstHeader("traceparent"), request.headers().firstHeader("tracestate"));
         var messages = new SocketMessages(
@@ -251,7 +261,11 @@ public final class Endpoints {
                 () -> HttpAnswers.closeConnection(request));
         return sockets.handleRequest(
                         request.exchange(),
-                        new ResponsesSocket(messages, settings.bodyBytesMax(), settings.socketLife()))
+                        new ResponsesSocket(
+                                messages,
+                                settings.bodyBytesMax(),
+                                settings.socketLife(),
+                                () -> HttpAnswers.endQuietly(request)))
                 .then(Mono.empty());
     }
 

@@ -49,6 +49,9 @@ public final class ErrorAnswers implements WebExceptionHandler {
         }
         response.getHeaders().setContentType(MediaType.APPLICATION_JSON);
         retryAfter(error, response.getHeaders());
+        if (error.status() == 426) {
+            response.getHeaders().set("Sec-WebSocket-Version", Endpoints.SOCKET_VERSION);
+        }
         if (error.status() == 401) {
             response.getHeaders().set(HttpHeaders.WWW_AUTHENTICATE, "Bearer");
         }

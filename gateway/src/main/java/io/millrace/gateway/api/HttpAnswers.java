@@ -1,6 +1,9 @@
 package io.millrace.gateway.api;
 
 import io.millrace.gateway.node.Exchange;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.codec.PrematureChannelClosureException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,6 +19,7 @@ import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Scheduler;
 import reactor.core.scheduler.Schedulers;
+import reactor.netty.NettyPipeline;
 import reactor.netty.http.server.HttpServerRequest;
 
 /** Exchanges as HTTP answers: a document, or server-sent events. */
@@ -79,6 +83,23 @@ final class HttpAnswers {
     /** Ends the connection with whatever is still to be written: what waits for a client that does not read is freed. */
     static void closeConnection(ServerRequest request) {
         netty(request).withConnection(connection -> connection.channel().close());
+    }
+
+    /** A WebSocket whose client goes in the middle of a message ends, and nothing more: for connections that read frames already. */
+    static void endQuietly(ServerRequest request) {
+        netty(request)
+                .withConnection(connection -> connection
+                        .channel()
+                        .pipeline()
+                        .addBefore(NettyPipeline.ReactiveBridge, "millrace.end", new ChannelInboundHandlerAdapter() {
+                            @Override
+                            public void exceptionCaught(ChannelHandlerContext context, Throwable cause)
+                                    throws Exception {
+                                if (!(cause instanceof PrematureChannelClosureException)) {
+                                    super.exceptionCaught(context, cause);
+                                }
+                            }
+                        }));
     }
 
     /** The transport takes up to 128 buffers in advance, whatever their size: small ones bound what a slow client holds. */

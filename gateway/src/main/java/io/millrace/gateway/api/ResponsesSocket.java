@@ -32,6 +32,7 @@ final class ResponsesSocket implements WebSocketHandler {
     private final SocketMessages messages;
     private final int messageBytesMax;
     private final Duration life;
+    private final Runnable reading;
     private final Map<String, Lane> lanes = new ConcurrentHashMap<>();
     private final Sinks.Many<Flux<String>> outputs =
             Sinks.many().unicast().onBackpressureBuffer(new ArrayBlockingQueue<>(LANES_MAX + 2));
@@ -41,8 +42,12 @@ final class ResponsesSocket implements WebSocketHandler {
     /** Messages that wait for their turn. */
     private record Lane(Sinks.Many<SocketMessages.Message> waiting) {}
 
-    /** @param life after which the client must connect anew */
-    ResponsesSocket(SocketMessages messages, int messageBytesMax, Duration life) {
+    /**
+     * @param life after which the client must connect anew
+     * @param reading runs once the connection reads frames
+     */
+    ResponsesSocket(SocketMessages messages, int messageBytesMax, Duration life, Runnable reading) {
+        this.reading = reading;
         this.messages = messages;
         this.messageBytesMax = messageBytesMax;
         this.life = life;
@@ -57,8 +62,9 @@ final class ResponsesSocket implements WebSocketHandler {
     public Mono<Void> handle(WebSocketSession session) {
         Sinks.Empty<Void> gone = Sinks.empty();
         outputs.tryEmitNext(notices.asFlux());
-        Mono<Void> in = session.receive()
-                .concatMap(message -> receive(session, message))
+        Flux<WebSocketMessage> received = session.receive();
+        reading.run();
+        Mono<Void> in = received.concatMap(message -> receive(session, message))
                 .then()
                 .doFinally(signal -> gone.tryEmitEmpty());
         // One after the other: the transport would take 128 messages in advance, whatever their size.

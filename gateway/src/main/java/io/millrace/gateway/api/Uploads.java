@@ -12,16 +12,14 @@ import java.util.Map;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 import org.springframework.core.NestedExceptionUtils;
-import org.springframework.core.codec.DecodingException;
 import org.springframework.core.io.buffer.DataBuffer;
-import org.springframework.core.io.buffer.DataBufferLimitException;
 import org.springframework.core.io.buffer.DataBufferUtils;
 import org.springframework.http.MediaType;
 import org.springframework.http.codec.multipart.FilePartEvent;
 import org.springframework.http.codec.multipart.FormPartEvent;
 import org.springframework.http.codec.multipart.PartEvent;
 import org.springframework.web.reactive.function.server.ServerRequest;
-import org.springframework.web.server.ServerWebInputException;
+import org.springframework.web.util.DisconnectedClientHelper;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 
@@ -63,6 +61,7 @@ final class Uploads {
         }
         var gathered = new Gathered();
         return request.bodyToFlux(PartEvent.class)
+                .onErrorMap(Uploads::isMalformed, Uploads::malformed)
                 .timeout(timeout)
                 .windowUntil(PartEvent::isLast)
                 .concatMap(part -> part.switchOnFirst((signal, events) -> {
@@ -70,7 +69,6 @@ final class Uploads {
                     return first == null ? events.then() : part(first, events, gathered, source, partition);
                 }))
                 .then(Mono.fromSupplier(() -> whole(gathered)))
-                .onErrorMap(Uploads::isMalformed, Uploads::malformed)
                 .onErrorMap(
                         TimeoutException.class,
                         e -> new ApiException(ApiError.of(
@@ -80,10 +78,9 @@ final class Uploads {
                                 "Nothing came of the body for " + timeout.toSeconds() + " s.")));
     }
 
+    /** Spring's parser says in many ways that it cannot read a body; what is left are clients that have gone, and errors that are told. */
     private static boolean isMalformed(Throwable failure) {
-        return failure instanceof DecodingException
-                || failure instanceof DataBufferLimitException
-                || failure instanceof ServerWebInputException;
+        return !(failure instanceof ApiException) && !DisconnectedClientHelper.isClientDisconnectedException(failure);
     }
 
     private static ApiException malformed(Throwable failure) {
@@ -96,6 +93,9 @@ final class Uploads {
     }
 
     private Mono<Void> part(PartEvent first, Flux<PartEvent> events, Gathered gathered, String source, int partition) {
+        if (first.headers().getContentDisposition().getName() == null) {
+            return released(events).then(Mono.error(() -> new ApiException(nameless())));
+        }
         if (first instanceof FilePartEvent file && first.name().equals("file")) {
             if (gathered.written != null) {
                 return released(events)
@@ -114,6 +114,14 @@ final class Uploads {
             gathered.fields.put(form.name(), form.value());
         }
         return released(events);
+    }
+
+    private static ApiError nameless() {
+        return ApiError.of(
+                400,
+                "invalid_multipart",
+                null,
+                "A part of the body has no name: its 'Content-Disposition' must be form-data; name=\"…\".");
     }
 
     private static Mono<Void> released(Flux<PartEvent> events) {

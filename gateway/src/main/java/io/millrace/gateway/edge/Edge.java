@@ -7,18 +7,25 @@ import io.millrace.gateway.stream.ApiException;
 import java.time.Instant;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Consumer;
 import java.util.function.IntConsumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.springframework.boot.web.server.context.WebServerApplicationContext;
 import org.springframework.core.Ordered;
+import org.springframework.core.codec.DecodingException;
+import org.springframework.core.io.buffer.DataBufferLimitException;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpMethod;
 import org.springframework.http.server.reactive.ServerHttpRequest;
 import org.springframework.http.server.reactive.ServerHttpResponse;
 import org.springframework.web.server.ServerWebExchange;
+import org.springframework.web.server.ServerWebInputException;
 import org.springframework.web.server.WebFilter;
 import org.springframework.web.server.WebFilterChain;
+import org.springframework.web.util.DisconnectedClientHelper;
 import reactor.core.publisher.Mono;
 
 /**
@@ -31,6 +38,11 @@ public final class Edge implements WebFilter, Ordered {
     private static final String CALLER = Edge.class.getName() + ".caller";
     private static final List<String> OPEN =
             List.of("/health", "/actuator/health", "/actuator/info", "/openapi.json", "/docs", "/", "/console");
+
+    /** Reactor asks the context under this name who hears of errors that nobody waits for any more. */
+    private static final String DROPPED = "reactor.onErrorDropped.local";
+
+    private static final Logger LOG = LoggerFactory.getLogger(Edge.class);
 
     private final Keyring keys;
     private final Admission admission;
@@ -57,6 +69,20 @@ public final class Edge implements WebFilter, Ordered {
     public Supplier<Caller> still(ServerWebExchange exchange) {
         String key = Credentials.key(exchange.getRequest().getHeaders());
         return () -> keys.of(key);
+    }
+
+    /** What a client's going, or a body that cannot be read, brings after the request has ended already, is no fault of ours. */
+    private static void dropped(Throwable late) {
+        boolean theirs = late instanceof ApiException
+                || late instanceof DecodingException
+                || late instanceof DataBufferLimitException
+                || late instanceof ServerWebInputException
+                || DisconnectedClientHelper.isClientDisconnectedException(late);
+        if (theirs) {
+            LOG.debug("after the end of a request: {}", late.getClass().getName());
+        } else {
+            LOG.error("an error that came after the end of its request", late);
+        }
     }
 
     @Override
@@ -101,6 +127,7 @@ public final class Edge implements WebFilter, Ordered {
             refused.accept(no.error().status());
             return Mono.error(no);
         }
-        return chain.filter(exchange.mutate().request(Refusals.whole(request)).build());
+        return chain.filter(exchange.mutate().request(Refusals.whole(request)).build())
+                .contextWrite(context -> context.put(DROPPED, (Consumer<Throwable>) Edge::dropped));
     }
 }

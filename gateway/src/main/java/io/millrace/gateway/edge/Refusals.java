@@ -13,7 +13,9 @@ import io.netty.handler.codec.DecoderResultProvider;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.util.AttributeKey;
 import io.netty.util.ReferenceCountUtil;
@@ -48,6 +50,7 @@ public final class Refusals extends ChannelDuplexHandler {
     private final IntConsumer refused;
     private Dialect dialect = Dialect.OPENAI;
     private @Nullable String why;
+    private boolean head;
     private int unanswered;
 
     private Refusals(HttpRequestDecoderSpec limits, IntConsumer refused) {
@@ -89,6 +92,7 @@ public final class Refusals extends ChannelDuplexHandler {
             int query = request.uri().indexOf('?');
             String path = query < 0 ? request.uri() : request.uri().substring(0, query);
             dialect = Dialect.of(path, request.headers().contains(Dialect.VERSION));
+            head = request.method().equals(HttpMethod.HEAD);
             why = null;
             unanswered++;
         }
@@ -117,7 +121,9 @@ public final class Refusals extends ChannelDuplexHandler {
     @Override
     public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) throws Exception {
         ChannelPromise ending = promise;
-        if (message instanceof LastHttpContent) {
+        boolean interim =
+                message instanceof HttpResponse response && response.status().code() < 200;
+        if (message instanceof LastHttpContent && !interim) {
             unanswered = Math.max(0, unanswered - 1);
             if (context.channel().attr(BROKEN).get() != null) {
                 ending = promise.unvoid().addListener(ChannelFutureListener.CLOSE);
@@ -125,8 +131,8 @@ public final class Refusals extends ChannelDuplexHandler {
         }
         boolean bare = message instanceof FullHttpResponse response
                 && STATUSES.contains(response.status().code())
-                && response.headers().contains(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE, true)
-                && !response.headers().contains(HttpHeaderNames.CONTENT_TYPE);
+                && !response.headers().contains(HttpHeaderNames.CONTENT_TYPE)
+                && !head;
         super.write(context, bare ? told((FullHttpResponse) message) : message, ending);
     }
 
@@ -162,7 +168,8 @@ public final class Refusals extends ChannelDuplexHandler {
     }
 
     private ApiError malformed() {
-        String reason = why == null || why.isBlank() ? "" : ": " + why;
+        // Spring says nothing of a target that is no URI, and Netty nothing of some others.
+        String reason = ": " + (why == null || why.isBlank() ? "its path, its query or a header is malformed" : why);
         return ApiError.of(
                 400,
                 MALFORMED,

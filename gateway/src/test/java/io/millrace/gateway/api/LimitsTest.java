@@ -8,9 +8,11 @@ import io.millrace.gateway.testing.GatewayFixture;
 import io.millrace.gateway.testing.Logged;
 import java.net.Socket;
 import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.net.http.WebSocket;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
@@ -112,8 +114,7 @@ class LimitsTest {
         JsonNode message = json.readTree("{\"role\":\"user\",\"content\":\"x\"}");
         JsonNode output = json.readTree(
                 "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"y\"}]}");
-        var before =
-                new Conversation("resp_1", java.util.List.of(message, message, message), java.util.List.of(output), 1);
+        var before = new Conversation("resp_1", List.of(message, message, message), List.of(output), 1);
         Json.Body body = new Json().object("{\"model\":\"m\",\"previous_response_id\":\"resp_1\",\"input\":\"z\"}");
         assertThatThrownBy(() -> requests.read(body, false, before))
                 .hasMessageContaining("5 messages with 'previous_response_id'; at most 4");
@@ -178,6 +179,75 @@ class LimitsTest {
             try (var socket = new Socket("127.0.0.1", gateway.port())) {
                 socket.getOutputStream()
                         .write((head + "Content-Length: 100\r\n\r\n{").getBytes(StandardCharsets.US_ASCII));
+            }
+            assertThat(gateway.get("/v1/models").statusCode()).isEqualTo(200);
+            assertThat(logged.errors()).isEmpty();
+        }
+    }
+
+    @Test
+    void aTargetThatIsNoUriIsToldSo(Gateway gateway) throws Exception {
+        JsonNode answer =
+                refused(gateway, "GET /v1/models/%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "400");
+        assertThat(answer.get("error").get("message").asString()).contains("MR-GW-018", "its path");
+    }
+
+    @Test
+    void aPartThatCannotBeReadIsTheClients(Gateway gateway) throws Exception {
+        String named = "Content-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n";
+        List<String> parts = List.of(
+                "X: y\r\n",
+                "Content-Disposition: x; nam\r\n",
+                named + "Content-Type: ;\r\n",
+                named + "X: " + "y".repeat(20_000) + "\r\n");
+        try (Logged logged = Logged.of("ROOT")) {
+            for (String head : parts) {
+                for (String end : List.of("\r\n--b--\r\n", "")) {
+                    HttpResponse<String> answer = gateway.http()
+                            .send(
+                                    HttpRequest.newBuilder(gateway.uri("/v1/files"))
+                                            .header("Content-Type", "multipart/form-data; boundary=b")
+                                            .POST(HttpRequest.BodyPublishers.ofString("--b\r\n" + head + "\r\nx" + end))
+                                            .build(),
+                                    HttpResponse.BodyHandlers.ofString());
+                    assertThat(answer.statusCode())
+                            .as(head + end + answer.body())
+                            .isEqualTo(400);
+                    assertThat(json.readTree(answer.body())
+                                    .get("error")
+                                    .get("code")
+                                    .asString())
+                            .isEqualTo("invalid_multipart");
+                }
+            }
+            assertThat(logged.errors()).isEmpty();
+        }
+    }
+
+    @Test
+    void aWebSocketOfAnotherVersionIsToldWhichOneThereIs(Gateway gateway) throws Exception {
+        String hello = "GET /v1/responses HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+                + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 12\r\n\r\n";
+        try (Logged logged = Logged.of("ROOT")) {
+            JsonNode answer = refused(gateway, hello, "426");
+            assertThat(answer.get("error").get("message").asString()).contains("version 13");
+            assertThat(logged.errors()).isEmpty();
+        }
+    }
+
+    /** A client that goes between two fragments of a message. */
+    @Test
+    void aWebSocketThatEndsWithinAMessageIsNoFaultOfOurs(Gateway gateway) throws Exception {
+        String hello = "GET /v1/responses HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        try (Logged logged = Logged.of("ROOT")) {
+            for (int i = 0; i < 20; i++) {
+                try (var socket = new Socket("127.0.0.1", gateway.port())) {
+                    socket.setSoTimeout(20_000);
+                    socket.getOutputStream().write(hello.getBytes(StandardCharsets.US_ASCII));
+                    assertThat(socket.getInputStream().read()).isEqualTo('H');
+                    socket.getOutputStream().write(new byte[] {1, (byte) 0x81, 0, 0, 0, 0, 'x'});
+                }
             }
             assertThat(gateway.get("/v1/models").statusCode()).isEqualTo(200);
             assertThat(logged.errors()).isEmpty();
