@@ -12,6 +12,7 @@
 #include "device.h"
 #include "error.h"
 #include "kernels/launches.h"
+#include "library.h"
 #include "step_tasks.h"
 
 namespace millrace::cuda {
@@ -28,12 +29,14 @@ class Bench {
 
   void run() {
     copy();
+    if (!library_.there()) std::printf("cuBLASLt beside: %s\t\t\t\t\n", library_.why_not().c_str());
     for (auto [rows, columns] : {std::pair{4096, 4096}, {14336, 4096}, {4096, 14336}}) {
       for (Store store : {Store::kBf16, Store::kCode8, Store::kCode4}) product(store, small_ ? 64 : rows, small_ ? 64 : columns);
       if (small_) break;
     }
     attention("decode of 32 sequences of 8192 tokens", 32, 1, small_ ? 40 : 8192, true);
     attention("prefill of 4096 tokens", 1, small_ ? 40 : 4096, small_ ? 40 : 4096, false);
+    attention("prefill of 512 tokens behind 7680", 1, small_ ? 20 : 512, small_ ? 60 : 8192, false);
   }
 
  private:
@@ -101,19 +104,37 @@ class Bench {
     w.values = values.data();
     w.scales = scales.data();
     w.offsets = codes ? offsets.data() : nullptr;
-    const int most = small_ ? 16 : 2048;
+    const int most = small_ ? 16 : 4096;
     Memory x = noise(int64_t{most} * columns * 2), sums = zeros(int64_t{most} * columns / 16 * 4), out = zeros(int64_t{most} * rows * 4);
-    for (int m : {1, 8, 64, 512, 2048}) {
+    for (int m : {1, 8, 16, 32, 64, 128, 512, 4096}) {
       if (m > most) break;
       Memory count = ints({m});
       const Input in{x.data(), sums.as<float>(), columns, false};
-      double ms = time([&] { multiply(stream_, {m, count.as<int32_t>()}, {w, in, {out.as<float>(), rows}, nullptr, 1, 0}, nullptr, chips_); });
       const char* name = store == Store::kBf16 ? "bf16" : store == Store::kCode8 ? "8 bits, groups of 128" : "4 bits, groups of 128";
-      std::string what = std::string("product ") + name + ", [" + std::to_string(rows) + ", " + std::to_string(columns) + "], " + std::to_string(m) + " rows";
+      const std::string what = std::string("product ") + name + ", [" + std::to_string(rows) + ", " + std::to_string(columns) + "], " + std::to_string(m) + " rows";
       const double bytes = static_cast<double>(value_bytes + 2 * factor_bytes) + m * (columns * 2.0 + rows * 4.0);
-      if (m <= 64) line(what, ms, bytes / ms / 1e6, "GB/s", true);
-      if (m >= 64) line(what, ms, 2.0 * m * rows * columns / ms / 1e9, "TFLOP/s", false);
+      auto lines = [&](const std::string& by, double ms, double moved) {
+        if (m <= 64) line(what + by, ms, moved / ms / 1e6, "GB/s", true);
+        if (m >= 64) line(what + by, ms, 2.0 * m * rows * columns / ms / 1e9, "TFLOP/s", false);
+      };
+      for (Tiling tiling : {Tiling::kRows8, Tiling::kRows16, Tiling::kRows32, Tiling::kPanels}) {
+        const int tile = tiling == Tiling::kPanels ? 128 : 8 << (static_cast<int>(tiling) - static_cast<int>(Tiling::kRows8));
+        // Far from it there is nothing to be had.
+        if (!small_ && (m > 8 * tile || 8 * m < tile)) continue;
+        const double ms = time([&] { multiply(stream_, {m, count.as<int32_t>()}, {w, in, {out.as<float>(), rows}, nullptr, 1, 0}, nullptr, chips_, tiling); });
+        const bool chosen = choose_tiling(store, false, m) == tiling;
+        lines((tiling == Tiling::kPanels ? ", panels" : ", " + std::to_string(tile) + " at once") + (chosen ? " (chosen)" : ""), ms, bytes);
+      }
+      if (store == Store::kBf16 && library_.there()) peer(values, x, out, m, rows, columns, lines);
     }
+  }
+
+  // The same by cuBLASLt, results in bf16.
+  template <class Lines>
+  void peer(const Memory& w, const Memory& x, const Memory& out, int m, int rows, int columns, const Lines& lines) {
+    Memory workspace(static_cast<int64_t>(Library::kWorkspace), "cuBLASLt");
+    const auto product = library_.product(stream_, w.data(), x.data(), out.data(), m, rows, columns, workspace.data());
+    if (product) lines(", cuBLASLt", time(product), 2.0 * rows * columns + m * (columns * 2.0 + rows * 2.0));
   }
 
   // 32 query heads, 8 KV heads, 128 values, a cache in bf16.
@@ -173,14 +194,16 @@ class Bench {
     if (memory) {
       line(std::string("attention, ") + name, ms, 2.0 * static_cast<double>(side) / ms / 1e6, "GB/s", true);
     } else {
-      // Half of the square is seen.
-      line(std::string("attention, ") + name, ms, 2.0 * rows * context * kHeads * kDim / ms / 1e9, "TFLOP/s", false);
+      // Scores and values, of the tokens that are seen.
+      const double seen = rows * (context - rows / 2.0);
+      line(std::string("attention, ") + name, ms, 4.0 * seen * kHeads * kDim / ms / 1e9, "TFLOP/s", false);
     }
   }
 
   bool small_;
   int chips_;
   Stream stream_;
+  Library library_;
   std::vector<uint16_t> noise_;
   double copy_rate_ = 0;
 };
