@@ -73,6 +73,7 @@ void Model::submit(const mr_step& step, const mr_sampling* sampling, const int32
 }
 
 void Model::launch_submitted(const mr_step& step, const mr_sampling* sampling, const int32_t* words, int64_t word_count) {
+  const Range range("step", step.rows);
   if (!prepared_) prepare();
   check_step(step, vocabulary_, block_tokens_, blocks_, chosen_rows_);
   if (step.logit_rows > 0 && (!sampling || (word_count > 0 && !words))) fail(MR_INVALID, "sampling is null");
