@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include "models.h"
 #include "op_program.h"
 
 namespace millrace::test {
@@ -24,6 +25,20 @@ TEST(steps_and_ops_are_ranges_of_nvtx_while_a_tool_listens) {
   OpProgram::run(*runner, {1, 2, 3});
   std::string seen = recorded();
   CHECK(seen == "+millrace/step:3 +millrace/embed:3 - +millrace/rms_norm:3 - - ", "%s", seen.c_str());
+
+  Llama llama;
+  auto submits = llama.runner(cuda_options(MR_PRECISION_NATIVE), MR_BF16, 1);
+  int32_t token = 1, position = 0, slot = 0, starts[2] = {0, 1}, length = 1, block = 0, row = 0;
+  mr_step step{1, 1, 1, 1, &token, &position, &slot, starts, &length, &block, &row, nullptr};
+  mr_sampling how{};
+  how.chooses = 1;
+  how.logprobs = how.last = how.mask_at = -1;
+  mr_sampled chosen;
+  char message[512] = "";
+  CHECK(mr_submit(submits->model(), &step, &how, nullptr, 0, message, sizeof message) == MR_OK, "%s", message);
+  CHECK(mr_collect(submits->model(), &chosen, nullptr, message, sizeof message) == MR_OK, "%s", message);
+  seen = recorded();
+  CHECK(seen.starts_with("+millrace/step:1 +millrace/embed:1 - ") && seen.ends_with("+millrace/logits:1 - - "), "%s", seen.c_str());
 
   cuda::detach_nvtx();
   OpProgram::run(*runner, {4});
