@@ -9,6 +9,8 @@ import io.millrace.router.core.placement.Placement;
 import io.millrace.shared.proto.PrefixHint;
 import io.millrace.shared.proto.ServedModel;
 import io.millrace.shared.proto.WorkerBeat;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -57,7 +59,12 @@ final class PlacementDecisions {
     private final Placement placement = new Placement(fleet, random.split(), Placement.Rules.DEFAULT);
     private final ArrayDeque<Sent> running = new ArrayDeque<>();
     private final List<WorkerBeat> beats = new ArrayList<>();
+    private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
+
     final Histogram decisionNanos = new Histogram(10_000_000_000L, 3);
+    /** Of the processor: without what others of the machine take in between. */
+    final Histogram decisionCpuNanos = new Histogram(10_000_000_000L, 3);
+
     final Histogram beatNanos = new Histogram(10_000_000_000L, 3);
     private long withPrefix;
     private long looks;
@@ -119,6 +126,7 @@ final class PlacementDecisions {
     /** Makes so many decisions; the times of those before are forgotten. */
     void run(int decisions) {
         decisionNanos.reset();
+        decisionCpuNanos.reset();
         beatNanos.reset();
         withPrefix = 0;
         long before = placement.looks();
@@ -154,6 +162,7 @@ final class PlacementDecisions {
     private void decide() {
         List<Long> hashes = prompt();
         Demand demand = new Demand((long) CHUNK_TOKENS * hashes.size() + 32, 200, hashes, "", false, false);
+        long cpuBegan = THREADS.getCurrentThreadCpuTime();
         long began = System.nanoTime();
         Placement.Choice choice = placement.room(MODEL, 0) ? placement.choose(MODEL, 0, demand) : null;
         Sent sent =
@@ -162,6 +171,7 @@ final class PlacementDecisions {
             sent.worker.sent(sent);
         }
         decisionNanos.recordValue(System.nanoTime() - began);
+        decisionCpuNanos.recordValue(THREADS.getCurrentThreadCpuTime() - cpuBegan);
         running.add(Objects.requireNonNull(sent, "the load is one that the workers can bear"));
         withPrefix += sent.cachedTokens > 0 ? 1 : 0;
     }

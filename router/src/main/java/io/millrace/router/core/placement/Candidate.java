@@ -22,6 +22,10 @@ final class Candidate {
     /** Most it is given of what fills idle time. */
     int idleCapacity;
 
+    int places;
+    int blockTokens;
+    int blocksTotal;
+    int blocksFree;
     double prefillTokensPerS;
     double stepS;
     long queuedTokens;
@@ -48,7 +52,10 @@ final class Candidate {
      */
     void measure(int ahead) {
         load = worker.load(model);
-        int places = Math.max(1, model.getMaxRunning());
+        places = Math.max(1, model.getMaxRunning());
+        blockTokens = model.getBlockTokens();
+        blocksTotal = model.getKvBlocksTotal();
+        blocksFree = model.getKvBlocksFree();
         capacity = places + ahead;
         // Of eight that run at once one stays free for others, and nothing waits at the worker.
         idleCapacity = Math.max(1, model.getMaxRunning() - Math.max(1, model.getMaxRunning() / 8));

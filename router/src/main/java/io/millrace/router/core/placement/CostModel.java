@@ -15,7 +15,7 @@ final class CostModel {
     static double seconds(Candidate at, Demand demand, long cached) {
         double step = at.stepS;
         int batch = at.load;
-        int places = Math.max(1, at.model.getMaxRunning());
+        int places = at.places;
         double uncached = demand.promptTokens() - Math.min(cached, Math.max(0, demand.promptTokens() - 1));
         double marginal = step / Math.max(16, places);
         double own = (at.queuedTokens + uncached) / at.prefillTokensPerS + demand.outputTokens() * (step + marginal);
@@ -26,17 +26,15 @@ final class CostModel {
 
     /** Time until enough blocks are free, when those that run end at an even pace. */
     private static double blocksWait(Candidate at, Demand demand, double uncached) {
-        int blockTokens = at.model.getBlockTokens();
-        int total = at.model.getKvBlocksTotal();
-        if (blockTokens <= 0 || total <= 0) {
+        if (at.blockTokens <= 0 || at.blocksTotal <= 0) {
             return 0;
         }
-        double needed = (uncached + demand.outputTokens()) / blockTokens;
-        double missing = needed - at.model.getKvBlocksFree();
+        double needed = (uncached + demand.outputTokens()) / at.blockTokens;
+        double missing = needed - at.blocksFree;
         if (missing <= 0) {
             return 0;
         }
-        double used = Math.max(1, total - at.model.getKvBlocksFree());
+        double used = Math.max(1, at.blocksTotal - at.blocksFree);
         double freedPerS = used / Math.max(at.stepS, demand.outputTokens() * at.stepS);
         return missing / freedPerS;
     }

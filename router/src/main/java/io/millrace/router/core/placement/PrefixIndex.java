@@ -17,10 +17,10 @@ import java.util.random.RandomGenerator;
 final class PrefixIndex {
 
     /** Most holders of one prefix that are visited for one request. */
-    static final int HOLDERS_MAX = 16;
+    static final int HOLDERS_MAX = 8;
 
     /** Most workers found for one request. */
-    static final int FOUND_MAX = 32;
+    static final int FOUND_MAX = 16;
 
     /** That a worker has one prefix. */
     private static final class Holding {
