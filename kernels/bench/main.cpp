@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "draws.h"
 #include "error.h"
 #include "isa.h"
 #include "model.h"
@@ -37,7 +38,7 @@ const std::map<std::string, Shape> kShapes = {
 struct Setting {
   std::string shape = "135M", type = "Q4_1";
   std::string products;
-  int threads = 2, rounds = 5, prefill = 512, context = 128, isa = MR_ISA_AUTO, probes = 0;
+  int threads = 2, rounds = 5, prefill = 512, context = 128, isa = MR_ISA_AUTO, probes = 0, draws = 0;
   std::vector<int> batches = {1, 16};
   bool rows_given = false;
 };
@@ -211,6 +212,8 @@ Setting parse(int argc, char** argv) {
       s.prefill = std::stoi(value);
     } else if (name == "--products") {
       s.products = value;
+    } else if (name == "--draws") {
+      s.draws = std::stoi(value);
     } else if (name == "--probe") {
       s.probes = std::stoi(value);
     } else if (name == "--context") {
@@ -238,6 +241,8 @@ int main(int argc, char** argv) {
     millrace::bench::Setting setting = millrace::bench::parse(argc, argv);
     if (setting.probes > 0) {
       millrace::bench::probe(setting);
+    } else if (setting.draws > 0) {
+      millrace::bench::measure_draws(setting.isa, setting.draws);
     } else if (!setting.products.empty()) {
       millrace::bench::measure_products(millrace::bench::type_of(setting.products), setting.isa, setting.threads, setting.rounds,
                                          setting.rows_given ? setting.batches : std::vector<int>{1, 2, 4, 8, 16, 512});

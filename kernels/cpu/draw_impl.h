@@ -50,55 +50,78 @@ constexpr int kSumVectors = kSums / kDoubles;
   return i;
 }
 
+// Vectors that are worked on side by side, since one's operations wait for each other.
+constexpr int kSide = 4;
+constexpr int kBlock = kSide * kDoubles;
+static_assert(kBlock % kSums == 0 && kDrawChunk % kBlock == 0);
+
 // exp(y / 256) by its series, then eight squarings.
-MR_INLINE Doubles exponential(Doubles y) {
-  Doubles z = y * (1.0 / 256);
-  Doubles p = Doubles{} + 1.0 / 362880;
-  p = p * z + 1.0 / 40320;
-  p = p * z + 1.0 / 5040;
-  p = p * z + 1.0 / 720;
-  p = p * z + 1.0 / 120;
-  p = p * z + 1.0 / 24;
-  p = p * z + 1.0 / 6;
-  p = p * z + 0.5;
-  p = p * z + 1.0;
-  p = p * z + 1.0;
+MR_INLINE void exponentials(Doubles (&y)[kSide]) {
+  constexpr double kSeries[] = {1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0};
+  Doubles p[kSide];
+#pragma GCC unroll 4
+  for (int v = 0; v < kSide; v++) {
+    y[v] = y[v] * (1.0 / 256);
+    p[v] = Doubles{} + 1.0 / 362880;
+  }
+#pragma GCC unroll 9
+  for (int i = 0; i < 9; i++) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kSide; v++) p[v] = p[v] * y[v] + kSeries[i];
+  }
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; i++) p *= p;
-  return p;
+  for (int i = 0; i < 8; i++) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kSide; v++) p[v] *= p[v];
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < kSide; v++) y[v] = p[v];
 }
 
 // out[i] = exp((x[i] - max) · scale), 0 below exp(-80); sums of each chunk, and their sum.
 [[maybe_unused]] double weigh(const float* x, int n, double max, double scale, float* out, double* sums) {
   const Doubles lowest = Doubles{} - 80.0;
-  const Doubles floor = exponential(lowest);
+  Doubles floor[kSide] = {lowest, lowest, lowest, lowest};
+  exponentials(floor);
   // Leaves multiples of 2^-34, whose sums are exact.
   const Doubles rounder = Doubles{} + 0x1.8p18;
-  auto weight = [&](const float* in, int count) __attribute__((always_inline)) {
-    Singles v{};
-    __builtin_memcpy(&v, in, static_cast<size_t>(count) * 4);
-    Doubles y = (__builtin_convertvector(v, Doubles) - max) * scale;
-    y = y > lowest ? y : lowest;
-    return __builtin_convertvector(exponential(y) - floor + rounder - rounder, Singles);
+  auto weights = [&](const float* in, float* to, Singles (&w)[kSide]) __attribute__((always_inline)) {
+    Doubles y[kSide];
+#pragma GCC unroll 4
+    for (int v = 0; v < kSide; v++) {
+      Singles part;
+      __builtin_memcpy(&part, in + v * kDoubles, sizeof part);
+      y[v] = (__builtin_convertvector(part, Doubles) - max) * scale;
+      y[v] = y[v] > lowest ? y[v] : lowest;
+    }
+    exponentials(y);
+#pragma GCC unroll 4
+    for (int v = 0; v < kSide; v++) {
+      w[v] = __builtin_convertvector(y[v] - floor[0] + rounder - rounder, Singles);
+      __builtin_memcpy(to + v * kDoubles, &w[v], sizeof w[v]);
+    }
   };
   double total = 0;
   for (int from = 0; from < n; from += kDrawChunk) {
     const int end = from + kDrawChunk < n ? from + kDrawChunk : n;
     Doubles running[kSumVectors] = {};
+    Singles w[kSide];
     int i = from;
-    for (; i + kSums <= end; i += kSums) {
+    for (; i + kBlock <= end; i += kBlock) {
+      weights(x + i, out + i, w);
 #pragma GCC unroll 4
-      for (int v = 0; v < kSumVectors; v++) {
-        Singles w = weight(x + i + v * kDoubles, kDoubles);
-        __builtin_memcpy(out + i + v * kDoubles, &w, sizeof w);
-        running[v] += __builtin_convertvector(w, Doubles);
-      }
+      for (int v = 0; v < kSide; v++) running[v % kSumVectors] += __builtin_convertvector(w[v], Doubles);
     }
     double s[kSums];
     __builtin_memcpy(s, running, sizeof s);
-    for (; i < end; i++) {
-      out[i] = weight(x + i, 1)[0];
-      s[0] += static_cast<double>(out[i]);
+    if (i < end) {
+      float rest[kBlock] = {};
+      __builtin_memcpy(rest, x + i, static_cast<size_t>(end - i) * 4);
+      weights(rest, rest, w);
+      __builtin_memcpy(out + i, rest, static_cast<size_t>(end - i) * 4);
+      // Whole eights go to the eight sums, what is left to the first.
+      const int whole = (end - i) / kSums * kSums;
+      for (int k = 0; k < end - i; k++) s[k < whole ? k % kSums : 0] += static_cast<double>(rest[k]);
     }
     double sum = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
     *sums++ = sum;

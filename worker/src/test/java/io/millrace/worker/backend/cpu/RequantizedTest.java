@@ -41,9 +41,10 @@ class RequantizedTest {
     private static final double FLOAT_RMS = 1e-4;
 
     /** Of activations in int8. */
-    private static final double INT8_RMS = 0.05;
+    private static final double INT8_RMS = 0.08;
 
-    private static final double INT8_PERPLEXITY = 0.01;
+    /** Of the 218 ids of one chat; SmolLm2CpuTest holds the default file to the bound of a long text. */
+    private static final double INT8_PERPLEXITY = 0.03;
 
     /** The model's weights, rounded to another type. */
     private record Source(WeightSource file, DType type, Map<String, WeightTensor> made) implements WeightSource {
