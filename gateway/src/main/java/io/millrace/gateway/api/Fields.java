@@ -111,7 +111,7 @@ final class Fields {
         if (node == null) {
             return OptionalDouble.empty();
         }
-        double value = node.isNumber() ? node.asDouble() : Double.NaN;
+        double value = node.isNumber() ? node.numberValue().doubleValue() : Double.NaN;
         if (!(value >= min && value <= max)) {
             throw wrong(name, "a number from " + number(min) + " to " + number(max), node);
         }

@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
 import org.springframework.core.NestedExceptionUtils;
 import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.core.io.buffer.DataBufferUtils;
+import org.springframework.http.InvalidMediaTypeException;
 import org.springframework.http.MediaType;
 import org.springframework.http.codec.multipart.FilePartEvent;
 import org.springframework.http.codec.multipart.FormPartEvent;
@@ -54,8 +55,8 @@ final class Uploads {
 
     /** Writes the part {@code file} under that source; errors: 400, 408, 413, 415. */
     Mono<Upload> read(ServerRequest request, String source, int partition) {
-        MediaType type = request.headers().contentType().orElse(null);
-        if (type == null || !type.isCompatibleWith(MediaType.MULTIPART_FORM_DATA)) {
+        String type = request.headers().firstHeader("Content-Type");
+        if (!isForm(type)) {
             return Mono.error(new ApiException(ApiError.of(
                     415, "unsupported_media_type", null, "The body must be multipart/form-data, not '" + type + "'.")));
         }
@@ -76,6 +77,14 @@ final class Uploads {
                                 "body_timeout",
                                 null,
                                 "Nothing came of the body for " + timeout.toSeconds() + " s.")));
+    }
+
+    private static boolean isForm(@Nullable String type) {
+        try {
+            return type != null && MediaType.parseMediaType(type).isCompatibleWith(MediaType.MULTIPART_FORM_DATA);
+        } catch (InvalidMediaTypeException none) {
+            return false;
+        }
     }
 
     /** Spring's parser says in many ways that it cannot read a body; what is left are clients that have gone, and errors that are told. */

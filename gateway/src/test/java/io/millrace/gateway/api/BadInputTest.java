@@ -108,6 +108,7 @@ class BadInputTest {
                 chat("\"temperature\":2.5", "temperature"),
                 chat("\"temperature\":\"hot\"", "temperature"),
                 chat("\"temperature\":1e999", "temperature"),
+                chat("\"temperature\":" + "9".repeat(400), "temperature"),
                 new Bad(CHAT, "{\"model\":\"echo\"," + MESSAGES + ",\"temperature\":NaN}", 400, "temperature"),
                 new Bad(CHAT, "{\"model\":\"echo\"," + MESSAGES + ",\"temperature\":-Infinity}", 400, "temperature"),
                 chat("\"logit_bias\":{\"1\":NaN}", "logit_bias.1"),

@@ -225,6 +225,20 @@ class LimitsTest {
     }
 
     @Test
+    void anUploadOfATypeThatIsNoneIsTheClients(Gateway gateway) throws Exception {
+        for (String type : List.of("a/b/c", "multipart/form-data; boundary=")) {
+            HttpResponse<String> answer = gateway.http()
+                    .send(
+                            HttpRequest.newBuilder(gateway.uri("/v1/files"))
+                                    .header("Content-Type", type)
+                                    .POST(HttpRequest.BodyPublishers.ofString("x"))
+                                    .build(),
+                            HttpResponse.BodyHandlers.ofString());
+            assertThat(answer.statusCode()).as(type + answer.body()).isIn(400, 415);
+        }
+    }
+
+    @Test
     void aWebSocketOfAnotherVersionIsToldWhichOneThereIs(Gateway gateway) throws Exception {
         String hello = "GET /v1/responses HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
                 + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 12\r\n\r\n";
