@@ -6,6 +6,7 @@
 #include "error.h"
 #if MILLRACE_CUDA
 #include "../cuda/model.h"
+#include "../cuda/needs.h"
 #else
 #include "isa.h"
 #include "model.h"
@@ -169,6 +170,25 @@ MR_EXPORT int32_t mr_draw_ids(mr_model* model, const float* logits, const mr_dra
 }
 
 #if MILLRACE_CUDA
+MR_EXPORT int32_t mr_memory(const mr_options* options, const int32_t* program, int64_t words, const mr_stored* stored, int32_t count,
+                            const mr_limits* limits, mr_need* need, char* error, int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(options, "options");
+    require(program, "program");
+    require(limits, "limits");
+    require(need, "need");
+    *need = millrace::cuda::memory_of(*options, program, words, stored, count, *limits);
+  });
+}
+
+MR_EXPORT int32_t mr_reserve(mr_model* model, const mr_limits* limits, char* error, int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    require(limits, "limits");
+    model->model.reserve(*limits);
+  });
+}
+
 MR_EXPORT int32_t mr_samples(const mr_model* model) { return model->model.samples() ? 1 : 0; }
 
 MR_EXPORT int32_t mr_submit(mr_model* model, const mr_step* step, const mr_sampling* sampling, const int32_t* words, int64_t word_count, char* error,
@@ -189,6 +209,15 @@ MR_EXPORT int32_t mr_collect(mr_model* model, mr_sampled* sampled, float* logits
 
 MR_EXPORT int64_t mr_copied_rows(const mr_model* model) { return model->model.copied_rows(); }
 #else
+MR_EXPORT int32_t mr_memory(const mr_options*, const int32_t*, int64_t, const mr_stored*, int32_t, const mr_limits*, mr_need*, char* error,
+                            int64_t error_size) {
+  return report(MR_UNSUPPORTED, "the CPU kernels take the machine's memory", error, error_size);
+}
+
+MR_EXPORT int32_t mr_reserve(mr_model*, const mr_limits*, char* error, int64_t error_size) {
+  return report(MR_UNSUPPORTED, "the CPU kernels take the machine's memory", error, error_size);
+}
+
 MR_EXPORT int32_t mr_samples(const mr_model*) { return 0; }
 
 MR_EXPORT int32_t mr_submit(mr_model*, const mr_step*, const mr_sampling*, const int32_t*, int64_t, char* error, int64_t error_size) {

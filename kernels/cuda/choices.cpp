@@ -5,6 +5,10 @@
 
 namespace millrace::cuda {
 
+int64_t choice_bytes(int rows, int vocabulary) {
+  return rows * (2 * sample_stride(vocabulary) * 4 + 4 + static_cast<int64_t>(sizeof(mr_sampled) + sizeof(mr_sampling)));
+}
+
 bool Choices::need(Stream& stream, int rows, int choosing, int64_t words, int vocabulary) {
   vocabulary_ = vocabulary;
   if (rows <= rows_ && choosing <= choosing_ && words <= words_) return false;

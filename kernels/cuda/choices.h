@@ -17,6 +17,9 @@ struct Flight {
   PinnedMemory inputs, choices, results, logits;
 };
 
+// Bytes of the device for choosing the ids of so many rows, but for what they refer to.
+int64_t choice_bytes(int rows, int vocabulary);
+
 // Memory of the device for choosing ids. Grows; whoever waits for a stream does so before.
 class Choices {
  public:

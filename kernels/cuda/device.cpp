@@ -1,5 +1,10 @@
 #include "device.h"
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <thread>
+
 #include "error.h"
 
 namespace millrace::cuda {
@@ -137,6 +142,50 @@ void Event::record(const Stream& stream) {
 }
 
 void Event::synchronize() { check(cudaEventSynchronize(event_), "running kernels"); }
+
+namespace {
+
+constexpr int64_t kPiece = 32 << 20;
+constexpr int64_t kAlone = 2 << 20;
+
+// By several threads where that is worth it: one cannot read as fast as the device copies.
+void copy(uint8_t* to, const uint8_t* from, int64_t bytes) {
+  const int64_t threads = std::clamp<int64_t>(bytes / kAlone, 1, std::min(8u, std::max(1u, std::thread::hardware_concurrency())));
+  auto part = [=](int64_t i) {
+    const int64_t begin = bytes * i / threads, end = bytes * (i + 1) / threads;
+    std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
+  };
+  std::vector<std::jthread> helpers;
+  for (int64_t i = 1; i < threads; i++) helpers.emplace_back(part, i);
+  part(0);
+}
+
+}  // namespace
+
+void Staging::upload(Stream& stream, void* to, const void* from, int64_t bytes) {
+  auto* target = static_cast<uint8_t*>(to);
+  auto* source = static_cast<const uint8_t*>(from);
+  for (int64_t at = 0; at < bytes; at += kPiece) {
+    const int64_t piece = std::min(kPiece, bytes - at);
+    Buffer& buffer = buffers_[next_];
+    next_ ^= 1;
+    if (buffer.busy) buffer.sent.synchronize();
+    buffer.busy = false;
+    buffer.memory.need(std::min(kPiece, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(piece)))));
+    copy(buffer.memory.data(), source + at, piece);
+    stream.upload(target + at, buffer.memory.data(), piece);
+    buffer.sent.record(stream);
+    buffer.busy = true;
+  }
+}
+
+void Staging::finish(Stream& stream) {
+  stream.synchronize();
+  for (Buffer& buffer : buffers_) {
+    buffer.memory = PinnedMemory();
+    buffer.busy = false;
+  }
+}
 
 Graph::Graph(const Stream& stream) {
   cudaGraph_t graph = nullptr;

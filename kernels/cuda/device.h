@@ -119,6 +119,23 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
+// Copies to the device through pinned memory, in pieces: what was handed over is not needed any more, while the device still copies.
+class Staging {
+ public:
+  void upload(Stream& stream, void* to, const void* from, int64_t bytes);
+  // Waits for all, and gives the pinned memory back.
+  void finish(Stream& stream);
+
+ private:
+  struct Buffer {
+    PinnedMemory memory;
+    Event sent;
+    bool busy = false;
+  };
+  Buffer buffers_[2];
+  int next_ = 0;
+};
+
 // Launches that are repeated as a whole.
 class Graph {
  public:

@@ -26,27 +26,50 @@ Store store_of(int type) {
   }
 }
 
-// Room for a matrix's values; what is beyond it stays zero.
-Image blank(Store store, int64_t rows, int64_t columns) {
-  Image image;
-  WeightView& w = image.view;
+WeightView view_of(Store store, int64_t rows, int64_t columns) {
+  WeightView w{};
   w.store = store;
   w.rows = static_cast<int32_t>(rows);
   w.columns = static_cast<int32_t>(columns);
   w.tiles = rounded_up(w.rows, kTileRows) / kTileRows;
   w.steps = rounded_up(w.columns, kStepColumns) / kStepColumns;
-  image.values.resize(static_cast<size_t>(int64_t{w.tiles} * w.steps * kWarp * lane_bytes(store)));
+  return w;
+}
+
+int64_t value_bytes(const WeightView& w) { return int64_t{w.tiles} * w.steps * kWarp * lane_bytes(w.store); }
+
+// Of the factors of a weight in groups, the scales or the offsets.
+struct FactorForm {
+  int group_columns;
+  bool halves, offsets;
+};
+
+FactorForm form_of(int type) {
+  const Scales s = kTypes[type].scales;
+  const bool of16 = s == Scales::kSuper16 || s == Scales::kSuper16Min;
+  return {of16 ? 16 : 32, s == Scales::kHalf || s == Scales::kHalfMin, s == Scales::kHalfMin || s == Scales::kSuper32Min || s == Scales::kSuper16Min};
+}
+
+void put_form(WeightView& w, const FactorForm& form) {
+  w.group_columns = form.group_columns;
+  w.groups = (w.columns + form.group_columns - 1) / form.group_columns;
+  w.half_factors = form.halves ? 1 : 0;
+}
+
+int64_t factor_bytes(const WeightView& w) { return int64_t{w.tiles} * kTileRows * w.groups * (w.half_factors ? 2 : 4); }
+
+// Room for a matrix's values; what is beyond it stays zero.
+Image blank(Store store, int64_t rows, int64_t columns) {
+  Image image;
+  image.view = view_of(store, rows, columns);
+  image.values.resize(static_cast<size_t>(value_bytes(image.view)));
   return image;
 }
 
-void blank_factors(Image& image, int group_columns, bool halves, bool with_offsets) {
-  WeightView& w = image.view;
-  w.group_columns = group_columns;
-  w.groups = (w.columns + group_columns - 1) / group_columns;
-  w.half_factors = halves ? 1 : 0;
-  size_t bytes = static_cast<size_t>(w.tiles) * kTileRows * static_cast<size_t>(w.groups) * (halves ? 2 : 4);
-  image.scales.resize(bytes);
-  if (with_offsets) image.offsets.resize(bytes);
+void blank_factors(Image& image, const FactorForm& form) {
+  put_form(image.view, form);
+  image.scales.resize(static_cast<size_t>(factor_bytes(image.view)));
+  if (form.offsets) image.offsets.resize(image.scales.size());
 }
 
 void put_code(Image& image, int row, int column, unsigned code) {
@@ -133,6 +156,21 @@ int64_t Image::bytes() const {
   return static_cast<int64_t>(values.size() + scales.size() + offsets.size() + levels.size() * 4 + order.size() * 4);
 }
 
+std::vector<int64_t> image_bytes(const mr_stored& stored, int64_t rows, int64_t columns) {
+  const bool grouped = stored.group_columns > 0;
+  WeightView w = view_of(grouped ? stored.type == MR_INT8 ? Store::kCode8 : Store::kCode4 : store_of(stored.type), rows, columns);
+  std::vector<int64_t> parts = {value_bytes(w)};
+  if (!grouped && !is_quantised(stored.type)) return parts;
+  const FactorForm form = grouped ? FactorForm{stored.group_columns, false, stored.type != MR_CODEBOOK} : form_of(stored.type);
+  put_form(w, form);
+  parts.push_back(factor_bytes(w));
+  if (form.offsets) parts.push_back(factor_bytes(w));
+  const bool levels = grouped ? stored.type == MR_CODEBOOK : kTypes[stored.type].codes == Codes::kTable;
+  if (levels) parts.push_back(16 * 4);
+  if (stored.ordered != 0) parts.push_back(columns * 4);
+  return parts;
+}
+
 Image image_of(int type, int64_t rows, int64_t columns, const uint8_t* stored) {
   const TypeInfo& info = kTypes[type];
   Image image = blank(store_of(type), rows, columns);
@@ -144,10 +182,7 @@ Image image_of(int type, int64_t rows, int64_t columns, const uint8_t* stored) {
     }
     return image;
   }
-  const Scales s = info.scales;
-  const bool of16 = s == Scales::kSuper16 || s == Scales::kSuper16Min;
-  const bool offsets = s == Scales::kHalfMin || s == Scales::kSuper32Min || s == Scales::kSuper16Min;
-  blank_factors(image, of16 ? 16 : 32, s == Scales::kHalf || s == Scales::kHalfMin, offsets);
+  blank_factors(image, form_of(type));
   image.view.zero = info.codes == Codes::k8 ? 128.0f : static_cast<float>(info.zero);
   if (info.codes == Codes::kTable) image.levels.assign(kLevels, kLevels + 16);
   put_blocks(image, type, stored);
@@ -157,7 +192,7 @@ Image image_of(int type, int64_t rows, int64_t columns, const uint8_t* stored) {
 Image image_of(const mr_groups& in, int64_t rows, int64_t columns) {
   Image image = blank(in.type == MR_INT8 ? Store::kCode8 : Store::kCode4, rows, columns);
   const bool codebook = in.type == MR_CODEBOOK;
-  blank_factors(image, in.group_columns, false, !codebook);
+  blank_factors(image, {in.group_columns, false, !codebook});
   if (codebook) image.levels.assign(in.levels, in.levels + 16);
   if (in.order) image.order.assign(in.order, in.order + columns);
   const WeightView& w = image.view;

@@ -18,6 +18,9 @@ struct Image {
   int64_t bytes() const;
 };
 
+// Bytes of the parts of an image, without making it.
+std::vector<int64_t> image_bytes(const mr_stored& stored, int64_t rows, int64_t columns);
+
 // A stored weight [rows, columns], GGUF's types among them.
 Image image_of(int type, int64_t rows, int64_t columns, const uint8_t* stored);
 

@@ -4,6 +4,7 @@
 
 #include "checks.h"
 #include "error.h"
+#include "needs.h"
 #include "nvtx.h"
 #include "pack.h"
 
@@ -96,19 +97,16 @@ void Model::make_cache(const mr_options& options) {
 }
 
 void Model::mark_uses() {
+  const std::vector<Use> uses = uses_of(program_);
+  for (size_t i = 0; i < uses.size(); i++) {
+    weights_[i].is_matrix = uses[i].is_matrix;
+    weights_[i].is_vector = uses[i].is_vector;
+    weights_[i].is_of_heads = uses[i].heads > 0;
+    weights_[i].heads = uses[i].heads;
+    weights_[i].turned_over = uses[i].turned_over;
+  }
   for (const Op& op : program_.ops) {
-    bool matrix = op.code == OpCode::kLinear || op.code == OpCode::kLogits || op.code == OpCode::kEmbed || op.code == OpCode::kMoeExperts;
     const bool latent = op.code == OpCode::kLatentAttention;
-    for (int w : op.weights) {
-      Weight& weight = weights_[static_cast<size_t>(w)];
-      (matrix ? weight.is_matrix : latent ? weight.is_of_heads : weight.is_vector) = true;
-      if (!latent) continue;
-      weight.heads = op.heads;
-      weight.turned_over = w == op.weights[0];
-    }
-    for (int b : op.biases) {
-      if (b >= 0) weights_[static_cast<size_t>(b)].is_vector = true;
-    }
     if (op.code == OpCode::kEmbed) vocabulary_ = program_.tensors[static_cast<size_t>(op.weights[0])].rows();
     if (op.code == OpCode::kAttention || latent) {
       const AttentionKind kind{op.group, op.heads, op.kv_heads, op.window};
@@ -125,7 +123,7 @@ void Model::mark_uses() {
 
 void Model::upload(Memory& memory, const void* from, int64_t bytes, const char* what) {
   if (memory.size() != bytes) memory.renew(bytes, what);
-  if (bytes > 0) stream_.upload(memory.data(), from, bytes);
+  if (bytes > 0) staging_.upload(stream_, memory.data(), from, bytes);
 }
 
 void Model::place(Weight& w, const Image& image, const char* name) {
@@ -160,7 +158,6 @@ void Model::bind(int tensor, int type, int64_t rows, int64_t columns, const void
   }
   std::vector<uint8_t> of_heads;
   if (w.is_of_heads) of_heads = place_heads(w, type, rows, columns, stored, info.name.c_str());
-  stream_.synchronize();
   w.bound = true;
 }
 
@@ -181,7 +178,6 @@ void Model::bind_groups(int tensor, int64_t rows, int64_t columns, const mr_grou
     image = image_of(groups, rows, columns);
     place(w, image, info.name.c_str());
   }
-  stream_.synchronize();
   w.bound = true;
 }
 
@@ -251,8 +247,8 @@ void Model::prepare() {
       views.push_back(w.view);
     }
     upload(expert_views_[&op], views.data(), static_cast<int64_t>(views.size() * sizeof(WeightView)), "the list of experts");
-    stream_.synchronize();
   }
+  staging_.finish(stream_);
   prepared_ = true;
 }
 

@@ -26,6 +26,8 @@ struct Profile {
 class Model {
  public:
   Model(const mr_options& options, const int32_t* program, int64_t words);
+  // Steps may be under way, which use its memory.
+  ~Model() { cudaStreamSynchronize(stream_); }
 
   void bind(int tensor, int type, int64_t rows, int64_t columns, const void* data, int64_t bytes);
   void bind_groups(int tensor, int64_t rows, int64_t columns, const mr_groups& groups);
@@ -34,6 +36,8 @@ class Model {
   void save(int tensor, uint8_t* out, int64_t bytes);
   void restore(int tensor, const uint8_t* data, int64_t bytes);
   void rope(int table, const float* frequencies, int half, float factor);
+  // Takes what the largest step will need.
+  void reserve(const mr_limits& limits);
   // A step whose logits all go back to the host.
   void run(const mr_step& step);
   // A step whose ids are chosen here; it runs until it is collected.
@@ -135,6 +139,7 @@ class Model {
 
   DeviceInfo device_;
   Stream stream_;
+  Staging staging_;
   Program program_;
   Plan plan_;
   bool exact_, keep_;

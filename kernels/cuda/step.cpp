@@ -7,6 +7,7 @@
 #include "core/sample.h"
 #include "error.h"
 #include "model.h"
+#include "needs.h"
 #include "nvtx.h"
 
 namespace millrace::cuda {
@@ -14,15 +15,13 @@ namespace {
 
 // Steps of more rows are launched op by op: their launches cost little beside their work.
 constexpr int kMostGraphRows = 256;
-// Warps of attention that a multiprocessor has at work.
-constexpr int kAttentionWarps = 8;
 constexpr int kTileRowsOfExperts = 8;
+// What the rows of a step refer to when ids are chosen: histories, masks.
+constexpr int kReservedWords = 1 << 16;
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
-
-int grown(int now, int needed) { return needed <= now ? now : static_cast<int>(std::bit_ceil(static_cast<unsigned>(needed))); }
 
 // Rows that a graph is captured for: powers of two and what lies in the middle, so at most a third is in vain.
 int bucket_of(int rows) {
@@ -224,38 +223,48 @@ void Model::extend(DeviceRope& rope, int needed) {
 void Model::allocate_rows() {
   graphs_.clear();
   Room& room = room_;
-  const int64_t rows = room.shape.rows, logit_rows = room.shape.logit_rows;
-  for (size_t i = 0; i < room.slots.size(); i++) {
-    room.slots[i].renew((plan_.slot_logit_rows[i] ? logit_rows : rows) * plan_.slot_width[i] * 4, "activations");
+  const RowBytes bytes = bytes_of_rows(program_, plan_, room.shape.rows, room.shape.logit_rows);
+  for (size_t i = 0; i < room.slots.size(); i++) room.slots[i].renew(bytes.slots[i], "activations");
+  if (plan_.logits >= 0) room.logits.renew(bytes.logits, "logits");
+  room.input_values.renew(bytes.input_values, "inputs of products");
+  room.input_sums.renew(bytes.input_sums, "inputs of products");
+  room.place.renew(bytes.pairs, "experts");
+  room.source.renew(bytes.pairs, "experts");
+  room.tiles.renew(bytes.tiles, "experts");
+  room.gate.renew(bytes.wide, "experts");
+  room.up.renew(bytes.wide, "experts");
+  room.down.renew(bytes.hidden, "experts");
+  room.latent_queries.renew(bytes.latents, "latent attention");
+  room.latent_mixed.renew(bytes.latents, "latent attention");
+}
+
+void Model::reserve(const mr_limits& limits) {
+  if (limits.rows < 1 || limits.logit_rows < 1 || limits.positions < 1) {
+    fail(MR_INVALID, "limits of %d rows, %d logit rows, %d positions", limits.rows, limits.logit_rows, limits.positions);
   }
-  if (plan_.logits >= 0) room.logits.renew(logit_rows * width_of(plan_.logits) * 4, "logits");
-  int64_t values = 0, pairs = 0, wide = 0, hidden = 0, experts = 0, latents = 0;
+  if (!prepared_) prepare();
+  const int blocks = (limits.positions + block_tokens_ - 1) / block_tokens_;
+  mr_step largest{};
+  largest.rows = limits.rows;
+  largest.logit_rows = limits.logit_rows;
+  largest.sequences = limits.logit_rows;
+  largest.table_width = blocks;
+  int64_t partials = 0;
   for (const Op& op : program_.ops) {
-    int64_t most = std::max(rows, logit_rows);
-    if (op.code == OpCode::kLinear || op.code == OpCode::kLogits) values = std::max(values, most * rounded_up(width_of(op.a), kStepColumns));
-    if (op.code == OpCode::kLatentAttention) {
-      const int rank = op.key_dim - op.dims;
-      values = std::max(values, most * op.heads * rounded_up(std::max(op.width, rank), kStepColumns));
-      latents = std::max(latents, most * op.heads * rank);
-    }
-    if (op.code != OpCode::kMoeExperts) continue;
-    const int inner = program_.tensors[static_cast<size_t>(op.weights[0])].rows();
-    pairs = std::max(pairs, most * op.active);
-    wide = std::max(wide, most * op.active * inner);
-    hidden = std::max(hidden, most * op.active * width_of(op.out()));
-    experts = std::max<int64_t>(experts, op.group);
-    values = std::max({values, most * rounded_up(width_of(op.a), kStepColumns), most * op.active * rounded_up(inner, kStepColumns)});
+    if (op.code == OpCode::kAttention || op.code == OpCode::kLatentAttention) partials = std::max(partials, most_partials(op, groups_[static_cast<size_t>(op.group)].blocks, block_tokens_, limits, device_.chips));
   }
-  room.input_values.renew(values * 4, "inputs of products");
-  room.input_sums.renew(values / 16 * 4, "inputs of products");
-  room.place.renew(pairs * 4, "experts");
-  room.source.renew(pairs * 4, "experts");
-  room.tiles.renew((pairs / kTileRowsOfExperts + experts + 1) * static_cast<int64_t>(sizeof(ExpertTile)), "experts");
-  room.gate.renew(wide * 4, "experts");
-  room.up.renew(wide * 4, "experts");
-  room.down.renew(hidden * 4, "experts");
-  room.latent_queries.renew(latents * 4, "latent attention");
-  room.latent_mixed.renew(latents * 4, "latent attention");
+  try {
+    allocate_inputs(largest, limits.rows, limits.logit_rows, partials);
+    if (samples()) choices_.need(stream_, room_.shape.logit_rows, limits.logit_rows, kReservedWords, width_of(plan_.logits));
+    for (DeviceRope& rope : ropes_) {
+      if (rope.table.is_set() && limits.positions > rope.positions) extend(rope, limits.positions);
+    }
+  } catch (...) {
+    room_.shape = StepShape{};
+    room_.partial_floats = 0;
+    throw;
+  }
+  stream_.synchronize();
 }
 
 void Model::send_inputs(const mr_step& step, Flight& flight) {

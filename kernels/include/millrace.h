@@ -237,6 +237,34 @@ const char* mr_isa_name(int32_t isa);
  * and in all; 0 where that is the machine's. */
 int32_t mr_device(int64_t* free_bytes, int64_t* total_bytes, char* text, int64_t text_size);
 
+/* How a weight is stored that is to be bound: in groups of columns where group_columns is not 0, in an order of its own. */
+typedef struct mr_stored {
+  int32_t tensor;
+  int32_t type;
+  int32_t group_columns;
+  int32_t ordered;
+} mr_stored;
+
+/* The largest step that there will be, and the longest sequence. */
+typedef struct mr_limits {
+  int32_t rows;
+  int32_t logit_rows;
+  int32_t positions;
+} mr_limits;
+
+/* Bytes of a device's memory, beside the cache. */
+typedef struct mr_need {
+  int64_t weights;
+  int64_t workspace;
+} mr_need;
+
+/* What a model will take of the device's memory, before it is made. MR_UNSUPPORTED where there is no device. */
+int32_t mr_memory(const mr_options* options, const int32_t* program, int64_t words, const mr_stored* stored, int32_t count, const mr_limits* limits,
+                  mr_need* need, char* error, int64_t error_size);
+
+/* Takes the workspace of the largest step now, so that no step has to ask for memory. */
+int32_t mr_reserve(mr_model* model, const mr_limits* limits, char* error, int64_t error_size);
+
 /* Makes a model from an encoded step program; weights are to be bound, rotary tables to be set. */
 int32_t mr_create(const mr_options* options, const int32_t* program, int64_t words, mr_model** model, char* error, int64_t error_size);
 

@@ -7,12 +7,16 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "device.h"
 #include "error.h"
 #include "kernels/launches.h"
+#include "kernels/sampling.h"
 #include "library.h"
+#include "model.h"
+#include "program_builder.h"
 #include "step_tasks.h"
 
 namespace millrace::cuda {
@@ -35,6 +39,10 @@ class Bench {
       if (small_) break;
     }
     attention("decode of 32 sequences of 8192 tokens", 32, 1, small_ ? 40 : 8192, true);
+    for (auto [name, temperature, top_k, top_p] : {std::tuple{"greedy", 0.0f, 0, 1.0f}, {"temperature", 1.0f, 0, 1.0f}, {"top-p 0.95", 1.0f, 0, 0.95f}, {"top-k 50, top-p 0.9", 0.7f, 50, 0.9f}}) {
+      choose(name, temperature, top_k, top_p);
+    }
+    host_cost();
     attention("prefill of 4096 tokens", 1, small_ ? 40 : 4096, small_ ? 40 : 4096, false);
     attention("prefill of 512 tokens behind 7680", 1, small_ ? 20 : 512, small_ ? 60 : 8192, false);
   }
@@ -198,6 +206,95 @@ class Bench {
       const double seen = rows * (context - rows / 2.0);
       line(std::string("attention, ") + name, ms, 4.0 * seen * kHeads * kDim / ms / 1e9, "TFLOP/s", false);
     }
+  }
+
+  // A step's ids, of 64 rows of 128,256 logits.
+  void choose(const char* name, float temperature, int top_k, float top_p) {
+    const int rows = small_ ? 2 : 64, vocabulary = small_ ? 5000 : 128256;
+    std::vector<float> logits(static_cast<size_t>(rows) * static_cast<size_t>(vocabulary));
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal(0, 2.5f);
+    for (float& x : logits) x = normal(random);
+    Memory values(static_cast<int64_t>(logits.size()) * 4, "a benchmark"), ids = zeros(rows * 4), out = zeros(rows * static_cast<int64_t>(sizeof(mr_sampled)));
+    Memory work = zeros(rows * sample_stride(vocabulary) * 4), counts = zeros(rows * sample_stride(vocabulary) * 4), count = ints({rows});
+    stream_.upload(values.data(), logits.data(), values.size());
+    std::vector<mr_sampling> how(static_cast<size_t>(rows));
+    for (int r = 0; r < rows; r++) {
+      mr_sampling& h = how[static_cast<size_t>(r)];
+      h = {};
+      h.chooses = r + 1;
+      h.logprobs = h.last = h.mask_at = -1;
+      h.temperature = temperature;
+      h.top_k = top_k;
+      h.top_p = top_p;
+      h.typical_p = h.repetition = 1;
+      h.position = r;
+    }
+    Memory wanted(rows * static_cast<int64_t>(sizeof(mr_sampling)), "a benchmark");
+    stream_.upload(wanted.data(), how.data(), wanted.size());
+    stream_.synchronize();
+    SampleArguments p{};
+    p.logits = {values.as<float>(), vocabulary};
+    p.vocabulary = vocabulary;
+    p.rows = wanted.as<mr_sampling>();
+    p.words = count.as<int32_t>();
+    p.ids = ids.as<int32_t>();
+    p.out = out.as<mr_sampled>();
+    p.work = work.as<float>();
+    p.counts = counts.as<int32_t>();
+    p.stride = sample_stride(vocabulary);
+    double ms = time([&] { sample(stream_, {rows, count.as<int32_t>()}, p); });
+    line("ids of " + std::to_string(rows) + " rows of " + std::to_string(vocabulary) + ", " + name, ms, static_cast<double>(values.size()) / ms / 1e6, "GB/s", true);
+  }
+
+  // What a step that is launched as a graph costs the host: from mr_submit to its return.
+  void host_cost() {
+    const int layers = small_ ? 1 : 32, width = small_ ? 32 : 256, vocabulary = 1000, rows = small_ ? 4 : 64;
+    test::Builder b;
+    const int table = b.weight("table", vocabulary, width), norm = b.vector("norm", width), matrix = b.weight("matrix", width, width);
+    int x = b.rows(width);
+    b.op(1, {table, x, test::Builder::bits(1)});
+    for (int i = 0; i < layers; i++) {
+      int n = b.rows(width), y = b.rows(width), sum = b.rows(width);
+      b.op(2, {x, norm, n, width, test::Builder::bits(1e-5f), 0});
+      b.op(3, {n, 1, matrix, 1, -1, 1, y});
+      b.op(8, {x, y, sum, test::Builder::bits(1)});
+      x = sum;
+    }
+    int last = b.logit_rows(width), logits = b.logit_rows(vocabulary);
+    b.op(11, {x, last});
+    b.op(12, {last, table, logits, test::Builder::bits(1), 0});
+    b.op(13, {logits});
+    const std::vector<int32_t> program = b.encode();
+    mr_options o{};
+    o.abi_version = MR_ABI_VERSION;
+    o.threads = 1;
+    o.block_tokens = 16;
+    Model model(o, program.data(), static_cast<int64_t>(program.size()));
+    const std::vector<float> noise(static_cast<size_t>(vocabulary * width), 0.01f);
+    model.bind(table, MR_F32, vocabulary, width, noise.data(), int64_t{vocabulary} * width * 4);
+    model.bind(norm, MR_F32, 1, width, noise.data(), int64_t{width} * 4);
+    model.bind(matrix, MR_F32, width, width, noise.data(), int64_t{width} * width * 4);
+    std::vector<int32_t> tokens(static_cast<size_t>(rows), 1), zeros(static_cast<size_t>(rows)), ones(static_cast<size_t>(rows), 1), each;
+    for (int i = 0; i <= rows; i++) each.push_back(i);
+    const mr_step step{rows, rows, rows, 1, tokens.data(), zeros.data(), nullptr, each.data(), ones.data(), nullptr, each.data(), nullptr};
+    std::vector<mr_sampling> how(static_cast<size_t>(rows));
+    for (mr_sampling& h : how) {
+      h = {};
+      h.chooses = 1;
+      h.logprobs = h.last = h.mask_at = -1;
+    }
+    std::vector<mr_sampled> out(static_cast<size_t>(rows));
+    std::vector<double> all;
+    for (int i = 0; i < (small_ ? 4 : 200); i++) {
+      auto began = std::chrono::steady_clock::now();
+      model.submit(step, how.data(), nullptr, 0);
+      const double us = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began).count();
+      model.collect(out.data(), nullptr);
+      if (i >= 3) all.push_back(us);
+    }
+    std::sort(all.begin(), all.end());
+    line("host, a graph step of " + std::to_string(rows) + " rows and " + std::to_string(4 * layers + 7) + " kernels", all[all.size() / 2] / 1000, all[all.size() / 2], "us", false);
   }
 
   bool small_;

@@ -178,6 +178,8 @@ struct Machine {
   bool broken = false;
   // Whether streams do nothing until somebody waits for them. Copies from and to the host then see what it has made of its memory since.
   bool late = false;
+  // Bytes of the device that were ever taken, but for those that were given back.
+  int64_t taken = 0;
   // What is allocated.
   int64_t live = 0;
 };

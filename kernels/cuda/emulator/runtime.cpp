@@ -1,4 +1,6 @@
 // The runtime's part of the emulator.
+#include <malloc.h>
+
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -141,20 +143,34 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   if (!*memory) return cudaErrorMemoryAllocation;
   std::memset(*memory, emulator::kPoison, bytes);
   machine.live++;
+  machine.taken += static_cast<int64_t>(malloc_usable_size(*memory));
   return cudaSuccess;
 }
 
 // Waits for everything, as CUDA's does.
 cudaError_t cudaFree(void* memory) {
   for (emulator::Stream* stream : emulator::streams) emulator::work_off(*stream, stream->given);
-  if (memory) emulator::machine().live--;
+  if (memory) {
+    emulator::machine().live--;
+    emulator::machine().taken -= static_cast<int64_t>(malloc_usable_size(memory));
+  }
   std::free(memory);
   return cudaSuccess;
 }
 
-cudaError_t cudaMallocHost(void** memory, size_t bytes) { return cudaMalloc(memory, bytes); }
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  const int64_t taken = emulator::machine().taken;
+  const cudaError_t status = cudaMalloc(memory, bytes);
+  emulator::machine().taken = taken;
+  return status;
+}
 
-cudaError_t cudaFreeHost(void* memory) { return cudaFree(memory); }
+cudaError_t cudaFreeHost(void* memory) {
+  const int64_t taken = emulator::machine().taken;
+  const cudaError_t status = cudaFree(memory);
+  emulator::machine().taken = taken;
+  return status;
+}
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   if (stream->capture) return cudaErrorInvalidValue;

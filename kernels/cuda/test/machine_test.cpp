@@ -10,9 +10,10 @@ namespace {
 struct Machine {
   emulator::Machine before = emulator::machine();
   ~Machine() {
-    int64_t live = emulator::machine().live;
+    const emulator::Machine now = emulator::machine();
     emulator::machine() = before;
-    emulator::machine().live = live;
+    emulator::machine().live = now.live;
+    emulator::machine().taken = now.taken;
   }
 };
 
@@ -83,6 +84,54 @@ TEST(memory_that_is_not_there_is_named_with_numbers_and_nothing_is_lost) {
     CHECK(status == MR_MEMORY, "after %d: %d %s", after, status, text);
     status = mr_run(runner->model(), &step, text, sizeof text);
     CHECK(status == MR_OK && same_bits(logits.data(), expected.data(), expected.size()), "after %d: %s", after, text);
+  }
+}
+
+TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reserved) {
+  Llama llama;
+  for (int type : {MR_F32, MR_BF16, MR_Q4_0, MR_Q2_K, MR_Q6_K, MR_IQ4_NL}) {
+    mr_options o = cuda_options(0);
+    mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32};
+    o.groups = 1;
+    o.group = &group;
+    std::vector<mr_stored> stored;
+    for (const Llama::Weight& w : llama.weights) stored.push_back({w.handle, w.matrix ? type : MR_F32, 0, 0});
+    const mr_limits limits{48, 20, 600};
+    mr_need need{};
+    char text[512] = "";
+    CHECK(mr_memory(&o, llama.program.data(), static_cast<int64_t>(llama.program.size()), stored.data(), static_cast<int32_t>(stored.size()), &limits, &need, text,
+                    sizeof text) == MR_OK,
+          "%s", text);
+    Machine kept;
+    const int64_t before = emulator::machine().taken;
+    auto runner = llama.runner(o, type, 3);
+    const int64_t loaded = emulator::machine().taken - before - mr_cache_bytes(runner->model());
+    CHECK(loaded < need.weights + (64 << 10) && need.weights < loaded + (64 << 10), "type %d: %lld, planned %lld", type, static_cast<long long>(loaded), static_cast<long long>(need.weights));
+    CHECK(mr_reserve(runner->model(), &limits, text, sizeof text) == MR_OK, "%s", text);
+    const int64_t reserved = emulator::machine().taken - before - mr_cache_bytes(runner->model()) - loaded;
+    CHECK(reserved < need.workspace + (1 << 20) && need.workspace < reserved + (1 << 20), "type %d: %lld, planned %lld", type, static_cast<long long>(reserved),
+          static_cast<long long>(need.workspace));
+    // No device memory is asked for any more; pinned memory of the host is.
+    Random random(40);
+    Sequence a = sequence(48, random);
+    const int64_t now = emulator::machine().taken;
+    runner->step({&a}, {20}, kVocabulary);
+    runner->step({&a}, {20}, kVocabulary);
+    CHECK(emulator::machine().taken == now, "type %d: %lld more", type, static_cast<long long>(emulator::machine().taken - now));
+  }
+}
+
+TEST(weights_that_are_copied_late_are_those_that_were_bound) {
+  Llama llama;
+  Random random(41);
+  Sequence a = sequence(9, random), b = a;
+  for (int type : {MR_BF16, MR_Q4_K}) {
+    Sequence x = a, y = a;
+    std::vector<float> expected = llama.runner(cuda_options(0), type, 1)->step({&x}, {9}, kVocabulary);
+    Machine kept;
+    emulator::machine().late = true;
+    std::vector<float> late = llama.runner(cuda_options(0), type, 1)->step({&y}, {9}, kVocabulary);
+    CHECK(same_bits(late.data(), expected.data(), expected.size()), "type %d", type);
   }
 }
 

@@ -8,14 +8,20 @@ import java.util.Locale;
  *
  * @param weightBytes of the weights as the backend keeps them
  * @param kvBytes of the KV cache
+ * @param workBytes of what steps compute in, where that is taken up front
  * @param availableBytes that can be had now
  */
-public record MemoryNeed(long weightBytes, long kvBytes, long availableBytes) {
+public record MemoryNeed(long weightBytes, long kvBytes, long workBytes, long availableBytes) {
 
     private static final long MIB = 1 << 20;
 
+    /** Of a backend that takes nothing more up front. */
+    public MemoryNeed(long weightBytes, long kvBytes, long availableBytes) {
+        this(weightBytes, kvBytes, 0, availableBytes);
+    }
+
     public long totalBytes() {
-        return weightBytes + kvBytes;
+        return weightBytes + kvBytes + workBytes;
     }
 
     /** 0 when it fits. */
@@ -33,7 +39,8 @@ public record MemoryNeed(long weightBytes, long kvBytes, long availableBytes) {
         return new MillraceException(
                 "MR-MEM-001",
                 what + " needs " + mib(totalBytes()) + " MiB (" + weights + " " + mib(weightBytes) + ", KV cache "
-                        + mib(kvBytes) + "), available are " + mib(availableBytes) + " MiB (short by "
+                        + mib(kvBytes) + (workBytes == 0 ? "" : ", workspace " + mib(workBytes)) + "), available are "
+                        + mib(availableBytes) + " MiB (short by "
                         + mib(shortByBytes())
                         + "). Lower --kv-memory or --max-model-len, or choose a smaller model.");
     }

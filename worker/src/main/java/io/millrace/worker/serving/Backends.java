@@ -46,7 +46,7 @@ final class Backends {
     static Loaded load(ModelFiles files, KvOptions kv, ModelOptions options, int threads, LoadProgress progress) {
         String engine = options.engine();
         if (engine.equals(CUDA)) {
-            return cuda(files, kv, options.cpu(), threads, progress);
+            return cuda(files, kv, options, threads, progress);
         }
         Choice choice = choose(engine);
         if (choice.library() == null) {
@@ -65,11 +65,26 @@ final class Backends {
     /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */
     static MemoryNeed need(ModelFiles files, KvOptions kv, ModelOptions options) {
         if (options.engine().equals(CUDA)) {
-            return CudaBackend.need(cudaLibrary(), files.decoder(), files.source(), kv, exact(options.cpu()));
+            return CudaBackend.need(
+                    cudaLibrary(), files.decoder(), files.source(), kv, exact(options.cpu()), Engines.limits(options));
         }
         return choose(options.engine()).library() == null
                 ? TorchBackend.need(files.decoder(), kv)
                 : CpuBackend.need(files.decoder(), files.source(), kv, options.cpu());
+    }
+
+    /** Memory of a KV cache for which nothing is asked: a part of the machine's, or what a device has left. */
+    static long cacheBytes(ModelFiles files, ModelOptions options) {
+        if (!options.engine().equals(CUDA)) {
+            return KvBudget.ofMachine();
+        }
+        return CudaBackend.roomForCache(
+                cudaLibrary(),
+                files.decoder(),
+                files.source(),
+                new KvOptions(KvBudget.BLOCK_TOKENS, 1, 0, options.maxModelLen(), options.kvType()),
+                exact(options.cpu()),
+                Engines.limits(options));
     }
 
     /** How weights are kept, for messages. */
@@ -129,10 +144,10 @@ final class Backends {
     }
 
     private static Loaded cuda(
-            ModelFiles files, KvOptions kv, CpuSettings settings, int threads, LoadProgress progress) {
-        boolean exact = exact(settings);
-        ModelRuntime runtime =
-                CudaBackend.load(cudaLibrary(), files.decoder(), files.source(), kv, threads, exact, progress);
+            ModelFiles files, KvOptions kv, ModelOptions options, int threads, LoadProgress progress) {
+        boolean exact = exact(options.cpu());
+        ModelRuntime runtime = CudaBackend.load(
+                cudaLibrary(), files.decoder(), files.source(), kv, threads, exact, Engines.limits(options), progress);
         LOG.info("{} runs on the cuda engine, {}", files.path().getFileName(), runtime.numericsId());
         return new Loaded(runtime, exact ? "f32" : "bf16");
     }

@@ -2,6 +2,7 @@ package io.millrace.worker.serving;
 
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.MemoryNeed;
+import io.millrace.worker.backend.StepLimits;
 import io.millrace.worker.backend.torch.TorchBackend;
 import io.millrace.worker.engine.EngineConfig;
 import io.millrace.worker.model.encoder.PooledModel;
@@ -21,6 +22,14 @@ final class Engines {
             config = config.withMaxBatchedTokens(options.stepTokens());
         }
         return config;
+    }
+
+    /** The largest step: all that run decode, or prefills fill it. */
+    static StepLimits limits(ModelOptions options) {
+        EngineConfig config = config("", 1, options);
+        return new StepLimits(
+                Math.max(config.maxBatchedTokens(), config.maxRunning() + 1),
+                Math.max(config.maxRunning(), config.promptLogprobRows()));
     }
 
     /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */

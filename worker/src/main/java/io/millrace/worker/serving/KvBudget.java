@@ -6,6 +6,7 @@ import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.model.config.DecoderConfig;
 import java.lang.management.ManagementFactory;
+import java.util.function.LongSupplier;
 
 /**
  * How much memory the KV cache gets, and how long a sequence may be.
@@ -21,11 +22,16 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType ty
     private static final long DEFAULT_BYTES = 1L << 30;
     private static final int DEFAULT_SHARE = 16;
 
-    /** MR-MEM-002 when not one block fits, MR-SERVE-006 when more than the model's context is asked for. */
-    static KvBudget of(DecoderConfig config, ModelOptions options) {
+    /**
+     * What the options ask for.
+     *
+     * @param chosen bytes of a cache for which they do not
+     * @throws MillraceException MR-MEM-002 when not one block fits, MR-SERVE-006 when more than the model's context is asked for.
+     */
+    static KvBudget of(DecoderConfig config, ModelOptions options, LongSupplier chosen) {
         KvType type = options.kvType();
         long perToken = MemoryPlan.tokenBytes(config, type);
-        long memory = options.kvMemoryBytes() > 0 ? options.kvMemoryBytes() : chosen();
+        long memory = options.kvMemoryBytes() > 0 ? options.kvMemoryBytes() : chosen.getAsLong();
         int context = config.contextLength();
         if (options.maxModelLen() > context && !options.forceMaxModelLen()) {
             throw new MillraceException(
@@ -52,7 +58,8 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType ty
         return new KvOptions(BLOCK_TOKENS, 0, memoryBytes, maxModelLen, type);
     }
 
-    private static long chosen() {
+    /** A part of the machine's memory. */
+    static long ofMachine() {
         long total = DEFAULT_BYTES * DEFAULT_SHARE;
         if (ManagementFactory.getOperatingSystemMXBean() instanceof com.sun.management.OperatingSystemMXBean os) {
             total = os.getTotalMemorySize();

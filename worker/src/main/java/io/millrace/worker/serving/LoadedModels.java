@@ -50,7 +50,7 @@ final class LoadedModels {
             Clock clock,
             StepListener steps) {
         Tokenizer tokenizer = TurnEnds.of(own, files.templates().chat());
-        KvBudget budget = KvBudget.of(files.decoder().config(), options);
+        KvBudget budget = KvBudget.of(files.decoder().config(), options, () -> Backends.cacheBytes(files, options));
         EngineConfig config = Engines.config(model.name(), budget.maxModelLen(), options);
         RequestPreparer preparer = new RequestPreparer(
                 model.name(),

@@ -104,7 +104,10 @@ public final class ModelHost {
             }
             each.add(info.name() + " " + MemoryNeed.mib(need.totalBytes()));
             sum = new MemoryNeed(
-                    sum.weightBytes() + need.weightBytes(), sum.kvBytes() + need.kvBytes(), need.availableBytes());
+                    sum.weightBytes() + need.weightBytes(),
+                    sum.kvBytes() + need.kvBytes(),
+                    sum.workBytes() + need.workBytes(),
+                    need.availableBytes());
         }
         if (sum.shortByBytes() > 0) {
             throw sum.tooMuch("The sum of all models (" + String.join(", ", each) + " MiB)", Engines.weights(options));

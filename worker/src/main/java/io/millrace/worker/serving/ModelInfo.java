@@ -53,7 +53,7 @@ public record ModelInfo(
 
     private static ModelInfo describe(ResolvedModel model, ModelFiles files, ModelOptions options) {
         DecoderConfig config = files.decoder().config();
-        KvBudget budget = KvBudget.of(config, options);
+        KvBudget budget = KvBudget.of(config, options, () -> Backends.cacheBytes(files, options));
         MemoryNeed need = null;
         String problem = null;
         try {

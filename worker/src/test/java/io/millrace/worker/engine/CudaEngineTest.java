@@ -35,7 +35,14 @@ class CudaEngineTest {
         try (GgufFile file = GgufFile.open(MODEL)) {
             Decoder decoder = Decoder.of(DecoderConfig.fromGguf(MODEL.toString(), file.metadata()), file);
             ModelRuntime runtime = CudaBackend.load(
-                    library, decoder, file, new KvOptions(16, blocks, 0, 0, KvType.BF16), 1, false, LoadProgress.NONE);
+                    library,
+                    decoder,
+                    file,
+                    new KvOptions(16, blocks, 0, 0, KvType.BF16),
+                    1,
+                    false,
+                    EmulatedCuda.LIMITS,
+                    LoadProgress.NONE);
             assertThat(runtime.overlaps()).isTrue();
             return new TestEngine(
                     EngineConfig.of("cuda", 80).withMaxBatchedTokens(budget),

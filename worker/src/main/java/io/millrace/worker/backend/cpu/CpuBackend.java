@@ -11,6 +11,7 @@ import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.OpCosts;
+import io.millrace.worker.backend.StepLimits;
 import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.model.config.RopeFrequencies;
 import io.millrace.worker.model.decoder.Decoder;
@@ -24,6 +25,8 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /** Loads models into the native kernels. Stateless; each runtime has its own threads and memory. */
 public final class CpuBackend {
@@ -62,7 +65,8 @@ public final class CpuBackend {
         NativeKernels kernels = NativeKernels.open(library);
         return load(
                 kernels,
-                MemoryPlan.available(),
+                weights -> MemoryPlan.layout(decoder, options, weights.bytes(), "packed", MemoryPlan.available()),
+                null,
                 decoder,
                 source,
                 options,
@@ -71,10 +75,16 @@ public final class CpuBackend {
                 progress);
     }
 
-    /** As above, with memory for weights and cache together. */
+    /**
+     * As above.
+     *
+     * @param plan the cache; MR-MEM-001 when it does not fit beside the weights
+     * @param limits of steps, for whose workspace memory is taken now; null: none is
+     */
     static ModelRuntime load(
             NativeKernels kernels,
-            long available,
+            Function<CpuWeights, KvLayout> plan,
+            @Nullable StepLimits limits,
             Decoder decoder,
             WeightSource source,
             KvOptions options,
@@ -89,7 +99,7 @@ public final class CpuBackend {
                             + MIN_BLOCK_TOKENS + " to " + MAX_BLOCK_TOKENS + ".");
         }
         CpuWeights weights = new CpuWeights(decoder, source, settings);
-        KvLayout layout = MemoryPlan.layout(decoder, options, weights.bytes(), "packed", available);
+        KvLayout layout = plan.apply(weights);
         progress.at("engine", 0);
         long model = create(kernels, decoder.program().encode(), layout, Math.max(1, threads), settings);
         try {
@@ -101,6 +111,9 @@ public final class CpuBackend {
                 }
             }
             weights.bind(kernels, model, progress);
+            if (limits != null) {
+                kernels.reserve(model, limits(limits, MemoryPlan.maxLength(decoder.config(), options)));
+            }
             Map<Integer, Long> sizes = weights.sizes();
             return new CpuRuntime(
                     kernels,
@@ -117,13 +130,13 @@ public final class CpuBackend {
 
     /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
     public static MemoryNeed need(Decoder decoder, WeightSource source, KvOptions options, CpuSettings settings) {
-        return need(decoder, source, options, settings, MemoryPlan.available());
+        long weights = new CpuWeights(decoder, source, settings).bytes();
+        return MemoryPlan.need(decoder, options, weights, MemoryPlan.available());
     }
 
-    static MemoryNeed need(
-            Decoder decoder, WeightSource source, KvOptions options, CpuSettings settings, long available) {
-        long weights = new CpuWeights(decoder, source, settings).bytes();
-        return MemoryPlan.need(decoder, options, weights, available);
+    /** {@code mr_limits}. */
+    static int[] limits(StepLimits limits, int positions) {
+        return new int[] {limits.rows(), limits.logitRows(), positions};
     }
 
     /** In what most of a model's products are computed: {@code int8}, {@code bf16} or {@code f32}. */
@@ -155,36 +168,42 @@ public final class CpuBackend {
     /** A model of an encoded program, without weights; its address. */
     static long create(NativeKernels kernels, int[] words, KvLayout layout, int threads, CpuSettings settings) {
         try (Arena arena = Arena.ofConfined()) {
-            int count = layout.groups().size();
-            MemorySegment groups = arena.allocate(JAVA_INT, (long) count * NativeKernels.KV_GROUP_INTS);
-            for (int g = 0; g < count; g++) {
-                KvLayout.Group group = layout.groups().get(g);
-                int[] values = {
-                    group.blocks(),
-                    group.layers(),
-                    group.heads(),
-                    group.keyDim(),
-                    group.valueDim(),
-                    cacheType(KvType.of(group.dtype()))
-                };
-                for (int i = 0; i < values.length; i++) {
-                    groups.setAtIndex(JAVA_INT, (long) g * values.length + i, values[i]);
-                }
-            }
-            int[] ints = {
-                NativeKernels.ABI_VERSION,
-                settings.isa(),
-                settings.precision().ordinal(),
-                threads,
-                settings.pin() ? 1 : 0,
-                0,
-                layout.blockTokens(),
-                count
-            };
-            MemorySegment options = arena.allocate(OPTION_INTS * 4 + ADDRESS.byteSize(), 8);
-            MemorySegment.copy(ints, 0, options, JAVA_INT, 0, ints.length);
-            options.set(ADDRESS, OPTION_INTS * 4, groups);
+            MemorySegment options = options(arena, layout, threads, settings);
             return kernels.create(options, arena.allocateFrom(JAVA_INT, words), words.length);
         }
+    }
+
+    /** {@code mr_options}. */
+    static MemorySegment options(Arena arena, KvLayout layout, int threads, CpuSettings settings) {
+        int count = layout.groups().size();
+        MemorySegment groups = arena.allocate(JAVA_INT, (long) count * NativeKernels.KV_GROUP_INTS);
+        for (int g = 0; g < count; g++) {
+            KvLayout.Group group = layout.groups().get(g);
+            int[] values = {
+                group.blocks(),
+                group.layers(),
+                group.heads(),
+                group.keyDim(),
+                group.valueDim(),
+                cacheType(KvType.of(group.dtype()))
+            };
+            for (int i = 0; i < values.length; i++) {
+                groups.setAtIndex(JAVA_INT, (long) g * values.length + i, values[i]);
+            }
+        }
+        int[] ints = {
+            NativeKernels.ABI_VERSION,
+            settings.isa(),
+            settings.precision().ordinal(),
+            threads,
+            settings.pin() ? 1 : 0,
+            0,
+            layout.blockTokens(),
+            count
+        };
+        MemorySegment options = arena.allocate(OPTION_INTS * 4 + ADDRESS.byteSize(), 8);
+        MemorySegment.copy(ints, 0, options, JAVA_INT, 0, ints.length);
+        options.set(ADDRESS, OPTION_INTS * 4, groups);
+        return options;
     }
 }

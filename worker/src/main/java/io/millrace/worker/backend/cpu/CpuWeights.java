@@ -74,6 +74,25 @@ final class CpuWeights {
         return kept ? dtype.bytes(slot.elements()) : slot.elements() * Float.BYTES;
     }
 
+    /** {@code mr_stored} of each weight: handle, type, columns of a group (0: none), whether columns have an order of their own. */
+    int[] stored() {
+        int[] all = new int[4 * weights.size()];
+        int at = 0;
+        for (Bound weight : weights) {
+            WeightSlot slot = weight.slot();
+            WeightTensor tensor = source.tensor(slot.tensor());
+            boolean turned = slot.rows().turned();
+            GroupedWeight grouped = turned ? null : GroupedWeight.of(tensor).orElse(null);
+            NativeType type =
+                    turned ? NativeType.F32 : NativeType.of(tensor.dtype()).orElse(NativeType.F32);
+            all[at++] = weight.handle();
+            all[at++] = grouped == null ? type.number() : grouped.type().number();
+            all[at++] = grouped == null ? 0 : grouped.groupColumns();
+            all[at++] = grouped == null || grouped.order() == null ? 0 : 1;
+        }
+        return all;
+    }
+
     /** Binds all, from what is kept of them where there is such. */
     void bind(NativeKernels kernels, long model, LoadProgress progress) {
         Path folder = settings.repackCache();

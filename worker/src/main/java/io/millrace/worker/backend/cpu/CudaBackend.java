@@ -1,11 +1,15 @@
 package io.millrace.worker.backend.cpu;
 
+import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.StepLimits;
+import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.weights.WeightSource;
+import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -14,6 +18,9 @@ public final class CudaBackend {
 
     private static final KernelLibrary LIBRARY =
             new KernelLibrary("MILLRACE_CUDA_KERNELS", "millrace_cuda", NativeDevice.CUDA);
+
+    private static final int COLUMNS = 32;
+    private static final int KEPT_FREE = 16;
 
     private CudaBackend() {}
 
@@ -35,12 +42,13 @@ public final class CudaBackend {
     }
 
     /**
-     * Loads a model. The source is not needed afterwards.
+     * Loads a model. Weights, cache and the workspace of the largest step are taken now. The source is not needed afterwards.
      *
      * @param threads that sample, the engine's own among them; at least 1
      * @param exact float32 throughout instead of bf16 activations, for comparing
+     * @param limits the largest step
      * @throws MillraceException MR-CUDA-001 when the library cannot be loaded, MR-CUDA-002 for a device, program or type that cannot be used,
-     *     MR-MEM-001 when weights and cache do not fit into the device's memory, and what {@link CpuBackend#load} throws
+     *     MR-MEM-001 when all of it does not fit into the device's memory, and what {@link CpuBackend#load} throws
      */
     public static ModelRuntime load(
             Path library,
@@ -49,18 +57,83 @@ public final class CudaBackend {
             KvOptions options,
             int threads,
             boolean exact,
+            StepLimits limits,
             LoadProgress progress) {
         NativeKernels kernels = NativeKernels.open(library, NativeDevice.CUDA);
         return CpuBackend.load(
-                kernels, usable(kernels).freeBytes(), decoder, source, options, threads, settings(exact), progress);
+                kernels,
+                weights -> {
+                    MemoryNeed need = need(kernels, decoder, weights, options, exact, limits);
+                    if (need.shortByBytes() > 0) {
+                        throw need.tooMuch("The model", "weights as the device keeps them");
+                    }
+                    return MemoryPlan.sized(decoder, options);
+                },
+                limits,
+                decoder,
+                source,
+                options,
+                threads,
+                settings(exact),
+                progress);
     }
 
     /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
     public static MemoryNeed need(
-            Path library, Decoder decoder, WeightSource source, KvOptions options, boolean exact) {
-        NativeKernels kernels = NativeKernels.open(library, NativeDevice.CUDA);
-        return CpuBackend.need(
-                decoder, source, options, settings(exact), usable(kernels).freeBytes());
+            Path library, Decoder decoder, WeightSource source, KvOptions options, boolean exact, StepLimits limits) {
+        CpuWeights weights = new CpuWeights(decoder, source, settings(exact));
+        return need(NativeKernels.open(library, NativeDevice.CUDA), decoder, weights, options, exact, limits);
+    }
+
+    /**
+     * Memory of the device that weights and workspace leave for a cache, but for a part that is kept free for what the driver takes.
+     *
+     * @param least a cache of one block
+     */
+    public static long roomForCache(
+            Path library, Decoder decoder, WeightSource source, KvOptions least, boolean exact, StepLimits limits) {
+        MemoryNeed need = need(library, decoder, source, least, exact, limits);
+        long room = need.availableBytes() - need.weightBytes() - need.workBytes();
+        return Math.max(need.kvBytes(), room - need.availableBytes() / KEPT_FREE);
+    }
+
+    private static MemoryNeed need(
+            NativeKernels kernels,
+            Decoder decoder,
+            CpuWeights weights,
+            KvOptions options,
+            boolean exact,
+            StepLimits limits) {
+        long free = usable(kernels).freeBytes();
+        KvLayout layout = MemoryPlan.sized(decoder, options);
+        long cache = 0;
+        for (KvLayout.Group group : layout.groups()) {
+            cache += group.blocks() * MemoryPlan.blockBytes(filledUp(group), layout.blockTokens());
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            NativeKernels.Need need = kernels.memory(
+                    CpuBackend.options(arena, layout, 1, settings(exact)),
+                    decoder.program().encode(),
+                    weights.stored(),
+                    CpuBackend.limits(limits, MemoryPlan.maxLength(decoder.config(), options)));
+            return new MemoryNeed(need.weights(), cache, need.workspace(), free);
+        }
+    }
+
+    /** With dims as the device keeps them: whole 32s. */
+    private static KvLayout.Group filledUp(KvLayout.Group group) {
+        return new KvLayout.Group(
+                group.blocks(),
+                group.layers(),
+                group.heads(),
+                filledUp(group.keyDim()),
+                filledUp(group.valueDim()),
+                group.window(),
+                group.dtype());
+    }
+
+    private static int filledUp(int dim) {
+        return (dim + COLUMNS - 1) / COLUMNS * COLUMNS;
     }
 
     private static CpuSettings settings(boolean exact) {

@@ -57,6 +57,8 @@ final class NativeKernels {
     private final MethodHandle rope;
     private final MethodHandle run;
     private final MethodHandle drawIds;
+    private final MethodHandle memory;
+    private final MethodHandle reserve;
     private final MethodHandle samples;
     private final MethodHandle submit;
     private final MethodHandle collect;
@@ -93,6 +95,19 @@ final class NativeKernels {
         this.run = f.of("mr_run", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
         this.drawIds = f.of(
                 "mr_draw_ids", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        this.memory = f.of(
+                "mr_memory",
+                JAVA_INT,
+                JAVA_LONG,
+                JAVA_LONG,
+                JAVA_LONG,
+                JAVA_LONG,
+                JAVA_INT,
+                JAVA_LONG,
+                JAVA_LONG,
+                JAVA_LONG,
+                JAVA_LONG);
+        this.reserve = f.of("mr_reserve", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
         this.samples = f.of("mr_samples", JAVA_INT, JAVA_LONG);
         this.submit = f.of(
                 "mr_submit", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
@@ -174,6 +189,43 @@ final class NativeKernels {
             int status = call(
                     () -> (int) describe.invokeExact(free.address(), total.address(), text.address(), text.byteSize()));
             return new Device(status == OK, text.getString(0, StandardCharsets.UTF_8), free.get(JAVA_LONG, 0));
+        }
+    }
+
+    /**
+     * Bytes of a device's memory, beside the cache.
+     *
+     * @param workspace of the largest step
+     */
+    record Need(long weights, long workspace) {}
+
+    /** What a model will take; {@code stored} as {@link CpuWeights#stored}, {@code limits} as {@link #limits}. */
+    Need memory(MemorySegment options, int[] program, int[] stored, int[] limits) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment words = arena.allocateFrom(JAVA_INT, program);
+            MemorySegment weights = arena.allocateFrom(JAVA_INT, stored);
+            MemorySegment most = arena.allocateFrom(JAVA_INT, limits);
+            MemorySegment need = arena.allocate(JAVA_LONG, 2);
+            checked(arena, error -> (int) memory.invokeExact(
+                    options.address(),
+                    words.address(),
+                    (long) program.length,
+                    weights.address(),
+                    stored.length / 4,
+                    most.address(),
+                    need.address(),
+                    error.address(),
+                    error.byteSize()));
+            return new Need(need.get(JAVA_LONG, 0), need.get(JAVA_LONG, 8));
+        }
+    }
+
+    /** Takes the workspace of the largest step now. */
+    void reserve(long model, int[] limits) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment most = arena.allocateFrom(JAVA_INT, limits);
+            checked(arena, error ->
+                    (int) reserve.invokeExact(model, most.address(), error.address(), error.byteSize()));
         }
     }
 

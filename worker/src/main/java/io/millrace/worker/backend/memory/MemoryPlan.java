@@ -33,6 +33,11 @@ public final class MemoryPlan {
         if (need.shortByBytes() > 0) {
             throw need.tooMuch("The model", "weights " + form);
         }
+        return sized(decoder, options);
+    }
+
+    /** The cache of a model, however much memory there is. MR-MEM-001 when the budget does not hold the longest sequence. */
+    public static KvLayout sized(Decoder decoder, KvOptions options) {
         long blocks = blocks(decoder.config(), options);
         return new KvLayout(
                 options.blockTokens(), List.of(group(decoder.config(), Math.toIntExact(blocks), options.type())));

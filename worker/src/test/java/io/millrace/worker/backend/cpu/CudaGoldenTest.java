@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.torch.GoldenModels;
 import io.millrace.worker.backend.torch.GoldenModels.Case;
@@ -15,6 +16,8 @@ import io.millrace.worker.backend.torch.PagedRunner.Work;
 import io.millrace.worker.model.Golden;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -111,6 +114,25 @@ class CudaGoldenTest {
         }
     }
 
+    /** Q2_K and others take more there than in the file. */
+    @Test
+    void whatLoadingTakesIsThePackedWeightsTheCacheAndTheWorkspace() {
+        KvOptions options = GoldenModels.blocks(16, 64, 0).withType(KvType.BF16);
+        Path library = EmulatedCuda.library();
+        AtomicReference<MemoryNeed> planned = new AtomicReference<>();
+        try (CpuRuntime runtime = (CpuRuntime) CpuModels.load(
+                Golden.path(Case.gguf("tiny-llama-mixed").file()), (decoder, source) -> {
+                    planned.set(CudaBackend.need(library, decoder, source, options, false, EmulatedCuda.LIMITS));
+                    return CudaBackend.load(
+                            library, decoder, source, options, 1, false, EmulatedCuda.LIMITS, LoadProgress.NONE);
+                })) {
+            MemoryNeed need = Objects.requireNonNull(planned.get());
+            assertThat(need.weightBytes()).isBetween(runtime.weightBytes(), runtime.weightBytes() + (1 << 20));
+            assertThat(need.kvBytes()).isBetween(runtime.cacheBytes() - 4096, runtime.cacheBytes());
+            assertThat(need.workBytes()).isPositive();
+        }
+    }
+
     @Test
     void theDeviceSaysWhatItIs() {
         assertThat(CudaBackend.describe(EmulatedCuda.library()))
@@ -122,6 +144,7 @@ class CudaGoldenTest {
         Path library = EmulatedCuda.library();
         return CpuModels.load(
                 Golden.path(model.file()),
-                (decoder, source) -> CudaBackend.load(library, decoder, source, options, 2, exact, LoadProgress.NONE));
+                (decoder, source) -> CudaBackend.load(
+                        library, decoder, source, options, 2, exact, EmulatedCuda.LIMITS, LoadProgress.NONE));
     }
 }

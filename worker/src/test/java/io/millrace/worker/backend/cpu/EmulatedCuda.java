@@ -1,5 +1,6 @@
 package io.millrace.worker.backend.cpu;
 
+import io.millrace.worker.backend.StepLimits;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -13,6 +14,9 @@ import org.junit.jupiter.api.Assumptions;
 
 /** The library of CUDA kernels that run on the CPU, under their emulator. */
 public final class EmulatedCuda {
+
+    /** Of steps in tests. */
+    public static final StepLimits LIMITS = new StepLimits(64, 8);
 
     private EmulatedCuda() {}
 

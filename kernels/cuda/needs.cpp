@@ -1,0 +1,135 @@
+#include "needs.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "checks.h"
+#include "choices.h"
+#include "core/sample.h"
+#include "device.h"
+#include "error.h"
+#include "images.h"
+
+namespace millrace::cuda {
+namespace {
+
+// Rows of experts that are multiplied together.
+constexpr int kTileRowsOfExperts = 8;
+// What an allocation is rounded up to.
+constexpr int64_t kGranule = 512;
+
+int64_t rounded(int64_t bytes) { return (bytes + kGranule - 1) / kGranule * kGranule; }
+
+int width_of(const Program& program, int tensor) { return program.tensors[static_cast<size_t>(tensor)].width(); }
+
+int64_t weight_bytes(const Program& program, const std::vector<Use>& uses, const mr_stored& stored) {
+  if (stored.tensor < 0 || stored.tensor >= static_cast<int>(program.tensors.size())) fail(MR_INVALID, "%d is no weight", stored.tensor);
+  const Tensor& t = program.tensors[static_cast<size_t>(stored.tensor)];
+  const Use use = uses[static_cast<size_t>(stored.tensor)];
+  int64_t bytes = use.is_vector ? rounded(int64_t{t.rows()} * t.width() * 4) : 0;
+  if (use.heads > 0) {
+    // Widened, but for types of floats.
+    const bool kept = stored.group_columns == 0 && (stored.type == MR_F16 || stored.type == MR_BF16);
+    const int own = t.rows() / use.heads;
+    const mr_stored head{stored.tensor, kept ? stored.type : MR_F32, 0, 0};
+    bytes += rounded(use.heads * image_bytes(head, use.turned_over ? t.width() : own, use.turned_over ? own : t.width())[0]);
+  }
+  if (!use.is_matrix) return bytes;
+  for (int64_t part : image_bytes(stored, t.rows(), t.width())) bytes += rounded(part);
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<Use> uses_of(const Program& program) {
+  std::vector<Use> uses(program.tensors.size());
+  for (const Op& op : program.ops) {
+    bool matrix = op.code == OpCode::kLinear || op.code == OpCode::kLogits || op.code == OpCode::kEmbed || op.code == OpCode::kMoeExperts;
+    for (int w : op.weights) {
+      Use& use = uses[static_cast<size_t>(w)];
+      if (op.code == OpCode::kLatentAttention) {
+        use.heads = op.heads;
+        use.turned_over = w == op.weights[0];
+      } else {
+        (matrix ? use.is_matrix : use.is_vector) = true;
+      }
+    }
+    for (int b : op.biases) {
+      if (b >= 0) uses[static_cast<size_t>(b)].is_vector = true;
+    }
+  }
+  return uses;
+}
+
+int grown(int now, int needed) { return needed <= now ? now : static_cast<int>(std::bit_ceil(static_cast<unsigned>(needed))); }
+
+int64_t RowBytes::all() const {
+  int64_t sum = rounded(logits) + rounded(input_values) + rounded(input_sums) + 2 * rounded(pairs) + rounded(tiles) + 2 * rounded(wide) + rounded(hidden) +
+                2 * rounded(latents);
+  for (int64_t slot : slots) sum += rounded(slot);
+  return sum;
+}
+
+RowBytes bytes_of_rows(const Program& program, const Plan& plan, int64_t rows, int64_t logit_rows) {
+  RowBytes bytes;
+  for (size_t i = 0; i < plan.slot_width.size(); i++) bytes.slots.push_back((plan.slot_logit_rows[i] ? logit_rows : rows) * plan.slot_width[i] * 4);
+  if (plan.logits >= 0) bytes.logits = logit_rows * width_of(program, plan.logits) * 4;
+  const int64_t most = std::max(rows, logit_rows);
+  int64_t values = 0, pairs = 0, experts = 0;
+  for (const Op& op : program.ops) {
+    if (op.code == OpCode::kLinear || op.code == OpCode::kLogits) values = std::max(values, most * rounded_up(width_of(program, op.a), kStepColumns));
+    if (op.code == OpCode::kLatentAttention) {
+      const int rank = op.key_dim - op.dims;
+      values = std::max(values, most * op.heads * rounded_up(std::max(op.width, rank), kStepColumns));
+      bytes.latents = std::max(bytes.latents, most * op.heads * rank * 4);
+    }
+    if (op.code != OpCode::kMoeExperts) continue;
+    const int inner = program.tensors[static_cast<size_t>(op.weights[0])].rows();
+    pairs = std::max(pairs, most * op.active);
+    bytes.wide = std::max(bytes.wide, most * op.active * inner * 4);
+    bytes.hidden = std::max(bytes.hidden, most * op.active * width_of(program, op.out()) * 4);
+    experts = std::max<int64_t>(experts, op.group);
+    values = std::max({values, most * rounded_up(width_of(program, op.a), kStepColumns), most * op.active * rounded_up(inner, kStepColumns)});
+  }
+  bytes.input_values = values * 4;
+  bytes.input_sums = values / 16 * 4;
+  bytes.pairs = pairs * 4;
+  bytes.tiles = (pairs / kTileRowsOfExperts + experts + 1) * static_cast<int64_t>(sizeof(ExpertTile));
+  return bytes;
+}
+
+int64_t most_partials(const Op& op, int blocks, int block_tokens, const mr_limits& limits, int chips) {
+  // Each sequence has a tile; chunks are split while there are few tiles.
+  const int tiles = head_tiles(op.heads, op.kv_heads);
+  const int64_t chunks = (limits.positions + kAttentionChunk - 1) / kAttentionChunk;
+  const int64_t of_pool = int64_t{blocks} * block_tokens / kAttentionChunk + limits.logit_rows;
+  const int64_t partials = std::min({(int64_t{chips} * kAttentionWarps + tiles - 1) / tiles * chunks, of_pool, limits.logit_rows * chunks});
+  return partials * tiles * partial_floats(cache_value_stride(op.value_dim));
+}
+
+mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count, const mr_stored* stored, int32_t stored_count, const mr_limits& limits) {
+  const Program program = decode(words, count);
+  const Plan plan = make_plan(program, options.keep_activations != 0);
+  const std::vector<Use> uses = uses_of(program);
+  mr_need need{};
+  for (int i = 0; i < stored_count; i++) need.weights += weight_bytes(program, uses, stored[i]);
+  const int rows = grown(0, limits.rows), logit_rows = grown(0, limits.logit_rows);
+  need.workspace = bytes_of_rows(program, plan, rows, logit_rows).all();
+  if (plan.logits >= 0 && width_of(program, plan.logits) <= kMostSampledIds) need.workspace += choice_bytes(logit_rows, width_of(program, plan.logits));
+  std::vector<bool> seen(kRopeTables);
+  for (const Op& op : program.ops) {
+    if (op.code != OpCode::kRope || seen[static_cast<size_t>(op.table)]) continue;
+    seen[static_cast<size_t>(op.table)] = true;
+    need.workspace += rounded(int64_t{grown(64, limits.positions)} * op.dims * 4);
+  }
+  int64_t partials = 0;
+  const int chips = device_info().chips;
+  for (const Op& op : program.ops) {
+    if ((op.code != OpCode::kAttention && op.code != OpCode::kLatentAttention) || op.group >= options.groups) continue;
+    partials = std::max(partials, most_partials(op, options.group[op.group].blocks, options.block_tokens, limits, chips));
+  }
+  need.workspace += rounded(partials * 4);
+  return need;
+}
+
+}  // namespace millrace::cuda

@@ -1,0 +1,45 @@
+// What a model takes of a device's memory, known before any is asked for.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "millrace.h"
+#include "plan.h"
+#include "program.h"
+
+namespace millrace::cuda {
+
+// How weights are used: as matrices that are multiplied or looked up, as vectors of floats, as a matrix for each head.
+struct Use {
+  bool is_matrix = false, is_vector = false;
+  // 0: not as matrices of heads; turned over: with rows and columns changed.
+  int heads = 0;
+  bool turned_over = false;
+};
+std::vector<Use> uses_of(const Program& program);
+
+// Bytes of what grows with the rows of a step.
+struct RowBytes {
+  // Of each slot of the plan.
+  std::vector<int64_t> slots;
+  int64_t logits = 0, input_values = 0, input_sums = 0;
+  // Of experts: places, tiles, values between products.
+  int64_t pairs = 0, tiles = 0, wide = 0, hidden = 0;
+  // Of latent attention.
+  int64_t latents = 0;
+
+  int64_t all() const;
+};
+RowBytes bytes_of_rows(const Program& program, const Plan& plan, int64_t rows, int64_t logit_rows);
+
+// A power of two, as all that grows.
+int grown(int now, int needed);
+
+// Warps of attention that a multiprocessor has at work.
+inline constexpr int kAttentionWarps = 8;
+// Floats of partial results of an attention op in steps of decodes; `blocks` of its cache.
+int64_t most_partials(const Op& op, int blocks, int block_tokens, const mr_limits& limits, int chips);
+
+mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count, const mr_stored* stored, int32_t stored_count, const mr_limits& limits);
+
+}  // namespace millrace::cuda
