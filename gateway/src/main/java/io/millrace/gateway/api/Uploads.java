@@ -14,11 +14,13 @@ import org.jspecify.annotations.Nullable;
 import org.springframework.core.NestedExceptionUtils;
 import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.core.io.buffer.DataBufferUtils;
+import org.springframework.core.io.buffer.DefaultDataBufferFactory;
 import org.springframework.http.InvalidMediaTypeException;
 import org.springframework.http.MediaType;
 import org.springframework.http.codec.multipart.FilePartEvent;
 import org.springframework.http.codec.multipart.FormPartEvent;
 import org.springframework.http.codec.multipart.PartEvent;
+import org.springframework.web.reactive.function.BodyExtractors;
 import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.util.DisconnectedClientHelper;
 import reactor.core.publisher.Flux;
@@ -61,7 +63,8 @@ final class Uploads {
                     415, "unsupported_media_type", null, "The body must be multipart/form-data, not '" + type + "'.")));
         }
         var gathered = new Gathered();
-        return request.bodyToFlux(PartEvent.class)
+        return onHeap(request)
+                .bodyToFlux(PartEvent.class)
                 .onErrorMap(Uploads::isMalformed, Uploads::malformed)
                 .timeout(timeout)
                 .windowUntil(PartEvent::isLast)
@@ -77,6 +80,17 @@ final class Uploads {
                                 "body_timeout",
                                 null,
                                 "Nothing came of the body for " + timeout.toSeconds() + " s.")));
+    }
+
+    /** With a body that is collected as garbage: Spring's parser loses counted buffers when a part is refused amid a body. */
+    private static ServerRequest onHeap(ServerRequest request) {
+        Flux<DataBuffer> body = request.body(BodyExtractors.toDataBuffers()).map(buffer -> {
+            byte[] bytes = new byte[buffer.readableByteCount()];
+            buffer.read(bytes);
+            DataBufferUtils.release(buffer);
+            return DefaultDataBufferFactory.sharedInstance.wrap(bytes);
+        });
+        return ServerRequest.from(request).body(body).build();
     }
 
     private static boolean isForm(@Nullable String type) {
@@ -103,13 +117,12 @@ final class Uploads {
 
     private Mono<Void> part(PartEvent first, Flux<PartEvent> events, Gathered gathered, String source, int partition) {
         if (first.headers().getContentDisposition().getName() == null) {
-            return released(events).then(Mono.error(() -> new ApiException(nameless())));
+            return events.then(Mono.error(() -> new ApiException(nameless())));
         }
         if (first instanceof FilePartEvent file && first.name().equals("file")) {
             if (gathered.written != null) {
-                return released(events)
-                        .then(Mono.error(
-                                () -> new ApiException(ApiError.invalid("file", "There are two parts 'file'."))));
+                return events.then(
+                        Mono.error(() -> new ApiException(ApiError.invalid("file", "There are two parts 'file'."))));
             }
             gathered.filename = file.filename();
             var chunks = new Chunker();
@@ -122,7 +135,7 @@ final class Uploads {
         if (first instanceof FormPartEvent form) {
             gathered.fields.put(form.name(), form.value());
         }
-        return released(events);
+        return events.then();
     }
 
     private static ApiError nameless() {
@@ -131,11 +144,6 @@ final class Uploads {
                 "invalid_multipart",
                 null,
                 "A part of the body has no name: its 'Content-Disposition' must be form-data; name=\"…\".");
-    }
-
-    private static Mono<Void> released(Flux<PartEvent> events) {
-        return events.doOnNext(event -> DataBufferUtils.release(event.content()))
-                .then();
     }
 
     private static Upload whole(Gathered gathered) {
@@ -159,7 +167,6 @@ final class Uploads {
         List<byte[]> add(DataBuffer buffer) {
             byte[] bytes = new byte[buffer.readableByteCount()];
             buffer.read(bytes);
-            DataBufferUtils.release(buffer);
             seen += bytes.length;
             if (seen > bytesMax * DROPPED_FACTOR) {
                 throw tooLarge();

@@ -46,7 +46,7 @@ final class PrefixIndex {
     /** All that one worker has. */
     private static final class Held {
         final LongMap<Holding> byHash = new LongMap<>();
-        /** Those that its last beat names. */
+        /** Those that its last beat names; each has tokens, and so is held until the next beat. */
         List<Holding> hinted = new ArrayList<>();
 
         long stamp;
@@ -71,6 +71,9 @@ final class PrefixIndex {
         for (ServedModel model : models) {
             for (int i = 0; i < model.getPrefixHintsCount(); i++) {
                 PrefixHint hint = model.getPrefixHints(i);
+                if (hint.getTokens() <= 0) {
+                    continue; // long text of few tokens: there is nothing to gain, and what has no tokens is not held
+                }
                 Holding holding = holding(worker, held, hint.getHash());
                 holding.hinted = hint.getTokens();
                 if (holding.stamp != stamp) {

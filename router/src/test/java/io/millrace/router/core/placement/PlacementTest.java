@@ -9,6 +9,7 @@ import io.millrace.shared.proto.PrefixHint;
 import io.millrace.shared.proto.ServedModel;
 import io.millrace.shared.proto.WorkerBeat;
 import java.util.List;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
@@ -97,6 +98,57 @@ class PlacementTest {
         worker("other", model(1).setNumericsId("x"));
         assertThat(choose(demand("n", false))).isEqualTo("same");
         assertThat(choose(demand("gone", false))).isIn("same", "other");
+    }
+
+    @Test
+    void aPrefixOfNoTokensIsNotHeld() {
+        PrefixHint none = PrefixHint.newBuilder().setHash(7).build();
+        worker("a", model(0).addPrefixHints(none));
+        worker("b", model(0).addPrefixHints(none));
+        worker(
+                "warm",
+                model(0).addPrefixHints(PrefixHint.newBuilder().setHash(7).setTokens(900)));
+        for (String id : List.of("a", "b")) {
+            Worker worker = Objects.requireNonNull(workers.find(id));
+            var load = new Sent(List.of(7L));
+            worker.sent(load);
+            worker.over(load);
+        }
+
+        for (int beats = 0; beats < 2; beats++) {
+            worker("a", model(0));
+            worker("b", model(0));
+            assertThat(choose(demand("", false, 7))).isEqualTo("warm");
+        }
+    }
+
+    /** A request of so few tokens that the first prefix of its text has none. */
+    private record Sent(List<Long> prefixHashes) implements Worker.Load {
+
+        @Override
+        public String model() {
+            return "m";
+        }
+
+        @Override
+        public long slotOffset() {
+            return 0;
+        }
+
+        @Override
+        public long promptTokens() {
+            return 1;
+        }
+
+        @Override
+        public long cachedTokens() {
+            return 0;
+        }
+
+        @Override
+        public boolean solo() {
+            return false;
+        }
     }
 
     @Test
