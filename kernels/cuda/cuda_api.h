@@ -22,6 +22,49 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
 #endif
 }
 
+// The same, but the kernel may begin while the launch before it still runs: it waits (await_launches) before it touches what others use.
+// Chips before sm_90 cannot, and begin it afterwards.
+template <class... Parameters, class... Arguments>
+void launch_early(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
+#if MR_EMULATED
+  emulator::launch(stream, grid, block, shared_bytes, [=] { kernel(arguments...); }, true);
+#else
+  static const bool can = [] {
+    int device = 0, major = 0;
+    return cudaGetDevice(&device) == cudaSuccess && cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= 9;
+  }();
+  if (!can) return launch(kernel, grid, block, shared_bytes, stream, arguments...);
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &early;
+  config.numAttrs = 1;
+  cudaLaunchKernelEx(&config, kernel, arguments...);
+#endif
+}
+
+// In a kernel that is launched early: waits until all launches before it have ended and what they wrote is seen. Every thread calls it, before any
+// returns, so that whoever waits for this launch has waited for those too.
+__device__ __forceinline__ void await_launches() {
+#if MR_EMULATED
+  emulator::await_launches();
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// The launch after this one may begin, as soon as all blocks have said so.
+__device__ __forceinline__ void allow_next_launch() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
 inline constexpr unsigned kWholeWarp = 0xffffffffu;
 inline constexpr int kWarp = 32;
 

@@ -7,7 +7,7 @@
 #include "choices.h"
 #include "device.h"
 #include "images.h"
-#include "kernels/launches.h"
+#include "kernels/rows.h"
 #include "millrace.h"
 #include "plan.h"
 #include "program.h"
@@ -123,9 +123,12 @@ class Model {
   // What was launched ends, and is not collected.
   void forget_steps();
   void launch_op(const Op& op, RowCount rows);
+  // Adds to the chain of row ops, which is launched before anything else is, or when rows are others.
+  void add(const RowOp& op, RowCount rows);
+  void launch_chain();
   void launch_linear(const Op& op, RowCount rows);
   void launch_product(RowCount rows, int weight, RowView x, int columns, RowView out, const float* bias, float factor, float cap, const Experts* experts,
-                      const WeightView* like);
+                      const WeightView* like, const Parts& parts = {});
   void launch_experts(const Op& op, RowCount rows);
   AttentionArguments attention_of(const Op& op) const;
   void launch_attention(const Op& op);
@@ -156,6 +159,9 @@ class Model {
   Room room_;
   // Of blocks that are copied.
   Memory copies_;
+  // Row ops that are to be launched, and their rows.
+  RowChain chain_{};
+  RowCount chain_rows_;
   StepTasks tasks_;
   // By most rows, and whether ids are chosen; a bucket is captured the second time it is wanted.
   std::map<std::pair<int, bool>, Graph> graphs_;

@@ -282,6 +282,7 @@ void Model::launch_all(int most_rows, int most_logit_rows, bool chooses) {
     int32_t* tokens = room_.inputs.as<int32_t>() + shape.tokens();
     resolve(stream_, rows, logit_rows, tokens, most_logit_rows > 0 ? choices_.rows() : nullptr, choices_.ids(), vocabulary_);
   }
+  chain_.count = 0;
   for (size_t i = 0; i < program_.ops.size(); i++) {
     const Op& op = program_.ops[i];
     if (op.code == OpCode::kSample) continue;
@@ -291,12 +292,25 @@ void Model::launch_all(int most_rows, int most_logit_rows, bool chooses) {
     const int64_t began = profile_.times ? now_ns() : 0;
     launch_op(op, count);
     if (!profile_.times) continue;
+    launch_chain();
     stream_.synchronize();
     if (*profile_.count >= profile_.room) continue;
     mr_stage_time& time = profile_.times[(*profile_.count)++];
     time = {began, now_ns() - began, count.most, 1, {static_cast<int32_t>(i)}};
   }
+  launch_chain();
   if (chooses && most_logit_rows > 0) sample(stream_, logit_rows, choices_.arguments({room_.logits.as<float>(), width_of(plan_.logits)}));
+}
+
+void Model::add(const RowOp& op, RowCount rows) {
+  if (chain_.count == kMostRowOps || (chain_.count > 0 && (chain_rows_.count != rows.count || chain_rows_.most != rows.most))) launch_chain();
+  chain_rows_ = rows;
+  chain_.ops[chain_.count++] = op;
+}
+
+void Model::launch_chain() {
+  run_rows(stream_, chain_rows_, chain_);
+  chain_.count = 0;
 }
 
 void Model::launch_op(const Op& op, RowCount rows) {
@@ -306,25 +320,28 @@ void Model::launch_op(const Op& op, RowCount rows) {
   const RowView b = op.b >= 0 ? rows_of(op.b) : RowView{};
   const RowView out = op.out() >= 0 ? rows_of(op.out()) : RowView{};
   const int n = op.out() >= 0 ? width_of(op.out()) : 0;
-  auto map = [&](Map what, float factor, int function) { map_rows(stream_, rows, {what, a, b, out, n, factor, function}); };
+  auto map = [&](Map what, float factor, int function) { add(MapArguments{what, a, b, out, n, factor, function}, rows); };
   switch (op.code) {
-    case OpCode::kEmbed: embed(stream_, rows, weights_[static_cast<size_t>(op.weights[0])].view, input(shape.tokens()), out, op.factor); break;
-    case OpCode::kRmsNorm: rms_norm(stream_, rows, a, vector_of(op.weights[0]), out, n, op.width, op.eps, op.offset); break;
+    case OpCode::kEmbed: add(EmbedArguments{weights_[static_cast<size_t>(op.weights[0])].view, input(shape.tokens()), out, op.factor}, rows); break;
+    case OpCode::kRmsNorm: add(NormArguments{a, vector_of(op.weights[0]), out, n, op.width, op.eps, op.offset}, rows); break;
     case OpCode::kLinear: launch_linear(op, rows); break;
     case OpCode::kRope: {
       const Rope how{ropes_[static_cast<size_t>(op.table)].memory.as<float>(), op.heads, op.key_dim, op.dims, op.pairs != 0};
-      cuda::rope(stream_, rows, a, input(shape.positions()), out, how);
+      add(RopeArguments{a, input(shape.positions()), out, how}, rows);
       break;
     }
     case OpCode::kKvWrite:
-      kv_write(stream_, rows, groups_[static_cast<size_t>(op.group)].layers[static_cast<size_t>(op.layer)], input(shape.slots(op.group)), a, b);
+      add(KvArguments{groups_[static_cast<size_t>(op.group)].layers[static_cast<size_t>(op.layer)], input(shape.slots(op.group)), a, b}, rows);
       break;
     case OpCode::kAttention: launch_attention(op); break;
     case OpCode::kGated: map(Map::kGated, 1, op.function); break;
     case OpCode::kAdd: map(Map::kAdd, op.factor, 0); break;
     case OpCode::kScale: map(Map::kScale, op.factor, 0); break;
     case OpCode::kSoftCap: map(Map::kSoftCap, op.cap, 0); break;
-    case OpCode::kGatherRows: gather_rows(stream_, rows, a, input(shape.logit_row()), out, n); break;
+    case OpCode::kGatherRows:
+      launch_chain();
+      add(GatherArguments{a, input(shape.logit_row()), out, n}, rows);
+      break;
     case OpCode::kLogits:
       launch_product(rows, op.weights[0], a, width_of(op.a), out, nullptr, op.factor, op.cap, nullptr, nullptr);
       break;
@@ -332,6 +349,7 @@ void Model::launch_op(const Op& op, RowCount rows) {
     case OpCode::kMoeRoute: {
       const RouteArguments how{a, vector_of(op.weights[0]), program_.tensors[static_cast<size_t>(op.weights[0])].rows(), width_of(op.a), op.active,
                                op.expert_groups, op.kept_groups, op.renormalise != 0, op.scale, rows_of(op.outs[0]), rows_of(op.outs[1])};
+      launch_chain();
       route(stream_, rows, how);
       break;
     }
@@ -341,25 +359,34 @@ void Model::launch_op(const Op& op, RowCount rows) {
   }
 }
 
+// Weights side by side that are stored alike and want the same input are one launch.
 void Model::launch_linear(const Op& op, RowCount rows) {
-  for (size_t i = 0; i < op.weights.size(); i++) {
-    const Weight& w = weights_[static_cast<size_t>(op.weights[i])];
-    const Weight* before = i > 0 ? &weights_[static_cast<size_t>(op.weights[i - 1])] : nullptr;
-    const float* bias = op.biases[i] >= 0 ? vector_of(op.biases[i]) : nullptr;
-    const bool same = before && before->order.size() == 0 && w.order.size() == 0 && needs_f32(before->view) == needs_f32(w.view);
-    const RowView x = same ? RowView{} : rows_of(op.a);
-    launch_product(rows, op.weights[i], x, width_of(op.a), rows_of(op.outs[i]), bias, 1, 0, nullptr, nullptr);
+  auto weight = [&](size_t i) -> const Weight& { return weights_[static_cast<size_t>(op.weights[i])]; };
+  auto bias = [&](size_t i) { return op.biases[i] >= 0 ? vector_of(op.biases[i]) : nullptr; };
+  auto same_input = [&](size_t i, size_t j) {
+    return weight(i).order.size() == 0 && weight(j).order.size() == 0 && needs_f32(weight(i).view) == needs_f32(weight(j).view);
+  };
+  for (size_t i = 0; i < op.weights.size();) {
+    const RowView x = i > 0 && same_input(i - 1, i) ? RowView{} : rows_of(op.a);
+    Parts parts{};
+    size_t next = i + 1;
+    for (; next < op.weights.size() && parts.count < kMostParts && same_input(i, next) && weight(next).view.store == weight(i).view.store; next++) {
+      parts.part[parts.count++] = {weight(next).view, rows_of(op.outs[next]), bias(next)};
+    }
+    launch_product(rows, op.weights[i], x, width_of(op.a), rows_of(op.outs[i]), bias(i), 1, 0, nullptr, nullptr, parts);
+    i = next;
   }
 }
 
 // Of a weight, or of experts stored as `like`. Without x the input is that of the product before.
 void Model::launch_product(RowCount rows, int weight, RowView x, int columns, RowView out, const float* bias, float factor, float cap,
-                           const Experts* experts, const WeightView* like) {
+                           const Experts* experts, const WeightView* like, const Parts& parts) {
   const WeightView& view = like ? *like : weights_[static_cast<size_t>(weight)].view;
   const Input in{room_.input_values.data(), room_.input_sums.as<float>(), rounded_up(columns, kStepColumns), needs_f32(view)};
   const int32_t* order = like ? nullptr : weights_[static_cast<size_t>(weight)].order.as<int32_t>();
-  if (x.data) cuda::prepare(stream_, rows, x, columns, order, in);
-  multiply(stream_, rows, {view, in, out, bias, factor, cap}, experts, device_.chips);
+  if (x.data) add(PrepareArguments{x, columns, order, in, 1}, rows);
+  launch_chain();
+  multiply(stream_, rows, {view, in, out, bias, factor, cap, {}, parts}, experts, device_.chips);
 }
 
 void Model::launch_experts(const Op& op, RowCount rows) {
@@ -373,13 +400,14 @@ void Model::launch_experts(const Op& op, RowCount rows) {
   auto tiles = [&](int part, const int32_t* source) {
     return Experts{room_.tiles.as<ExpertTile>(), counts + kExpertTileCount, pairs.most / kTileRowsOfExperts + std::min(experts, pairs.most), views + part * experts, source};
   };
+  launch_chain();
   sort_by_expert(stream_, rows, {rows_of(op.b), experts, op.active, kTileRowsOfExperts, room_.place.as<int32_t>(), room_.source.as<int32_t>(),
                                  room_.tiles.as<ExpertTile>(), counts});
   const RowView gate{room_.gate.as<float>(), inner}, up{room_.up.as<float>(), inner}, down{room_.down.as<float>(), width};
   const Experts gates = tiles(0, room_.source.as<int32_t>()), ups = tiles(1, room_.source.as<int32_t>()), downs = tiles(2, nullptr);
   launch_product(rows, -1, rows_of(op.a), width_of(op.a), gate, nullptr, 1, 0, &gates, like(0));
   launch_product(rows, -1, needs_f32(*like(0)) == needs_f32(*like(1)) ? RowView{} : rows_of(op.a), width_of(op.a), up, nullptr, 1, 0, &ups, like(1));
-  map_rows(stream_, pairs, {Map::kGated, gate, up, gate, inner, 1, op.function});
+  add(MapArguments{Map::kGated, gate, up, gate, inner, 1, op.function}, pairs);
   launch_product(pairs, -1, gate, inner, down, nullptr, 1, 0, &downs, like(2));
   combine(stream_, rows, down, room_.place.as<int32_t>(), rows_of(op.c), op.active, rows_of(op.out()), width);
 }
@@ -410,6 +438,7 @@ AttentionArguments Model::attention_of(const Op& op) const {
 
 void Model::launch_attention(const Op& op) {
   const AttentionArguments p = attention_of(op);
+  launch_chain();
   attend(stream_, p, std::max(1, std::min(device_.chips * 2, (room_.shape.tasks + 3) / 4)));
   merge_attention(stream_, p, std::max(1, std::min(device_.chips * 2, room_.shape.merges)));
 }

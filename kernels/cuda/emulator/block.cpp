@@ -92,6 +92,7 @@ class Block {
       lane.fiber.start(&Block::enter);
     }
     current_ = lanes_[0].get();
+    main_.forget();
     Fiber::change(main_, current_->fiber);
     if (failed_) fail(MR_INTERNAL, "a kernel failed in block (%u, %u, %u): %s", index.x, index.y, index.z, error_.c_str());
   }
@@ -146,9 +147,11 @@ class Block {
   std::string error_;
 };
 
-thread_local std::unique_ptr<Block> block_of_thread;
+// A kernel that waits for another runs that one's blocks within its own.
+thread_local std::vector<std::unique_ptr<Block>> blocks_of_thread;
+thread_local size_t depth = 0;
 
-Block& block() { return *block_of_thread; }
+Block& block() { return *blocks_of_thread[depth - 1]; }
 
 void Block::enter() { block().live(); }
 
@@ -193,8 +196,15 @@ void run_grid(Index grid, Index size, size_t shared_bytes, const std::function<v
   if (threads == 0 || threads > kMostThreads || threads % kWarpThreads != 0) fail(MR_INTERNAL, "a block of %llu threads", static_cast<unsigned long long>(threads));
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535) fail(MR_INTERNAL, "a grid of %u, %u, %u blocks", grid.x, grid.y, grid.z);
   if (shared_bytes > kMostShared) fail(MR_INTERNAL, "a block with %zu bytes of shared memory", shared_bytes);
-  if (!block_of_thread) block_of_thread = std::make_unique<Block>();
-  block().run(grid, size, shared_bytes, body);
+  if (blocks_of_thread.size() == depth) blocks_of_thread.push_back(std::make_unique<Block>());
+  depth++;
+  try {
+    block().run(grid, size, shared_bytes, body);
+  } catch (...) {
+    depth--;
+    throw;
+  }
+  depth--;
 }
 
 }  // namespace millrace::emulator

@@ -185,7 +185,11 @@ struct Machine {
 };
 Machine& machine();
 
-cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body);
+// An `early` one may begin before the launch before it has run.
+cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early = false);
+
+// In a kernel that is launched early.
+void await_launches();
 
 }  // namespace millrace::emulator
 

@@ -23,11 +23,14 @@ class Fiber {
   // Leaves `from`, which is running, for `to`; returns when somebody switches back.
   static void change(Fiber& from, Fiber& to);
 
+  // Where its stack lies is to be learnt anew: it is another's than before.
+  void forget() { bottom_ = nullptr; }
+
   // To be called first by an entry: tells the address sanitizer that the switch is over.
   static void entered(Fiber& self, Fiber& from);
 
  private:
-  static constexpr size_t kStackBytes = 64 << 10;
+  static constexpr size_t kStackBytes = 128 << 10;
 
   std::unique_ptr<uint8_t[]> stack_;
 #if defined(__x86_64__)

@@ -9,6 +9,7 @@
 
 #include "cuda.h"
 #include "error.h"
+#include "order.h"
 
 namespace emulator = millrace::emulator;
 
@@ -31,6 +32,21 @@ bool faults() {
   if (machine().fault) return true;
   return until_fault.load() >= 0 && until_fault.fetch_sub(1) == 0;
 }
+
+// After a fault nothing runs until somebody has asked for it.
+template <class Body>
+cudaError_t guarded(const Body& body) {
+  if (last_error != cudaSuccess || machine().broken) return last_error;
+  try {
+    body();
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.message.c_str());
+    last_error = cudaErrorLaunchFailure;
+  }
+  return last_error;
+}
+
+void finish() { guarded(finish_launches); }
 
 }  // namespace
 
@@ -62,18 +78,17 @@ cudaError_t give(Stream* stream, std::function<void()> operation) {
   return machine().broken ? cudaErrorLaunchFailure : machine().late ? cudaSuccess : last_error;
 }
 
-void launch_now(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& e) {
-    std::fprintf(stderr, "%s\n", e.message.c_str());
-    last_error = cudaErrorLaunchFailure;
-  }
+// Copies begin when all launches have ended.
+cudaError_t give_copy(Stream* stream, const std::function<void()>& copy) {
+  return give(stream, [copy] {
+    finish();
+    if (last_error == cudaSuccess) copy();
+  });
 }
 
 }  // namespace
 
-cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body) {
+cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early) {
   auto run = [=] {
     if (faults()) {
       machine().broken = true;
@@ -82,10 +97,10 @@ cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, s
     run_grid(grid, block, shared_bytes, body);
   };
   if (stream->capture) {
-    stream->capture->launches.push_back(run);
+    stream->capture->launches.push_back([=] { in_order(run, early); });
     return cudaSuccess;
   }
-  return give(stream, [run] { launch_now(run); });
+  return give(stream, [=] { guarded([&] { in_order(run, early); }); });
 }
 
 }  // namespace millrace::emulator
@@ -150,6 +165,7 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 // Waits for everything, as CUDA's does.
 cudaError_t cudaFree(void* memory) {
   for (emulator::Stream* stream : emulator::streams) emulator::work_off(*stream, stream->given);
+  emulator::finish();
   if (memory) {
     emulator::machine().live--;
     emulator::machine().taken -= static_cast<int64_t>(malloc_usable_size(memory));
@@ -174,12 +190,12 @@ cudaError_t cudaFreeHost(void* memory) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   if (stream->capture) return cudaErrorInvalidValue;
-  return emulator::give(stream, [=] { std::memcpy(to, from, bytes); });
+  return emulator::give_copy(stream, [=] { std::memcpy(to, from, bytes); });
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   if (stream->capture) return cudaErrorInvalidValue;
-  return emulator::give(stream, [=] { std::memset(to, value, bytes); });
+  return emulator::give_copy(stream, [=] { std::memset(to, value, bytes); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -190,6 +206,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   emulator::work_off(*stream, stream->given);
+  emulator::finish();
   std::erase(emulator::streams, stream);
   delete stream;
   return cudaSuccess;
@@ -197,6 +214,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   emulator::work_off(*stream, stream->given);
+  emulator::finish();
   return cudaGetLastError();
 }
 
@@ -217,6 +235,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->stream) emulator::work_off(*event->stream, event->at);
+  emulator::finish();
   return cudaGetLastError();
 }
 
@@ -239,9 +258,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
   auto launches = graph->launches;
   return emulator::give(stream, [launches = std::move(launches)] {
-    for (const auto& launch : launches) {
-      if (emulator::last_error == cudaSuccess && !emulator::machine().broken) emulator::launch_now(launch);
-    }
+    for (const auto& launch : launches) emulator::guarded(launch);
   });
 }
 

@@ -10,6 +10,8 @@ constexpr int kThreads = 256;
 // Block: a row. Logits by a warp each, its lanes' sums added in a fixed order.
 __global__ void route_kernel(RowCount rows, RouteArguments p) {
   MR_SHARED_MEMORY(float, memory);
+  allow_next_launch();
+  await_launches();
   const int row = blockIdx.x;
   if (row >= *rows.count) return;
   const float* x = p.x.data + row * p.x.stride;
@@ -31,6 +33,8 @@ __global__ void route_kernel(RowCount rows, RouteArguments p) {
 // One block. Places of an expert are in the order of rows; each thread has every blockDim-th expert.
 __global__ void sort_kernel(RowCount rows, SortArguments p) {
   MR_SHARED_MEMORY(int32_t, starts);
+  allow_next_launch();
+  await_launches();
   const int count = *rows.count;
   auto id = [&](int row, int k) { return reinterpret_cast<const int32_t*>(p.ids.data + row * p.ids.stride)[k]; };
   for (int e = threadIdx.x; e < p.experts; e += blockDim.x) {
@@ -66,6 +70,8 @@ __global__ void sort_kernel(RowCount rows, SortArguments p) {
 }
 
 __global__ void combine_kernel(RowCount rows, RowView x, const int32_t* place, RowView weights, int active, RowView out, int width) {
+  allow_next_launch();
+  await_launches();
   const int row = blockIdx.x;
   if (row >= *rows.count) return;
   for (int i = threadIdx.x; i < width; i += blockDim.x) {
@@ -80,15 +86,15 @@ __global__ void combine_kernel(RowCount rows, RowView x, const int32_t* place, R
 }  // namespace
 
 void route(cudaStream_t stream, RowCount rows, const RouteArguments& p) {
-  launch(route_kernel, rows.most, kThreads, static_cast<size_t>(p.experts) * (sizeof(float) + 1), stream, rows, p);
+  launch_early(route_kernel, rows.most, kThreads, static_cast<size_t>(p.experts) * (sizeof(float) + 1), stream, rows, p);
 }
 
 void sort_by_expert(cudaStream_t stream, RowCount rows, const SortArguments& p) {
-  launch(sort_kernel, 1, kThreads, static_cast<size_t>(p.experts) * sizeof(int32_t), stream, rows, p);
+  launch_early(sort_kernel, 1, kThreads, static_cast<size_t>(p.experts) * sizeof(int32_t), stream, rows, p);
 }
 
 void combine(cudaStream_t stream, RowCount rows, RowView x, const int32_t* place, RowView weights, int active, RowView out, int width) {
-  launch(combine_kernel, rows.most, kThreads, 0, stream, rows, x, place, weights, active, out, width);
+  launch_early(combine_kernel, rows.most, kThreads, 0, stream, rows, x, place, weights, active, out, width);
 }
 
 }  // namespace millrace::cuda

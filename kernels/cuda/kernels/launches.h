@@ -10,8 +10,8 @@ enum Count { kRowCount, kLogitRowCount, kExpertRowCount, kExpertTileCount, kCoun
 
 // Where rows of floats are.
 struct RowView {
-  float* data = nullptr;
-  int64_t stride = 0;
+  float* data;
+  int64_t stride;
 };
 
 // Rows of an op: at most `most`; as many as count[which].
@@ -19,30 +19,6 @@ struct RowCount {
   int most = 0;
   const int32_t* count = nullptr;
 };
-
-void embed(cudaStream_t stream, RowCount rows, const WeightView& table, const int32_t* tokens, RowView out, float factor);
-void gather_rows(cudaStream_t stream, RowCount rows, RowView x, const int32_t* from, RowView out, int width);
-void rms_norm(cudaStream_t stream, RowCount rows, RowView x, const float* weight, RowView out, int values, int width, float eps, float offset);
-
-// `table`: [positions][2 * half], cosines then sines.
-struct Rope {
-  const float* table;
-  int heads, head_dim, dims;
-  bool pairs;
-};
-void rope(cudaStream_t stream, RowCount rows, RowView x, const int32_t* positions, RowView out, const Rope& how);
-
-// Value by value; b may be null.
-enum class Map { kAdd, kScale, kSoftCap, kGated, kSigmoidScale };
-struct MapArguments {
-  Map map;
-  RowView a, b, out;
-  int values;
-  float factor;
-  // Of kGated; of kSigmoidScale the number of gates.
-  int function;
-};
-void map_rows(cudaStream_t stream, RowCount rows, const MapArguments& p);
 
 // Keys and values of a layer: [block][head][token][stride], keys and values apart. MR_INT8 and MR_FP8 have factors [block][head][token]. Latents have one
 // row a token, of which the first value_dim values are the value too.
@@ -57,7 +33,6 @@ struct CacheView {
   // Of latents: how many of a key's last values are the turned part, which cache and queries get apart; 0: no latents.
   int32_t turned_dim;
 };
-void kv_write(cudaStream_t stream, RowCount rows, const CacheView& cache, const int32_t* slots, RowView k, RowView v);
 
 // A stretch of a cache with the same number of bytes for every block, a multiple of 4; `held` has room for the `count` blocks.
 void copy_blocks(cudaStream_t stream, uint8_t* base, int64_t block_bytes, const int32_t* from, const int32_t* to, int count, uint8_t* held);
@@ -69,9 +44,6 @@ struct Input {
   int stride;
   bool f32;
 };
-// `order`: the column of x that belongs to each column of the weight; null: its own. With several heads a row is so many, `columns` each.
-void prepare(cudaStream_t stream, RowCount rows, RowView x, int columns, const int32_t* order, const Input& out, int heads = 1);
-
 // Rows of experts: a list of tiles, each of rows that one expert has.
 struct ExpertTile {
   int32_t expert, first, rows;
@@ -92,6 +64,18 @@ struct Heads {
   int out_step = 0;
 };
 
+// A weight that is multiplied with the same input in the same launch, stored as the product's own is.
+struct Part {
+  WeightView w;
+  RowView out;
+  const float* bias;
+};
+inline constexpr int kMostParts = 2;
+struct Parts {
+  int count;
+  Part part[kMostParts];
+};
+
 // out = cap((x · wᵀ) · factor + bias).
 struct Product {
   WeightView w;
@@ -100,6 +84,8 @@ struct Product {
   const float* bias;
   float factor, cap;
   Heads heads{};
+  // Further weights.
+  Parts parts{};
 };
 // How many rows blocks take together: 8, 16, 32, or panels of 64 and more. The bits are the same.
 enum class Tiling { kAuto, kRows8, kRows16, kRows32, kPanels };

@@ -24,11 +24,11 @@ struct Stream {
   int asked = 0, place = 0;
 
   // Copies a step when there is one, and closes its group in any case.
-  __device__ __forceinline__ void ask() {
+  __device__ __forceinline__ void ask(bool weights = true) {
     const int step = (asked / kChunkSteps * sharing + share) * kChunkSteps + asked % kChunkSteps;
     if (tile < w.tiles && step < w.steps) {
       uint8_t* to = ring + place * kStageBytes<Math, kStore, kTokens>;
-      WeightPieces<kStore>::copy(to, weights_at(w, kStore, tile, step, lane), lane);
+      if (weights) WeightPieces<kStore>::copy(to, weights_at(w, kStore, tile, step, lane), lane);
       to += WeightPieces<kStore>::kWarpBytes;
 #pragma unroll
       for (int j = 0; j < kTokens; j++, to += RowPieces<Math>::kWarpBytes) {
@@ -39,9 +39,18 @@ struct Stream {
     asked++;
     place = place + 1 == kStages ? 0 : place + 1;
   }
-  __device__ __forceinline__ void begin() {
+  // Weights of the first steps, which no launch before this one writes.
+  __device__ __forceinline__ void ask_weights() const {
 #pragma unroll
-    for (int i = 0; i < kStages - 1; i++) ask();
+    for (int i = 0; i < kStages - 1; i++) {
+      const int step = share * kChunkSteps + i;
+      if (tile < w.tiles && step < w.steps) WeightPieces<kStore>::copy(ring + i * kStageBytes<Math, kStore, kTokens>, weights_at(w, kStore, tile, step, lane), lane);
+    }
+  }
+  // The first steps; the first group has weights that were asked for before it.
+  __device__ __forceinline__ void begin(bool weights) {
+#pragma unroll
+    for (int i = 0; i < kStages - 1; i++) ask(weights);
   }
   // The next step's place. What is asked for after it was used takes the place of the one before.
   __device__ __forceinline__ const uint8_t* next() {
@@ -54,17 +63,8 @@ struct Stream {
 template <class Math, Store kStore, int kTokens>
 __global__ void __launch_bounds__(kProductWarps* kWarp, 1) linear_kernel(const __grid_constant__ ProductArguments arguments) {
   MR_SHARED_MEMORY(uint8_t, memory);
+  allow_next_launch();
   Product p = arguments.p;
-  TileRows rows{static_cast<int>(blockIdx.y) * 8 * kTokens, 0, nullptr};
-  if (arguments.experts.tiles) {
-    if (static_cast<int>(blockIdx.y) >= *arguments.experts.tile_count) return;
-    const ExpertTile expert = arguments.experts.tiles[blockIdx.y];
-    p.w = arguments.experts.weights[expert.expert];
-    rows = {expert.first, expert.first + expert.rows, arguments.experts.source};
-  } else {
-    rows.end = min(*arguments.rows.count, rows.first + 8 * kTokens);
-    if (rows.first >= rows.end) return;
-  }
   if (p.heads.count > 0) {
     const int head = blockIdx.z;
     p.w.values += head * p.heads.weight_bytes;
@@ -74,16 +74,34 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) linear_kernel(const _
   }
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int sharing = arguments.sharing, share = warp % sharing;
-  const int tile = blockIdx.x * (kProductWarps / sharing) + warp / sharing;
-  const bool there = tile < p.w.tiles;
+  const int tiles = kProductWarps / sharing;
+  const int tile = take_part(p, arguments.p.parts, tiles) * tiles + warp / sharing;
+  const bool of_experts = arguments.experts.tiles != nullptr;
 
   constexpr int kRing = kStages * kStageBytes<Math, kStore, kTokens>;
   Stream<Math, kStore, kTokens> stream{p.w, memory + warp * kRing, tile, lane, share, sharing};
+  if (!of_experts) stream.ask_weights();
+  await_launches();
+  TileRows rows{static_cast<int>(blockIdx.y) * 8 * kTokens, 0, nullptr};
+  if (of_experts) {
+    if (static_cast<int>(blockIdx.y) >= *arguments.experts.tile_count) return;
+    const ExpertTile expert = arguments.experts.tiles[blockIdx.y];
+    p.w = arguments.experts.weights[expert.expert];
+    rows = {expert.first, expert.first + expert.rows, arguments.experts.source};
+  } else {
+    rows.end = min(*arguments.rows.count, rows.first + 8 * kTokens);
+    if (rows.first >= rows.end) {
+      close_copies();
+      wait_for_copies<0>();
+      return;
+    }
+  }
+  const bool there = tile < p.w.tiles;
 #pragma unroll
   for (int j = 0; j < kTokens; j++) {
     stream.rows[j] = static_cast<const typename Math::Value*>(p.x.values) + static_cast<int64_t>(rows.input(8 * j + lane / 4)) * p.x.stride + lane % 4 * 8;
   }
-  stream.begin();
+  stream.begin(of_experts);
 
   Tile<kTokens> total;
   total.clear();
@@ -143,13 +161,13 @@ void start(cudaStream_t stream, const ProductArguments& a, int chips) {
   ProductArguments arguments = a;
   // Enough warps to keep memory busy, 16 for each multiprocessor.
   arguments.sharing = 1;
-  while (arguments.sharing < kProductWarps && arguments.sharing < chunks && a.p.w.tiles * row_tiles * heads * arguments.sharing < chips * 16) arguments.sharing *= 2;
+  while (arguments.sharing < kProductWarps && arguments.sharing < chunks && all_tiles(a.p) * row_tiles * heads * arguments.sharing < chips * 16) arguments.sharing *= 2;
   const int tiles = kProductWarps / arguments.sharing;
-  const dim3 grid{static_cast<unsigned>((a.p.w.tiles + tiles - 1) / tiles), static_cast<unsigned>(row_tiles), static_cast<unsigned>(heads)};
+  const dim3 grid{static_cast<unsigned>(tile_blocks(a.p, tiles)), static_cast<unsigned>(row_tiles), static_cast<unsigned>(heads)};
   const size_t ring = size_t{kProductWarps} * kStages * kStageBytes<Math, kStore, kTokens>;
   const size_t shared = ring + (arguments.sharing == 1 ? 0 : size_t{kProductWarps} * kTokens * 4 * kWarp * sizeof(float));
   allow_shared(linear_kernel<Math, kStore, kTokens>, shared);
-  launch(linear_kernel<Math, kStore, kTokens>, grid, kProductWarps * kWarp, shared, stream, arguments);
+  launch_early(linear_kernel<Math, kStore, kTokens>, grid, kProductWarps * kWarp, shared, stream, arguments);
 }
 
 template <class Math, Store kStore>

@@ -19,12 +19,14 @@ constexpr int kStageBytes = kBlockTiles * WeightPieces<kStore>::kWarpBytes + kRo
 template <class Math, Store kStore, int kTokens>
 __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __grid_constant__ ProductArguments arguments) {
   MR_SHARED_MEMORY(uint8_t, memory);
-  const Product& p = arguments.p;
+  Product p = arguments.p;
   const WeightView& w = p.w;
+  allow_next_launch();
+  await_launches();
   const int block_row = blockIdx.y * kRowWarps * 8 * kTokens, count = *arguments.rows.count;
   if (block_row >= count) return;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const int block_tile = blockIdx.x * kBlockTiles, tile0 = block_tile + warp % kOutputWarps * kTiles;
+  const int block_tile = take_part(p, arguments.p.parts, kBlockTiles) * kBlockTiles, tile0 = block_tile + warp % kOutputWarps * kTiles;
   const TileRows rows{block_row + warp / kOutputWarps * 8 * kTokens, count, nullptr};
 
   // Each warp copies tiles and groups of 8 rows in turn.
@@ -103,10 +105,10 @@ void multiply_panels(cudaStream_t stream, const ProductArguments& a) {
   // Of codes a chunk has two sums, and float32 takes twice the registers.
   constexpr int kTokens = Math::kBytes == 2 && !kIsCode<kStore> ? 8 : 4;
   const int rows = kRowWarps * 8 * kTokens;
-  const dim3 grid{static_cast<unsigned>((a.p.w.tiles + kBlockTiles - 1) / kBlockTiles), static_cast<unsigned>((a.rows.most + rows - 1) / rows), 1};
+  const dim3 grid{static_cast<unsigned>(tile_blocks(a.p, kBlockTiles)), static_cast<unsigned>((a.rows.most + rows - 1) / rows), 1};
   const size_t shared = size_t{kStages} * kStageBytes<Math, kStore, kTokens>;
   allow_shared(panel_kernel<Math, kStore, kTokens>, shared);
-  launch(panel_kernel<Math, kStore, kTokens>, grid, kProductWarps * kWarp, shared, stream, a);
+  launch_early(panel_kernel<Math, kStore, kTokens>, grid, kProductWarps * kWarp, shared, stream, a);
 }
 
 template void multiply_panels<F32, Store::kF32>(cudaStream_t, const ProductArguments&);

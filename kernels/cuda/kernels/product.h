@@ -17,6 +17,37 @@ struct ProductArguments {
   int sharing;
 };
 
+// Tiles of all weights.
+inline int all_tiles(const Product& p) {
+  int tiles = p.w.tiles;
+  for (int i = 0; i < p.parts.count; i++) tiles += p.parts.part[i].w.tiles;
+  return tiles;
+}
+
+// Blocks that take `tiles` tiles each, those of a weight after those of the one before.
+inline int tile_blocks(const Product& p, int tiles) {
+  int blocks = (p.w.tiles + tiles - 1) / tiles;
+  for (int i = 0; i < p.parts.count; i++) blocks += (p.parts.part[i].w.tiles + tiles - 1) / tiles;
+  return blocks;
+}
+
+// The block's number among those of its weight, which becomes the product's.
+__device__ __forceinline__ int take_part(Product& p, const Parts& parts, int tiles) {
+  int block = blockIdx.x;
+  bool found = false;
+#pragma unroll
+  for (int i = 0; i < kMostParts; i++) {
+    const int before = (p.w.tiles + tiles - 1) / tiles;
+    found = found || i >= parts.count || block < before;
+    if (found) continue;
+    block -= before;
+    p.w = parts.part[i].w;
+    p.out = parts.part[i].out;
+    p.bias = parts.part[i].bias;
+  }
+  return block;
+}
+
 // A thread's 16 weights of a step.
 template <Store kStore>
 using WeightPieces = Pieces<lane_bytes(kStore)>;

@@ -1,5 +1,7 @@
-// Ops on one row each. A block has a row, or a run of one; reductions depend on the width only.
-#include "kernels/launches.h"
+// Ops on one row each, in chains: a block has a row and takes it through all of a chain, so one launch does what stands between two products.
+// Reductions depend on the width only, and each op's bits are those it has by itself.
+#include "kernels/rows.h"
+
 #include "millrace.h"
 
 namespace millrace::cuda {
@@ -9,53 +11,51 @@ constexpr int kThreads = 256;
 // Runs up to this width are summed by one warp.
 constexpr int kWarpWidth = 256;
 
-__device__ inline bool beyond(const RowCount& rows) { return static_cast<int>(blockIdx.x) >= *rows.count; }
-
 __device__ inline float* row_of(const RowView& view, int64_t row) { return view.data + row * view.stride; }
 
-__global__ void embed_kernel(RowCount rows, WeightView table, const int32_t* tokens, RowView out, float factor) {
-  if (beyond(rows)) return;
-  const int row = blockIdx.x;
-  float* to = row_of(out, row);
-  for (int i = threadIdx.x; i < table.columns; i += blockDim.x) {
-    float x = value_at(table, tokens[row], i);
-    to[i] = factor == 1.0f ? x : x * factor;
+__device__ void run(const EmbedArguments& p, int row, float*) {
+  float* to = row_of(p.out, row);
+  for (int i = threadIdx.x; i < p.table.columns; i += blockDim.x) {
+    float x = value_at(p.table, p.tokens[row], i);
+    to[i] = p.factor == 1.0f ? x : x * p.factor;
   }
 }
 
-__global__ void gather_kernel(RowCount rows, RowView x, const int32_t* from, RowView out, int width) {
-  if (beyond(rows)) return;
-  const float* source = row_of(x, from[blockIdx.x]);
-  float* to = row_of(out, blockIdx.x);
-  for (int i = threadIdx.x; i < width; i += blockDim.x) to[i] = source[i];
+__device__ void run(const GatherArguments& p, int row, float*) {
+  const float* source = row_of(p.x, p.from[row]);
+  float* to = row_of(p.out, row);
+  for (int i = threadIdx.x; i < p.width; i += blockDim.x) to[i] = source[i];
 }
 
-// Block (row, run).
-__global__ void rms_norm_kernel(RowCount rows, RowView x, const float* weight, RowView out, int width, float eps, float offset) {
-  MR_SHARED_MEMORY(float, sums);
-  if (beyond(rows)) return;
-  const float* from = row_of(x, blockIdx.x) + static_cast<int64_t>(blockIdx.y) * width;
-  float* to = row_of(out, blockIdx.x) + static_cast<int64_t>(blockIdx.y) * width;
-  float sum = 0;
-  for (int i = threadIdx.x; i < width; i += blockDim.x) sum = fmaf(from[i], from[i], sum);
-  for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
-  if (blockDim.x > kWarp) {
-    if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = sum;
-    __syncthreads();
-    sum = 0;
-    for (unsigned w = 0; w < blockDim.x / kWarp; w++) sum += sums[w];
+// A run of up to 256 values is summed by one warp, a longer one by the block.
+__device__ void run(const NormArguments& p, int row, float* sums) {
+  const bool wide = p.width > kWarpWidth;
+  const int first = wide ? threadIdx.x : threadIdx.x % kWarp, step = wide ? blockDim.x : kWarp;
+  for (int r = wide ? 0 : threadIdx.x / kWarp; r < p.values / p.width; r += wide ? 1 : blockDim.x / kWarp) {
+    const float* from = row_of(p.x, row) + static_cast<int64_t>(r) * p.width;
+    float* to = row_of(p.out, row) + static_cast<int64_t>(r) * p.width;
+    float sum = 0;
+    for (int i = first; i < p.width; i += step) sum = fmaf(from[i], from[i], sum);
+    for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
+    if (wide) {
+      __syncthreads();
+      if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = sum;
+      __syncthreads();
+      sum = 0;
+      for (unsigned w = 0; w < blockDim.x / kWarp; w++) sum += sums[w];
+    }
+    const float inverse = 1.0f / sqrtf(sum / static_cast<float>(p.width) + p.eps);
+    for (int i = first; i < p.width; i += step) to[i] = from[i] * inverse * (p.weight[i] + p.offset);
   }
-  const float inverse = 1.0f / sqrtf(sum / static_cast<float>(width) + eps);
-  for (int i = threadIdx.x; i < width; i += blockDim.x) to[i] = from[i] * inverse * (weight[i] + offset);
 }
 
-__global__ void rope_kernel(RowCount rows, RowView x, const int32_t* positions, RowView out, Rope how) {
-  if (beyond(rows)) return;
+__device__ void run(const RopeArguments& p, int row, float*) {
+  const Rope& how = p.how;
   const int half = how.dims / 2;
-  const float* cos = how.table + static_cast<int64_t>(positions[blockIdx.x]) * how.dims;
+  const float* cos = how.table + static_cast<int64_t>(p.positions[row]) * how.dims;
   const float* sin = cos + half;
-  const float* from = row_of(x, blockIdx.x);
-  float* to = row_of(out, blockIdx.x);
+  const float* from = row_of(p.x, row);
+  float* to = row_of(p.out, row);
   for (int i = threadIdx.x; i < how.heads * half; i += blockDim.x) {
     const int head = i / half * how.head_dim;
     const int k = i % half;
@@ -84,11 +84,10 @@ __device__ inline float mapped(const MapArguments& p, float a, const float* b, i
   return a;
 }
 
-__global__ void map_kernel(RowCount rows, MapArguments p) {
-  if (beyond(rows)) return;
-  const float* a = row_of(p.a, blockIdx.x);
-  const float* b = p.b.data ? row_of(p.b, blockIdx.x) : nullptr;
-  float* out = row_of(p.out, blockIdx.x);
+__device__ void run(const MapArguments& p, int row, float*) {
+  const float* a = row_of(p.a, row);
+  const float* b = p.b.data ? row_of(p.b, row) : nullptr;
+  float* out = row_of(p.out, row);
   for (int i = threadIdx.x; i < p.values; i += blockDim.x) out[i] = mapped(p, a[i], b, i);
 }
 
@@ -139,16 +138,15 @@ __device__ void put(int type, uint8_t* base, float* scales, int64_t token, int s
   }
 }
 
-// Block (row); its warps take the heads in turn, keys first.
-__global__ void kv_write_kernel(RowCount rows, CacheView c, const int32_t* slots, RowView k, RowView v) {
-  if (beyond(rows)) return;
-  const int slot = slots[blockIdx.x];
-  const int sides = c.turned_dim > 0 ? 1 : 2;
+// The block's warps take the heads in turn, keys first.
+__device__ void run(const KvArguments& p, int row, float*) {
+  const CacheView& c = p.cache;
+  const int slot = p.slots[row], sides = c.turned_dim > 0 ? 1 : 2;
   for (int i = threadIdx.x / kWarp; i < sides * c.heads; i += blockDim.x / kWarp) {
     const int head = i / sides;
     const int64_t token = (static_cast<int64_t>(slot / c.block_tokens) * c.heads + head) * c.block_tokens + slot % c.block_tokens;
-    const float* key = row_of(k, blockIdx.x) + head * c.key_dim;
-    const float* value = row_of(v, blockIdx.x) + head * c.value_dim;
+    const float* key = row_of(p.k, row) + head * c.key_dim;
+    const float* value = row_of(p.v, row) + head * c.value_dim;
     if (i % sides == 0) {
       put(c.type, c.keys, c.key_scales, token, c.key_stride, {key, value, c.key_dim - c.turned_dim, c.key_dim});
     } else {
@@ -164,51 +162,61 @@ __global__ void copy_kernel(const uint32_t* from, uint32_t* to, int64_t words, c
   for (int64_t i = blockIdx.y * blockDim.x + threadIdx.x; i < words; i += gridDim.y * blockDim.x) to[target + i] = from[source + i];
 }
 
-// Block (row, head).
 template <class Math>
-__global__ void prepare_kernel(RowCount rows, RowView x, int columns, const int32_t* order, Input out) {
-  if (beyond(rows)) return;
-  const float* from = row_of(x, blockIdx.x) + static_cast<int64_t>(blockIdx.y) * columns;
-  const int64_t place = static_cast<int64_t>(blockIdx.x) * gridDim.y + blockIdx.y;
-  auto* to = static_cast<typename Math::Value*>(out.values) + place * out.stride;
-  float* sums = out.sums + place * (out.stride / 16);
-  for (int run = threadIdx.x; run < out.stride / 16; run += blockDim.x) {
+__device__ void prepare_as(const PrepareArguments& p, int row) {
+  const int runs = p.out.stride / 16;
+  for (int i = threadIdx.x; i < p.heads * runs; i += blockDim.x) {
+    const int head = i / runs, run = i % runs;
+    const float* from = row_of(p.x, row) + static_cast<int64_t>(head) * p.columns;
+    const int64_t place = static_cast<int64_t>(row) * p.heads + head;
+    auto* to = static_cast<typename Math::Value*>(p.out.values) + place * p.out.stride;
     float sum = 0;
-    for (int i = 0; i < 16; i++) {
-      const int c = run * 16 + i;
-      const float value = c < columns ? from[order ? order[c] : c] : 0.0f;
+    for (int j = 0; j < 16; j++) {
+      const int c = run * 16 + j;
+      const float value = c < p.columns ? from[p.order ? p.order[c] : c] : 0.0f;
       const auto narrow = Math::narrow(value);
       to[c / kStepColumns * kStepColumns + column_place(c % kStepColumns)] = narrow;
       sum += sizeof narrow == 4 ? value : bf16_to_float(float_to_bf16(value));
     }
-    sums[run] = sum;
+    p.out.sums[place * runs + run] = sum;
+  }
+}
+
+__device__ void run(const PrepareArguments& p, int row, float*) {
+  if (p.out.f32) {
+    prepare_as<F32>(p, row);
+  } else {
+    prepare_as<Bf16>(p, row);
+  }
+}
+
+// Block: a row.
+__global__ void __launch_bounds__(kThreads) chain_kernel(RowCount rows, const __grid_constant__ RowChain chain) {
+  MR_SHARED_MEMORY(float, sums);
+  allow_next_launch();
+  await_launches();
+  const int row = blockIdx.x;
+  if (row >= *rows.count) return;
+  for (int i = 0; i < chain.count; i++) {
+    // Nobody reads what others have yet to write.
+    if (i > 0) __syncthreads();
+    const RowOp& op = chain.ops[i];
+    switch (op.kind) {
+      case RowKind::kEmbed: run(op.embed, row, sums); break;
+      case RowKind::kGather: run(op.gather, row, sums); break;
+      case RowKind::kNorm: run(op.norm, row, sums); break;
+      case RowKind::kRope: run(op.rope, row, sums); break;
+      case RowKind::kMap: run(op.map, row, sums); break;
+      case RowKind::kKvWrite: run(op.kv, row, sums); break;
+      case RowKind::kPrepare: run(op.prepare, row, sums); break;
+    }
   }
 }
 
 }  // namespace
 
-void embed(cudaStream_t stream, RowCount rows, const WeightView& table, const int32_t* tokens, RowView out, float factor) {
-  launch(embed_kernel, rows.most, kThreads, 0, stream, rows, table, tokens, out, factor);
-}
-
-void gather_rows(cudaStream_t stream, RowCount rows, RowView x, const int32_t* from, RowView out, int width) {
-  launch(gather_kernel, rows.most, kThreads, 0, stream, rows, x, from, out, width);
-}
-
-void rms_norm(cudaStream_t stream, RowCount rows, RowView x, const float* weight, RowView out, int values, int width, float eps, float offset) {
-  const unsigned threads = width <= kWarpWidth ? kWarp : kThreads;
-  dim3 grid{static_cast<unsigned>(rows.most), static_cast<unsigned>(values / width), 1};
-  launch(rms_norm_kernel, grid, threads, kThreads / kWarp * sizeof(float), stream, rows, x, weight, out, width, eps, offset);
-}
-
-void rope(cudaStream_t stream, RowCount rows, RowView x, const int32_t* positions, RowView out, const Rope& how) {
-  launch(rope_kernel, rows.most, kThreads, 0, stream, rows, x, positions, out, how);
-}
-
-void map_rows(cudaStream_t stream, RowCount rows, const MapArguments& p) { launch(map_kernel, rows.most, kThreads, 0, stream, rows, p); }
-
-void kv_write(cudaStream_t stream, RowCount rows, const CacheView& cache, const int32_t* slots, RowView k, RowView v) {
-  launch(kv_write_kernel, rows.most, kThreads, 0, stream, rows, cache, slots, k, v);
+void run_rows(cudaStream_t stream, RowCount rows, const RowChain& chain) {
+  if (chain.count > 0) launch_early(chain_kernel, rows.most, kThreads, kThreads / kWarp * sizeof(float), stream, rows, chain);
 }
 
 void copy_blocks(cudaStream_t stream, uint8_t* base, int64_t block_bytes, const int32_t* from, const int32_t* to, int count, uint8_t* held) {
@@ -218,11 +226,6 @@ void copy_blocks(cudaStream_t stream, uint8_t* base, int64_t block_bytes, const 
   auto* copies = reinterpret_cast<uint32_t*>(held);
   launch(copy_kernel, grid, kThreads, 0, stream, static_cast<const uint32_t*>(cache), copies, words, from, static_cast<const int32_t*>(nullptr));
   launch(copy_kernel, grid, kThreads, 0, stream, static_cast<const uint32_t*>(copies), cache, words, static_cast<const int32_t*>(nullptr), to);
-}
-
-void prepare(cudaStream_t stream, RowCount rows, RowView x, int columns, const int32_t* order, const Input& out, int heads) {
-  const dim3 grid{static_cast<unsigned>(rows.most), static_cast<unsigned>(heads), 1};
-  launch(out.f32 ? prepare_kernel<F32> : prepare_kernel<Bf16>, grid, kThreads, 0, stream, rows, x, columns, order, out);
 }
 
 }  // namespace millrace::cuda

@@ -1,6 +1,7 @@
 #include "check.h"
 #include "core/copies.h"
 #include "core/fragments.h"
+#include "device.h"
 #include "emulator/cuda.h"
 #include "error.h"
 
@@ -91,6 +92,25 @@ TEST(what_is_copied_is_there_after_the_wait_for_its_group) {
     __syncthreads();
     CHECK(shared[31 - i] == from[63 - i]);
   });
+}
+
+TEST(a_launch_that_does_not_wait_for_the_one_before_it_reads_too_early) {
+  cuda::Stream stream;
+  for (bool waits : {true, false}) {
+    int right = 0;
+    for (int round = 0; round < 6; round++) {
+      int made = 0, seen = 0;
+      cuda::launch_early(+[](int* out) { cuda::await_launches(); if (threadIdx.x == 0) *out = 1; }, 1, 32, 0, stream, &made);
+      cuda::launch_early(+[](const int* in, int* out, bool wait) {
+        if (wait) cuda::await_launches();
+        if (threadIdx.x == 31) *out = *in + 1;
+      }, 1, 32, 0, stream, static_cast<const int*>(&made), &seen, waits);
+      stream.synchronize();
+      CHECK(made == 1);
+      right += seen == 2 ? 1 : 0;
+    }
+    CHECK(waits ? right == 6 : right < 3, "%d right with a wait: %d", right, waits);
+  }
 }
 
 TEST(what_would_hang_or_be_undefined_on_a_device_is_an_error) {

@@ -2,7 +2,7 @@
 
 #include "device.h"
 #include "images.h"
-#include "kernels/launches.h"
+#include "kernels/rows.h"
 #include "op_program.h"
 #include "pack.h"
 #include "scalar.h"
@@ -293,7 +293,9 @@ TEST(products_have_the_same_bits_however_rows_are_tiled) {
       const int stride = cuda::rounded_up(columns, cuda::kStepColumns);
       const cuda::Input in{device.room(int64_t{kRows} * stride), device.room(int64_t{kRows} * stride / 16), stride, f32};
       const cuda::RowCount rows{kRows, device.put(std::vector<int32_t>{kRows})};
-      cuda::prepare(device.stream, rows, {x, columns}, columns, nullptr, in);
+      cuda::RowChain chain{};
+      chain.ops[chain.count++] = cuda::PrepareArguments{{x, columns}, columns, nullptr, in, 1};
+      cuda::run_rows(device.stream, rows, chain);
       std::vector<float> first;
       for (cuda::Tiling tiling : {cuda::Tiling::kRows8, cuda::Tiling::kRows16, cuda::Tiling::kRows32, cuda::Tiling::kPanels}) {
         for (int chips : {1, 4000}) {
