@@ -108,6 +108,7 @@ class PlacementTest {
         worker(
                 "warm",
                 model(0).addPrefixHints(PrefixHint.newBuilder().setHash(7).setTokens(900)));
+        assertThat(choose(demand("", false, 7))).isEqualTo("warm");
         for (String id : List.of("a", "b")) {
             Worker worker = Objects.requireNonNull(workers.find(id));
             var load = new Sent(List.of(7L));
