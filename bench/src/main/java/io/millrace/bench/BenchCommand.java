@@ -14,6 +14,7 @@ import picocli.CommandLine.Option;
                         + " flood (one tenant's against another's first token),"
                         + " placement (the router's choice of a worker: its time, and what it gains),"
                         + " streams (thousands open at one gateway),"
+                        + " soak (a long load, and whether anything grows),"
                         + " chaos (faults on real processes, and whether every answer stays whole),"
                         + " scale (what a size asks of the log).",
         subcommands = {
@@ -26,6 +27,7 @@ import picocli.CommandLine.Option;
             FloodCommand.class,
             PlacementCommand.class,
             StreamsCommand.class,
+            SoakCommand.class,
             ChaosCommand.class,
             ScaleCommand.class
         },
