@@ -58,7 +58,7 @@ final class SoakCommand implements Callable<Integer> {
 
     @Option(
             names = "--clients",
-            defaultValue = "16",
+            defaultValue = "32",
             description = "That ask one after the other meanwhile (default ${DEFAULT-VALUE}).")
     private int clients;
 
@@ -67,6 +67,18 @@ final class SoakCommand implements Callable<Integer> {
 
     @Option(names = "--max-tokens", defaultValue = "16", description = "Of an answer (default ${DEFAULT-VALUE}).")
     private int maxTokens;
+
+    @Option(
+            names = "--step-ms",
+            defaultValue = "10",
+            description = "What a step of the mock engine takes (default ${DEFAULT-VALUE}).")
+    private int stepMs;
+
+    @Option(
+            names = "--max-running",
+            defaultValue = "16",
+            description = "Most requests in a step; they and the step set the capacity (default ${DEFAULT-VALUE}).")
+    private int maxRunning;
 
     @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
     private @Nullable Path out;
@@ -85,10 +97,10 @@ final class SoakCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        if (minutes <= 0 || share <= 0 || capacitySeconds < 1 || clients < 1 || samples < SoakVerdict.SAMPLES_MIN) {
+        if (minutes <= 0 || share <= 0 || capacitySeconds < 1 || clients < 1 || maxRunning < 1 || samples < SoakVerdict.SAMPLES_MIN) {
             throw new MillraceException(
                     "MR-BENCH-002",
-                    "--minutes, --share, --capacity-seconds and --clients must be above zero, --samples at least %d."
+                    "--minutes, --share, --capacity-seconds, --clients and --max-running must be above zero, --samples at least %d."
                             .formatted(SoakVerdict.SAMPLES_MIN));
         }
         Path data = Files.createTempDirectory("millrace-bench");
@@ -100,7 +112,7 @@ final class SoakCommand implements Callable<Integer> {
         }
     }
 
-    private static PartsApplication start(EmbeddedBroker broker) {
+    private PartsApplication start(EmbeddedBroker broker) {
         Map<String, Object> flags = Map.of(
                 "server.port",
                 0,
@@ -113,7 +125,11 @@ final class SoakCommand implements Callable<Integer> {
                 "millrace.worker.models[0]",
                 MODEL,
                 "millrace.worker.engine",
-                "mock");
+                "mock",
+                "millrace.worker.mock-step",
+                stepMs + "ms",
+                "millrace.worker.max-running",
+                maxRunning);
         PartsApplication parts = PartsApplication.start(
                 EnumSet.allOf(Role.class), flags, Map.of(), CompletableFuture.completedFuture(null), line -> {});
         for (Part part : parts.parts()) {
@@ -203,6 +219,8 @@ final class SoakCommand implements Callable<Integer> {
                 .put("share", share)
                 .put("rate_per_second", rate)
                 .put("max_tokens", maxTokens)
+                .put("step_ms", stepMs)
+                .put("max_running", maxRunning)
                 .put("ok", load.ok())
                 .put("failed", load.failed())
                 .put("ttft_p50_ms", load.firstMs(50))
