@@ -97,7 +97,12 @@ final class SoakCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        if (minutes <= 0 || share <= 0 || capacitySeconds < 1 || clients < 1 || maxRunning < 1 || samples < SoakVerdict.SAMPLES_MIN) {
+        if (minutes <= 0
+                || share <= 0
+                || capacitySeconds < 1
+                || clients < 1
+                || maxRunning < 1
+                || samples < SoakVerdict.SAMPLES_MIN) {
             throw new MillraceException(
                     "MR-BENCH-002",
                     "--minutes, --share, --capacity-seconds, --clients and --max-running must be above zero, --samples at least %d."

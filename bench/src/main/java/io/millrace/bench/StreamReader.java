@@ -60,7 +60,7 @@ final class StreamReader {
             done |= text.endsWith("[DONE]");
         } else if (status == 0 && text.startsWith(STATUS)) {
             status = Integer.parseInt(text.substring(STATUS.length(), STATUS.length() + 3));
-        } else if (partition < 0 && text.regionMatches(true, 0, REQUEST, 0, REQUEST.length())) {
+        } else if (partition < 0 && status < 300 && text.regionMatches(true, 0, REQUEST, 0, REQUEST.length())) {
             String id = text.substring(REQUEST.length()).strip();
             partition = Integer.parseInt(id.substring(id.length() - 36, id.length() - 32), 16);
         }

@@ -101,6 +101,11 @@ final class Binding implements Worker.Load {
         return solo;
     }
 
+    /** Whether it is claimed, and listed by its worker as beyond its first steps. */
+    boolean steady() {
+        return claimed() && listed && !early && missingMs < 0 && !sendFailed;
+    }
+
     /** Whether its worker claimed, or the router did for it. */
     boolean claimed() {
         return !aid.isEmpty();

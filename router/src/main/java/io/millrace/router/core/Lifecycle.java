@@ -229,6 +229,9 @@ final class Lifecycle {
 
     /** Takes back what a silence was counted for, once that very process is heard again: it did not die. */
     private void forgive(Request request, JournalFold journal) {
+        if (request.suspicions.isEmpty()) {
+            return;
+        }
         for (Request.Suspicion each : List.copyOf(request.suspicions)) {
             Worker worker = context.workers.find(each.worker());
             if (worker == null

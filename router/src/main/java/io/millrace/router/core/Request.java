@@ -105,6 +105,19 @@ final class Request {
      */
     record Suspicion(String worker, long incarnation, boolean solo, int attempt, long lastMs) {}
 
+    /** Whether it runs as it should, and nothing is awaited but its end. */
+    boolean steady(long nowMs) {
+        Binding now = binding;
+        return journal != null
+                && now != null
+                && now.steady()
+                && pending == null
+                && nowMs >= retryAtMs
+                && suspicions.isEmpty()
+                && cancelCause == null
+                && detachedMs < 0;
+    }
+
     /** Crashes that the journal tells of, and those since, without those that were none. */
     Blame totalBlame() {
         JournalFold now = journal;

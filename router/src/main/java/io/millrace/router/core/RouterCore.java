@@ -30,6 +30,9 @@ public final class RouterCore {
     private static final String MARKER_PREFIX = "router/";
 
     private static final long SCAN_EVERY_MS = 50;
+    /** Scans in which each request that runs as it should is looked at once. */
+    private static final int SLICES = 8;
+
     private static final long FORGET_AFTER_MS = 600_000;
 
     private final RouterCoreConfig config;
@@ -44,6 +47,7 @@ public final class RouterCore {
     private boolean leaving;
     private long beatMs = Long.MIN_VALUE;
     private long scanMs = Long.MIN_VALUE;
+    private int scans;
 
     /** @param random source of aids (128 random bits each) and of exploration; production passes a SecureRandom */
     public RouterCore(RouterCoreConfig config, RandomGenerator random) {
@@ -137,6 +141,8 @@ public final class RouterCore {
         if (joined != null) {
             if (known != null) {
                 context.outbox.add(new Effect.DisconnectLiveness(joined.id(), before));
+                // What its predecessor ran is lost.
+                touchAll();
             }
             if (!beat.getLiveness().isEmpty()) {
                 context.outbox.add(new Effect.ConnectLiveness(joined.id(), joined.incarnation(), beat.getLiveness()));
@@ -190,15 +196,25 @@ public final class RouterCore {
             }
             judge();
             own();
+            scans++;
             for (Partition partition : partitions.values()) {
                 partition.tick();
                 if (partition.active()) {
-                    partition.open().forEach(context::touch);
+                    scan(partition);
                 }
             }
             context.queues.sweep();
         }
         return finish();
+    }
+
+    /** Touches what may be due; of what runs as it should only a share, since a router may have tens of thousands of them. */
+    private void scan(Partition partition) {
+        for (Request request : partition.open()) {
+            if (!request.steady(context.nowMs) || (request.req + scans) % SLICES == 0) {
+                context.touch(request);
+            }
+        }
     }
 
     /** Gives all partitions back: a beat that says so, and no more appends but beats. */
