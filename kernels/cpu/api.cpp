@@ -246,6 +246,22 @@ MR_EXPORT int32_t mr_copy_blocks(mr_model* model, int32_t group, const int32_t* 
   });
 }
 
+MR_EXPORT int32_t mr_swap_out(mr_model* model, int32_t group, const int32_t* from, const int32_t* host_to, int32_t count, char* error,
+                              int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    model->model.swap_out(group, from, host_to, count);
+  });
+}
+
+MR_EXPORT int32_t mr_swap_in(mr_model* model, int32_t group, const int32_t* host_from, const int32_t* to, int32_t count, char* error,
+                             int64_t error_size) {
+  return guarded(error, error_size, [&] {
+    require(model, "model");
+    model->model.swap_in(group, host_from, to, count);
+  });
+}
+
 MR_EXPORT int32_t mr_read(mr_model* model, int32_t tensor, float* out, int64_t floats, char* error, int64_t error_size) {
   return guarded(error, error_size, [&] {
     require(model, "model");
@@ -264,6 +280,8 @@ MR_EXPORT int64_t mr_graph_steps(const mr_model*) { return 0; }
 #endif
 
 MR_EXPORT int64_t mr_cache_bytes(const mr_model* model) { return model->model.cache_bytes(); }
+
+MR_EXPORT int64_t mr_host_bytes(const mr_model* model) { return model->model.host_bytes(); }
 
 MR_EXPORT const char* mr_numerics(const mr_model* model) { return model->model.numerics().c_str(); }
 

@@ -20,6 +20,7 @@ void check_group(int g, const mr_kv_group& in) {
   bool known = in.type == MR_F32 || in.type == MR_F16 || in.type == MR_BF16 || in.type == MR_INT8 || (in.type == MR_FP8 && fp8);
   if (!known && in.type == MR_FP8) fail(MR_UNSUPPORTED, "a KV cache of FP8, which only the CUDA kernels have; use F32, F16, BF16 or INT8");
   if (!known) fail(MR_UNSUPPORTED, "a KV cache of type %d; use F32, F16, BF16, INT8%s", in.type, fp8 ? " or FP8" : "");
+  if (in.host_blocks < 0) fail(MR_INVALID, "KV group %d has %d blocks on the host; use 0 for none", g, in.host_blocks);
   if (in.blocks < 1 || in.layers < 1 || in.heads < 1 || in.key_dim < 1 || in.value_dim < 1 || in.value_dim > kMaxHeadDim || in.key_dim > kMaxHeadDim) {
     fail(MR_INVALID, "KV group %d has %d blocks, %d layers, %d heads of %d and %d values", g, in.blocks, in.layers, in.heads, in.key_dim,
          in.value_dim);
@@ -164,6 +165,22 @@ void check_copy(int group, const int32_t* from, const int32_t* to, int count, co
     if (from[i] < 0 || from[i] >= there || to[i] < 0 || to[i] >= there) {
       fail(MR_INVALID, "block %d is to be copied to %d, the group has %d", from[i], to[i], there);
     }
+  }
+}
+
+void check_swap(int group, const int32_t* blocks_at, const int32_t* host_at, int count, const std::vector<int>& blocks, const std::vector<int>& host_blocks, bool in) {
+  if (group < 0 || group >= static_cast<int>(blocks.size())) fail(MR_INVALID, "there is no KV group %d", group);
+  if (count < 0 || (count > 0 && (!blocks_at || !host_at))) fail(MR_INVALID, "%d blocks are to be swapped, and lists are null", count);
+  const int there = blocks[static_cast<size_t>(group)], on_host = host_blocks[static_cast<size_t>(group)];
+  const char* way = in ? "in" : "out";
+  if (count > 0 && on_host == 0) fail(MR_INVALID, "%d blocks are to be swapped %s, and KV group %d has none on the host", count, way, group);
+  std::vector<bool> written(static_cast<size_t>(in ? there : on_host));
+  for (int i = 0; i < count; i++) {
+    if (blocks_at[i] < 0 || blocks_at[i] >= there) fail(MR_INVALID, "block %d is to be swapped %s, the group has %d", blocks_at[i], way, there);
+    if (host_at[i] < 0 || host_at[i] >= on_host) fail(MR_INVALID, "host block %d is to be swapped %s, the group has %d there", host_at[i], in ? "in" : "to", on_host);
+    const int target = in ? blocks_at[i] : host_at[i];
+    if (written[static_cast<size_t>(target)]) fail(MR_INVALID, "%s %d is to be written twice by one swap", in ? "block" : "host block", target);
+    written[static_cast<size_t>(target)] = true;
   }
 }
 

@@ -35,6 +35,8 @@ void check_step(const mr_step& step, int vocabulary, int block_tokens, const std
 void check_sampling(const mr_sampling* sampling, int rows, int vocabulary, int64_t words, int before);
 // `blocks` of each group; those that are copied exist.
 void check_copy(int group, const int32_t* from, const int32_t* to, int count, const std::vector<int>& blocks);
+// `blocks` and `host_blocks` of each group; `in`: host blocks are read, and each block is written once.
+void check_swap(int group, const int32_t* blocks_at, const int32_t* host_at, int count, const std::vector<int>& blocks, const std::vector<int>& host_blocks, bool in);
 
 // What the numerics id says of a cache's type.
 const char* cache_suffix(int type);

@@ -66,6 +66,9 @@ void Model::make_cache(const mr_options& options) {
     layer.value_step = group.latent ? layer.key_stride : in.value_dim;
     group.blocks = in.blocks;
     place_cache(group, layer, in.layers);
+    for (const Part& part : group.parts) group.host_block_bytes += part.block_bytes;
+    if (in.host_blocks > 0) group.host = Memory(group.host_block_bytes * in.host_blocks);
+    host_blocks_.push_back(in.host_blocks);
     groups_.push_back(std::move(group));
   }
 }

@@ -44,11 +44,14 @@ class Model {
   void draw(const float* logits, const mr_draw* draws, int count, int32_t* ids);
   void profile(const Profile& profile) { profile_ = profile; }
   void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
+  void swap_out(int group, const int32_t* from, const int32_t* host_to, int count);
+  void swap_in(int group, const int32_t* host_from, const int32_t* to, int count);
   void read(int tensor, float* out, int64_t floats) const;
 
   int64_t weight_bytes() const { return slabs_.size(); }
   int64_t ops_of_last_step() const { return ops_; }
   int64_t cache_bytes() const { return cache_bytes_; }
+  int64_t host_bytes() const;
   const std::string& numerics() const { return numerics_; }
 
  private:
@@ -79,6 +82,9 @@ class Model {
     Memory memory;
     std::vector<Part> parts;
     std::vector<KvLayer> layers;
+    // Blocks that were swapped out, each with its parts side by side.
+    Memory host;
+    int64_t host_block_bytes = 0;
   };
 
   // Attention of one step for ops that see the same rows.
@@ -144,7 +150,7 @@ class Model {
   std::vector<Weight> weights_;
   std::vector<Group> groups_;
   // Of each group.
-  std::vector<int> blocks_;
+  std::vector<int> blocks_, host_blocks_;
   std::vector<RopeTable> ropes_;
   std::vector<Memory> slots_;
   // Of the product that comes next.

@@ -103,7 +103,12 @@ Memory::~Memory() { cudaFree(data_); }
 PinnedMemory::PinnedMemory(int64_t bytes) {
   if (bytes == 0) return;
   void* memory = nullptr;
-  check(cudaMallocHost(&memory, static_cast<size_t>(bytes)), "pinned memory of the host");
+  const cudaError_t status = cudaMallocHost(&memory, static_cast<size_t>(bytes));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    fail(MR_MEMORY, "%lld MiB of pinned memory of the host could not be had", static_cast<long long>((bytes + (1 << 20) - 1) >> 20));
+  }
+  check(status, "pinned memory of the host");
   data_ = static_cast<uint8_t*>(memory);
   size_ = bytes;
 }
@@ -140,6 +145,8 @@ void Event::record(const Stream& stream) {
   check(cudaGetLastError(), "launching kernels");
   check(cudaEventRecord(event_, stream), "launching kernels");
 }
+
+void Event::hold(const Stream& stream) const { check(cudaStreamWaitEvent(stream, event_, 0), "waiting for another stream"); }
 
 void Event::synchronize() { check(cudaEventSynchronize(event_), "running kernels"); }
 

@@ -112,6 +112,8 @@ class Event {
   ~Event();
 
   void record(const Stream& stream);
+  // What the stream is given from now on waits for it; not at all when it was never recorded.
+  void hold(const Stream& stream) const;
   // Waits until the stream has come to where it was recorded; an Error when anything before went wrong.
   void synchronize();
 

@@ -14,10 +14,6 @@ namespace {
 // Raised when a kernel's bits change.
 constexpr int kNumericsVersion = 1;
 
-bool has_factors(int type) { return type == MR_INT8 || type == MR_FP8; }
-
-int64_t value_bytes(int type) { return type == MR_F32 ? 4 : has_factors(type) ? 1 : 2; }
-
 DeviceInfo checked_device(const mr_options& options) {
   check_options(options);
   if (options.isa != MR_ISA_AUTO) fail(MR_UNSUPPORTED, "instruction set %d; the CUDA kernels have none to choose", options.isa);
@@ -54,17 +50,14 @@ void Model::make_cache(const mr_options& options) {
     layer.type = in.type;
     layer.block_tokens = block_tokens_;
     layer.heads = in.heads;
-    const bool latent = std::any_of(program_.ops.begin(), program_.ops.end(), [&](const Op& op) { return op.code == OpCode::kLatentAttention && op.group == g; });
+    const bool latent = is_latent(program_, g);
     layer.turned_dim = latent ? in.value_dim : 0;
     layer.key_dim = in.key_dim + layer.turned_dim;
     layer.value_dim = latent ? in.key_dim : in.value_dim;
     layer.key_stride = cache_key_stride(layer.key_dim);
     layer.value_stride = latent ? layer.key_stride : cache_value_stride(layer.value_dim);
     layer.value_width = latent ? rounded_up(layer.value_dim, 32) : layer.value_stride;
-    const int64_t tokens = int64_t{in.heads} * block_tokens_;
-    const int64_t scales = has_factors(in.type) ? tokens * 4 : 0;
-    const int64_t values = latent ? 0 : tokens * layer.value_stride * value_bytes(in.type);
-    const int64_t parts[] = {tokens * layer.key_stride * value_bytes(in.type), scales, values, latent ? 0 : scales};
+    const std::array<int64_t, 4> parts = cache_parts(in, block_tokens_, latent);
     int64_t size = 0;
     auto whole = [&](int64_t block) { return (block * in.blocks + 255) / 256 * 256; };
     for (int64_t block : parts) size += whole(block) * in.layers;
@@ -74,10 +67,12 @@ void Model::make_cache(const mr_options& options) {
     stream_.clear(group.memory.data(), size);
     cache_bytes_ += size;
     uint8_t* next = group.memory.data();
+    int64_t packed = 0;
     auto take = [&](int64_t block) {
       uint8_t* base = next;
       next += whole(block);
-      if (block > 0) group.parts.push_back({base, block});
+      if (block > 0) group.parts.push_back({base, block, packed});
+      packed += block;
       return base;
     };
     for (int i = 0; i < in.layers; i++) {
@@ -91,6 +86,8 @@ void Model::make_cache(const mr_options& options) {
       }
       group.layers.push_back(layer);
     }
+    if (in.host_blocks > 0) group.swap = std::make_unique<SwapPool>(stream_, group.parts, packed, in.host_blocks);
+    host_blocks_.push_back(in.host_blocks);
     blocks_.push_back(group.blocks);
     groups_.push_back(std::move(group));
   }
@@ -197,15 +194,31 @@ void Model::copy_blocks(int group, const int32_t* from, const int32_t* to, int c
   if (count == 0) return;
   const Group& g = groups_[static_cast<size_t>(group)];
   int64_t largest = 0;
-  for (const Part& part : g.parts) largest = std::max(largest, part.block_bytes);
+  for (const BlockPart& part : g.parts) largest = std::max(largest, part.block_bytes);
   const int64_t lists = int64_t{count} * 4;
   if (copies_.size() < 2 * lists + largest * count) copies_.renew(2 * lists + largest * count, "copies of KV blocks");
   // The copies first, which want the alignment.
   auto* sources = reinterpret_cast<int32_t*>(copies_.data() + largest * count);
   stream_.upload(sources, from, lists);
   stream_.upload(sources + count, to, lists);
-  for (const Part& part : g.parts) cuda::copy_blocks(stream_, part.base, part.block_bytes, sources, sources + count, count, copies_.data());
+  for (const BlockPart& part : g.parts) cuda::copy_blocks(stream_, part.base, part.block_bytes, sources, sources + count, count, copies_.data());
   stream_.synchronize();
+}
+
+void Model::swap_out(int group, const int32_t* from, const int32_t* host_to, int count) {
+  check_swap(group, from, host_to, count, blocks_, host_blocks_, false);
+  if (count > 0) groups_[static_cast<size_t>(group)].swap->out(stream_, from, host_to, count);
+}
+
+void Model::swap_in(int group, const int32_t* host_from, const int32_t* to, int count) {
+  check_swap(group, to, host_from, count, blocks_, host_blocks_, true);
+  if (count > 0) groups_[static_cast<size_t>(group)].swap->in(stream_, host_from, to, count);
+}
+
+int64_t Model::host_bytes() const {
+  int64_t bytes = 0;
+  for (const Group& g : groups_) bytes += g.swap ? g.swap->host_bytes() : 0;
+  return bytes;
 }
 
 void Model::read(int tensor, float* out, int64_t floats) {

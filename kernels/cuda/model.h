@@ -1,6 +1,7 @@
 // A model on a CUDA device: a step program, its weights, its cache, and the launches of a step.
 #pragma once
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "program.h"
 #include "rope_table.h"
 #include "step_tasks.h"
+#include "swap.h"
 
 namespace millrace::cuda {
 
@@ -46,11 +48,14 @@ class Model {
   bool samples() const;
   void profile(const Profile& profile) { profile_ = profile; }
   void copy_blocks(int group, const int32_t* from, const int32_t* to, int count);
+  void swap_out(int group, const int32_t* from, const int32_t* host_to, int count);
+  void swap_in(int group, const int32_t* host_from, const int32_t* to, int count);
   void read(int tensor, float* out, int64_t floats);
 
   int64_t weight_bytes() const { return weight_bytes_; }
   int64_t ops_of_last_step() const { return ops_; }
   int64_t cache_bytes() const { return cache_bytes_; }
+  int64_t host_bytes() const;
   const std::string& numerics() const { return numerics_; }
   // Rows of logits that submitted steps gave back.
   int64_t copied_rows() const { return copied_rows_; }
@@ -73,15 +78,12 @@ class Model {
     Memory head_values;
   };
 
-  // A stretch of the cache that has the same for every block.
-  struct Part {
-    uint8_t* base;
-    int64_t block_bytes;
-  };
   struct Group {
     int blocks = 0;
     Memory memory;
-    std::vector<Part> parts;
+    std::vector<BlockPart> parts;
+    // Null: blocks are not swapped.
+    std::unique_ptr<SwapPool> swap;
     std::vector<CacheView> layers;
   };
 
@@ -151,7 +153,7 @@ class Model {
   int vocabulary_ = 0;
   std::vector<Weight> weights_;
   std::vector<Group> groups_;
-  std::vector<int> blocks_;
+  std::vector<int> blocks_, host_blocks_;
   std::vector<DeviceRope> ropes_;
   // Of each MOE_EXPERTS op, by its index: gates, ups and downs on the device.
   std::map<const Op*, Memory> expert_views_;

@@ -9,6 +9,7 @@
 #include "device.h"
 #include "error.h"
 #include "images.h"
+#include "swap.h"
 
 namespace millrace::cuda {
 namespace {
@@ -59,6 +60,18 @@ std::vector<Use> uses_of(const Program& program) {
     }
   }
   return uses;
+}
+
+bool is_latent(const Program& program, int group) {
+  return std::any_of(program.ops.begin(), program.ops.end(), [&](const Op& op) { return op.code == OpCode::kLatentAttention && op.group == group; });
+}
+
+std::array<int64_t, 4> cache_parts(const mr_kv_group& group, int block_tokens, bool latent) {
+  const bool factors = group.type == MR_INT8 || group.type == MR_FP8;
+  const int64_t tokens = int64_t{group.heads} * block_tokens, value = group.type == MR_F32 ? 4 : factors ? 1 : 2;
+  const int64_t keys = tokens * cache_key_stride(group.key_dim + (latent ? group.value_dim : 0)) * value;
+  const int64_t scales = factors ? tokens * 4 : 0;
+  return {keys, scales, latent ? 0 : tokens * cache_value_stride(group.value_dim) * value, latent ? 0 : scales};
 }
 
 int grown(int now, int needed) { return needed <= now ? now : static_cast<int>(std::bit_ceil(static_cast<unsigned>(needed))); }
@@ -129,6 +142,14 @@ mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count
     partials = std::max(partials, most_partials(op, options.group[op.group].blocks, options.block_tokens, limits, chips));
   }
   need.workspace += rounded(partials * 4);
+  for (int g = 0; g < options.groups; g++) {
+    const mr_kv_group& group = options.group[g];
+    if (group.host_blocks == 0) continue;
+    int64_t block = 0;
+    for (int64_t part : cache_parts(group, options.block_tokens, is_latent(program, g))) block += part * group.layers;
+    need.host += block * group.host_blocks;
+    need.workspace += swap_bytes(block, group.host_blocks, 4 * group.layers);
+  }
   return need;
 }
 

@@ -1,5 +1,6 @@
 // What a model takes of a device's memory, known before any is asked for.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -31,6 +32,10 @@ struct RowBytes {
   int64_t all() const;
 };
 RowBytes bytes_of_rows(const Program& program, const Plan& plan, int64_t rows, int64_t logit_rows);
+
+// Bytes of a block of a layer: keys, their factors, values, theirs; 0 what there is not. Latents have no values.
+std::array<int64_t, 4> cache_parts(const mr_kv_group& group, int block_tokens, bool latent);
+bool is_latent(const Program& program, int group);
 
 // A power of two, as all that grows.
 int grown(int now, int needed);

@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /* Raised when a structure or the meaning of a function changes. */
-#define MR_ABI_VERSION 3
+#define MR_ABI_VERSION 4
 
 enum {
   MR_OK = 0,
@@ -92,6 +92,8 @@ typedef struct mr_kv_group {
   int32_t value_dim;
   /* MR_F32, MR_F16, MR_BF16, MR_INT8, or of a CUDA device MR_FP8. */
   int32_t type;
+  /* Blocks of its pool on the host, where blocks may be swapped to; 0: there is none. */
+  int32_t host_blocks;
 } mr_kv_group;
 
 /* A weight in groups of columns: MR_INT8, MR_INT4 or MR_CODEBOOK. Groups are runs of group_columns columns, a multiple of 32 that
@@ -252,10 +254,11 @@ typedef struct mr_limits {
   int32_t positions;
 } mr_limits;
 
-/* Bytes of a device's memory, beside the cache. */
+/* Bytes of a device's memory, beside the cache; and of the host's, pinned, for blocks that are swapped. */
 typedef struct mr_need {
   int64_t weights;
   int64_t workspace;
+  int64_t host;
 } mr_need;
 
 /* What a model will take of the device's memory, before it is made. MR_UNSUPPORTED where there is no device. */
@@ -343,12 +346,19 @@ int32_t mr_profile(mr_model* model, mr_stage_time* times, int32_t room, int32_t*
 int32_t mr_copy_blocks(mr_model* model, int32_t group, const int32_t* from, const int32_t* to, int32_t count, char* error,
                        int64_t error_size);
 
+/* Swaps whole blocks, in all layers of a group: from the cache to its pool on the host, and back. In order with steps: what earlier ones have
+ * written is copied, later ones may write to the blocks. On a CUDA device it returns while they are copied; nothing that is passed is needed
+ * afterwards. A block is written at most once a call. */
+int32_t mr_swap_out(mr_model* model, int32_t group, const int32_t* from, const int32_t* host_to, int32_t count, char* error, int64_t error_size);
+int32_t mr_swap_in(mr_model* model, int32_t group, const int32_t* host_from, const int32_t* to, int32_t count, char* error, int64_t error_size);
+
 /* Copies an activation of the last step, [rows, width] floats, when the model was made with keep_activations. */
 int32_t mr_read(mr_model* model, int32_t tensor, float* out, int64_t floats, char* error, int64_t error_size);
 
-/* Bytes of packed weights and of the cache. */
+/* Bytes of packed weights, of the cache, and of its pools on the host. */
 int64_t mr_weight_bytes(const mr_model* model);
 int64_t mr_cache_bytes(const mr_model* model);
+int64_t mr_host_bytes(const mr_model* model);
 
 /* Ops of the program that the last step ran. */
 int64_t mr_ops(const mr_model* model);

@@ -31,7 +31,7 @@ struct Product {
   std::unique_ptr<Runner> runner(int isa, int threads, const std::vector<float>& table_values) const {
     mr_options o = options(isa, threads);
     o.keep_activations = 1;
-    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{4, 1, 1, 16, 16, MR_F32}}, 1);
+    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{4, 1, 1, 16, 16, MR_F32, 0}}, 1);
     r->bind(table, kVocabulary, kWidth, table_values);
     r->bind(norm, 1, kWidth, std::vector<float>(kWidth, 1.0f));
     return r;

@@ -70,7 +70,7 @@ struct ExpertModel {
     mr_options o = options(isa, threads);
     o.keep_activations = 1;
     o.precision = precision;
-    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{8, 1, 1, 16, 16, MR_F32}}, 1);
+    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{8, 1, 1, 16, 16, MR_F32, 0}}, 1);
     r->bind(table_handle, kIds, kHidden, table);
     r->bind(router_handle, kExperts, kHidden, router);
     for (const Matrix& m : matrices) r->bind(m.handle, type, m.rows, m.columns, m.stored);

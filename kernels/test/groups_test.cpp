@@ -171,7 +171,7 @@ TEST(a_kept_packed_weight_gives_the_same_bits_and_a_damaged_one_is_refused) {
       b.op(3, {x, 1, matrix, 1, -1, 1, y});
       mr_options o = options(isa, 2);
       o.keep_activations = 1;
-      std::vector<mr_kv_group> groups = {{4, 1, 1, 16, 16, MR_F32}};
+      std::vector<mr_kv_group> groups = {{4, 1, 1, 16, 16, MR_F32, 0}};
       Runner first(b.encode(), o, groups, 1), second(b.encode(), o, groups, 1);
       std::vector<float> values = random.normals(8 * 256);
       first.bind(table, 8, 256, values);

@@ -48,9 +48,9 @@ struct AttentionModel {
     return runner(o, type, seed, tokens);
   }
 
-  std::unique_ptr<Runner> runner(const mr_options& o, int type, uint32_t seed, int tokens) const {
+  std::unique_ptr<Runner> runner(const mr_options& o, int type, uint32_t seed, int tokens, int host_blocks = 0) const {
     auto r = std::make_unique<Runner>(program, o,
-                                      std::vector<mr_kv_group>{{tokens / o.block_tokens, 1, shape.kv_heads, shape.key_dim, shape.value_dim, type}}, seed);
+                                      std::vector<mr_kv_group>{{tokens / o.block_tokens, 1, shape.kv_heads, shape.key_dim, shape.value_dim, type, host_blocks}}, seed);
     r->bind(tables[0], kVocabulary, shape.heads * shape.key_dim, q);
     r->bind(tables[1], kVocabulary, shape.kv_heads * shape.key_dim, k);
     r->bind(tables[2], kVocabulary, shape.kv_heads * shape.value_dim, v);
@@ -129,9 +129,9 @@ struct LatentModel {
 
   int width() const { return shape.heads * shape.values; }
 
-  std::unique_ptr<Runner> runner(mr_options o, int type, uint32_t seed) const {
+  std::unique_ptr<Runner> runner(mr_options o, int type, uint32_t seed, int host_blocks = 0) const {
     o.keep_activations = 1;
-    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{1024 / o.block_tokens, 1, 1, shape.rank, shape.rope, type}}, seed);
+    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{1024 / o.block_tokens, 1, 1, shape.rank, shape.rope, type, host_blocks}}, seed);
     r->bind(tables[0], kVocabulary, shape.heads * shape.nope, plain);
     r->bind(tables[1], kVocabulary, shape.heads * shape.rope, turned);
     r->bind(tables[2], kVocabulary, shape.rank, latent);
@@ -240,8 +240,8 @@ struct Llama {
     return runner(o, type, seed);
   }
 
-  std::unique_ptr<Runner> runner(const mr_options& o, int type, uint32_t seed) const {
-    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{64, 1, kKv, kDim, kDim, MR_F32}}, seed);
+  std::unique_ptr<Runner> runner(const mr_options& o, int type, uint32_t seed, int host_blocks = 0) const {
+    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{64, 1, kKv, kDim, kDim, MR_F32, host_blocks}}, seed);
     Random random(12);
     for (const Weight& w : weights) {
       if (w.matrix) {

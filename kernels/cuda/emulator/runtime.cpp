@@ -233,6 +233,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaSuccess;
 }
 
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (stream->capture) return cudaErrorInvalidValue;
+  return emulator::give(stream, [held = *event] {
+    if (held.stream) emulator::work_off(*held.stream, held.at);
+  });
+}
+
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->stream) emulator::work_off(*event->stream, event->at);
   emulator::finish();

@@ -2,6 +2,7 @@
 #include "emulator/cuda.h"
 #include "models.h"
 #include "op_program.h"
+#include "swaps.h"
 
 namespace millrace::test {
 namespace {
@@ -19,7 +20,7 @@ struct Machine {
 
 // Creates a small model; its status and message.
 int32_t create(const Llama& llama, std::string& message, mr_options o = cuda_options(0)) {
-  mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32};
+  mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32, 0};
   o.groups = 1;
   o.group = &group;
   char text[512] = "";
@@ -91,7 +92,7 @@ TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reser
   Llama llama;
   for (int type : {MR_F32, MR_BF16, MR_Q4_0, MR_Q2_K, MR_Q6_K, MR_IQ4_NL}) {
     mr_options o = cuda_options(0);
-    mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32};
+    mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32, 0};
     o.groups = 1;
     o.group = &group;
     std::vector<mr_stored> stored;
@@ -119,6 +120,76 @@ TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reser
     runner->step({&a}, {20}, kVocabulary);
     CHECK(emulator::machine().taken == now, "type %d: %lld more", type, static_cast<long long>(emulator::machine().taken - now));
   }
+}
+
+TEST(a_pool_on_the_host_is_in_the_plan_and_said_when_it_cannot_be_had) {
+  Llama llama;
+  mr_options o = cuda_options(0);
+  o.block_tokens = 64;
+  mr_kv_group group{16, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32, 0};
+  o.groups = 1;
+  o.group = &group;
+  const mr_limits limits{48, 20, 600};
+  auto needs = [&](int host_blocks) {
+    group.host_blocks = host_blocks;
+    mr_need need{};
+    CHECK(mr_memory(&o, llama.program.data(), static_cast<int64_t>(llama.program.size()), nullptr, 0, &limits, &need, nullptr, 0) == MR_OK);
+    return need;
+  };
+  const mr_need none = needs(0), some = needs(100);
+  const int64_t block = 64 * Llama::kKv * Llama::kDim * 2 * 4;
+  CHECK(none.host == 0 && some.host == 100 * block, "%lld", static_cast<long long>(some.host));
+  auto taken = [&](int host_blocks) {
+    const int64_t before = emulator::machine().taken;
+    auto runner = llama.runner(o, MR_BF16, 1, host_blocks);
+    CHECK(mr_host_bytes(runner->model()) == host_blocks * block, "%lld", static_cast<long long>(mr_host_bytes(runner->model())));
+    return emulator::machine().taken - before;
+  };
+  const int64_t more = taken(100) - taken(0), planned = some.workspace - none.workspace;
+  CHECK(more >= planned && more < planned + 3 * 4096, "%lld more, planned %lld", static_cast<long long>(more), static_cast<long long>(planned));
+
+  Machine kept;
+  const int64_t live = emulator::machine().live;
+  group.host_blocks = 100;
+  char text[512] = "";
+  bool pinned = false;
+  for (int after = 0; after < 6; after++) {
+    emulator::machine().allocations = after;
+    mr_model* model = nullptr;
+    const int32_t status = mr_create(&o, llama.program.data(), static_cast<int64_t>(llama.program.size()), &model, text, sizeof text);
+    emulator::machine().allocations = -1;
+    CHECK((status == MR_MEMORY) == (model == nullptr), "after %d: %d %s", after, status, text);
+    pinned = pinned || (model == nullptr && has(text, "7 MiB of pinned memory of the host"));
+    if (model) mr_free(model);
+    CHECK(emulator::machine().live == live, "after %d: %lld allocations were left", after, static_cast<long long>(emulator::machine().live - live));
+  }
+  CHECK(pinned);
+}
+
+TEST(swaps_stay_in_order_with_steps_when_nothing_runs_before_somebody_waits) {
+  Random random(63);
+  const Shape shape{4, 2, 20, 24, 0, 0};
+  AttentionModel model(shape, random);
+  mr_options o = cuda_options(0);
+  o.keep_activations = 1;
+  Machine kept;
+  emulator::machine().late = true;
+  auto make = [&](int host_blocks) { return model.runner(o, MR_BF16, 3, 3200, host_blocks); };
+  check_swaps_keep_bits(make, model.out, shape.heads * shape.value_dim, random, "late");
+  check_swap_of_all_blocks(make, 200, model.out, shape.heads * shape.value_dim, random, "late");
+}
+
+TEST(a_swap_after_a_fault_says_so) {
+  Random random(64);
+  AttentionModel model({4, 2, 20, 24, 0, 0}, random);
+  auto runner = model.runner(cuda_options(0), MR_BF16, 3, 1024, 8);
+  const int32_t block = 0;
+  char text[512] = "";
+  Machine kept;
+  emulator::machine().fault = true;
+  const int32_t first = mr_swap_out(runner->model(), 0, &block, &block, 1, text, sizeof text);
+  emulator::machine().fault = false;
+  CHECK(first == MR_FAULT || mr_swap_in(runner->model(), 0, &block, &block, 1, text, sizeof text) == MR_FAULT, "%s", text);
 }
 
 TEST(weights_that_are_copied_late_are_those_that_were_bound) {

@@ -7,8 +7,14 @@ import java.util.List;
  *
  * @param blockTokens tokens of a block
  * @param groups one entry per group of layers that share block tables
+ * @param hostBlocks of each group's pool on the host, where blocks may be swapped to; 0: there is none
  */
-public record KvLayout(int blockTokens, List<Group> groups) {
+public record KvLayout(int blockTokens, List<Group> groups, int hostBlocks) {
+
+    /** Without pools on the host. */
+    public KvLayout(int blockTokens, List<Group> groups) {
+        this(blockTokens, groups, 0);
+    }
 
     /**
      * Layers of one kind.

@@ -8,8 +8,14 @@ package io.millrace.worker.backend;
  * @param memoryBytes budget of the cache; counts only when {@code blocks} is 0
  * @param maxModelLen longest sequence; 0: the model's context
  * @param type in which keys and values are kept
+ * @param hostBytes of the host's memory for blocks that are swapped out; 0: none are
  */
-public record KvOptions(int blockTokens, int blocks, long memoryBytes, int maxModelLen, KvType type) {
+public record KvOptions(int blockTokens, int blocks, long memoryBytes, int maxModelLen, KvType type, long hostBytes) {
+
+    /** Nothing is swapped out. */
+    public KvOptions(int blockTokens, int blocks, long memoryBytes, int maxModelLen, KvType type) {
+        this(blockTokens, blocks, memoryBytes, maxModelLen, type, 0);
+    }
 
     /** A cache in float32. */
     public KvOptions(int blockTokens, int blocks, long memoryBytes, int maxModelLen) {
@@ -17,6 +23,10 @@ public record KvOptions(int blockTokens, int blocks, long memoryBytes, int maxMo
     }
 
     public KvOptions withType(KvType value) {
-        return new KvOptions(blockTokens, blocks, memoryBytes, maxModelLen, value);
+        return new KvOptions(blockTokens, blocks, memoryBytes, maxModelLen, value, hostBytes);
+    }
+
+    public KvOptions withHostBytes(long value) {
+        return new KvOptions(blockTokens, blocks, memoryBytes, maxModelLen, type, value);
     }
 }

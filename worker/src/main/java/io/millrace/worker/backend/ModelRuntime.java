@@ -50,6 +50,24 @@ public interface ModelRuntime extends AutoCloseable {
     /** Copies whole blocks in all layers of a group: {@code to[i] = from[i]}, all reads before all writes of the same call. */
     void copyBlocks(int group, int[] from, int[] to);
 
+    /**
+     * Copies whole blocks of a group to its pool on the host, {@link KvLayout#hostBlocks} of them: {@code hostTo[i] = from[i]}. In order with steps:
+     * what those before have written is copied, and those after may write to the blocks.
+     */
+    default void swapOut(int group, int[] from, int[] hostTo) {
+        throw new UnsupportedOperationException("this runtime has no pool on the host");
+    }
+
+    /** The other way: {@code to[i] = hostFrom[i]}. */
+    default void swapIn(int group, int[] hostFrom, int[] to) {
+        throw new UnsupportedOperationException("this runtime has no pool on the host");
+    }
+
+    /** Seconds that a block of every group is expected to take to the host and back. */
+    default double swapSeconds() {
+        return 0;
+    }
+
     /** ISA, build and dtype: outputs are equal bit for bit within one id. */
     String numericsId();
 

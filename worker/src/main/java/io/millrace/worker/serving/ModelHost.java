@@ -107,6 +107,8 @@ public final class ModelHost {
                     sum.weightBytes() + need.weightBytes(),
                     sum.kvBytes() + need.kvBytes(),
                     sum.workBytes() + need.workBytes(),
+                    sum.swapBytes() + need.swapBytes(),
+                    need.swapApart(),
                     need.availableBytes());
         }
         if (sum.shortByBytes() > 0) {

@@ -121,12 +121,13 @@ public record ModelInfo(
         if (need != null) {
             lines.add(String.format(
                     Locale.ROOT,
-                    "needs %s MiB, available are %s: weights %s (stored %s), KV cache %s",
+                    "needs %s MiB, available are %s: weights %s (stored %s), KV cache %s%s",
                     mib(need.totalBytes()),
                     mib(need.availableBytes()),
                     mib(need.weightBytes()),
                     mib(storedBytes),
-                    mib(need.kvBytes())));
+                    mib(need.kvBytes()),
+                    swapped(need)));
         }
         lines.add(
                 kvBytesPerToken == 0
@@ -141,6 +142,12 @@ public record ModelInfo(
             lines.add(problem);
         }
         return lines;
+    }
+
+    private static String swapped(MemoryNeed need) {
+        return need.swapBytes() == 0
+                ? ""
+                : (need.swapApart() ? "; of the machine's memory " : ", ") + "swapped blocks " + mib(need.swapBytes());
     }
 
     private static String count(long parameters) {

@@ -185,7 +185,8 @@ public final class CpuBackend {
                 group.heads(),
                 group.keyDim(),
                 group.valueDim(),
-                cacheType(KvType.of(group.dtype()))
+                cacheType(KvType.of(group.dtype())),
+                layout.hostBlocks()
             };
             for (int i = 0; i < values.length; i++) {
                 groups.setAtIndex(JAVA_INT, (long) g * values.length + i, values[i]);

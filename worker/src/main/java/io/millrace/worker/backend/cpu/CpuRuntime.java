@@ -197,6 +197,25 @@ final class CpuRuntime implements ModelRuntime {
         }
     }
 
+    @Override
+    public void swapOut(int group, int[] from, int[] hostTo) {
+        requireOpen();
+        kernels.swapOut(model, group, from, hostTo);
+    }
+
+    @Override
+    public void swapIn(int group, int[] hostFrom, int[] to) {
+        requireOpen();
+        kernels.swapIn(model, group, hostFrom, to);
+    }
+
+    @Override
+    public double swapSeconds() {
+        return layout.hostBlocks() == 0
+                ? 0
+                : 2.0 * kernels.hostBytes(model) / layout.hostBlocks() / kernels.swapBytesPerS();
+    }
+
     private void requireOpen() {
         if (closed) {
             throw new IllegalStateException("the runtime is closed");

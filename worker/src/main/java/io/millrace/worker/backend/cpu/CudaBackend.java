@@ -1,5 +1,6 @@
 package io.millrace.worker.backend.cpu;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.LoadProgress;
@@ -48,7 +49,7 @@ public final class CudaBackend {
      * @param exact float32 throughout instead of bf16 activations, for comparing
      * @param limits the largest step
      * @throws MillraceException MR-CUDA-001 when the library cannot be loaded, MR-CUDA-002 for a device, program or type that cannot be used,
-     *     MR-MEM-001 when all of it does not fit into the device's memory, and what {@link CpuBackend#load} throws
+     *     MR-MEM-001 when all of it does not fit into the device's memory, or the pool for swapped blocks into the machine's, and what {@link CpuBackend#load} throws
      */
     public static ModelRuntime load(
             Path library,
@@ -67,6 +68,7 @@ public final class CudaBackend {
                     if (need.shortByBytes() > 0) {
                         throw need.tooMuch("The model", "weights as the device keeps them");
                     }
+                    checkHost(need.swapBytes(), MemoryPlan.available());
                     return MemoryPlan.sized(decoder, options);
                 },
                 limits,
@@ -97,6 +99,17 @@ public final class CudaBackend {
         return Math.max(need.kvBytes(), room - need.availableBytes() / KEPT_FREE);
     }
 
+    private static void checkHost(long bytes, long available) {
+        if (bytes > available) {
+            throw new MillraceException(
+                    "MR-MEM-001",
+                    "The pool for swapped KV blocks needs " + MemoryNeed.mib(bytes)
+                            + " MiB of the machine's memory, pinned, available are " + MemoryNeed.mib(available)
+                            + " MiB (short by " + MemoryNeed.mib(bytes - available)
+                            + "). Lower millrace.worker.kv-host-memory; 0 is none.");
+        }
+    }
+
     private static MemoryNeed need(
             NativeKernels kernels,
             Decoder decoder,
@@ -116,7 +129,7 @@ public final class CudaBackend {
                     decoder.program().encode(),
                     weights.stored(),
                     CpuBackend.limits(limits, MemoryPlan.maxLength(decoder.config(), options)));
-            return new MemoryNeed(need.weights(), cache, need.workspace(), free);
+            return new MemoryNeed(need.weights(), cache, need.workspace(), need.host(), true, free);
         }
     }
 

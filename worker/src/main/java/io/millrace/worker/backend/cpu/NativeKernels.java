@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
 final class NativeKernels {
 
     /** Version of the header that this class was written for. */
-    static final int ABI_VERSION = 3;
+    static final int ABI_VERSION = 4;
 
     /** {@code MR_INT8}: a cache in bytes. */
     static final int INT8 = 15;
@@ -33,7 +33,7 @@ final class NativeKernels {
     static final int FP8 = 18;
 
     /** Ints of {@code mr_kv_group}. */
-    static final int KV_GROUP_INTS = 6;
+    static final int KV_GROUP_INTS = 7;
 
     private static final int ERROR_BYTES = 512;
     private static final int OK = 0;
@@ -64,6 +64,9 @@ final class NativeKernels {
     private final MethodHandle collect;
     private final MethodHandle copiedRows;
     private final MethodHandle copyBlocks;
+    private final MethodHandle swapOut;
+    private final MethodHandle swapIn;
+    private final MethodHandle hostBytes;
     private final MethodHandle weightBytes;
     private final MethodHandle cacheBytes;
     private final MethodHandle profile;
@@ -115,6 +118,11 @@ final class NativeKernels {
         this.copiedRows = f.of("mr_copied_rows", JAVA_LONG, JAVA_LONG);
         this.copyBlocks = f.of(
                 "mr_copy_blocks", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
+        this.swapOut = f.of(
+                "mr_swap_out", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
+        this.swapIn =
+                f.of("mr_swap_in", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
+        this.hostBytes = f.of("mr_host_bytes", JAVA_LONG, JAVA_LONG);
         this.weightBytes = f.of("mr_weight_bytes", JAVA_LONG, JAVA_LONG);
         this.cacheBytes = f.of("mr_cache_bytes", JAVA_LONG, JAVA_LONG);
         this.profile = f.of("mr_profile", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG);
@@ -196,8 +204,9 @@ final class NativeKernels {
      * Bytes of a device's memory, beside the cache.
      *
      * @param workspace of the largest step
+     * @param host of the host's memory, for blocks that are swapped out
      */
-    record Need(long weights, long workspace) {}
+    record Need(long weights, long workspace, long host) {}
 
     /** What a model will take; {@code stored} as {@link CpuWeights#stored}, {@code limits} as {@link #limits}. */
     Need memory(MemorySegment options, int[] program, int[] stored, int[] limits) {
@@ -205,7 +214,7 @@ final class NativeKernels {
             MemorySegment words = arena.allocateFrom(JAVA_INT, program);
             MemorySegment weights = arena.allocateFrom(JAVA_INT, stored);
             MemorySegment most = arena.allocateFrom(JAVA_INT, limits);
-            MemorySegment need = arena.allocate(JAVA_LONG, 2);
+            MemorySegment need = arena.allocate(JAVA_LONG, 3);
             checked(arena, error -> (int) memory.invokeExact(
                     options.address(),
                     words.address(),
@@ -216,7 +225,7 @@ final class NativeKernels {
                     need.address(),
                     error.address(),
                     error.byteSize()));
-            return new Need(need.get(JAVA_LONG, 0), need.get(JAVA_LONG, 8));
+            return new Need(need.get(JAVA_LONG, 0), need.get(JAVA_LONG, 8), need.get(JAVA_LONG, 16));
         }
     }
 
@@ -351,12 +360,36 @@ final class NativeKernels {
     }
 
     void copyBlocks(long model, int group, int[] from, int[] to) {
+        move(copyBlocks, model, group, from, to);
+    }
+
+    /** Copies blocks to the host's pool, in order with steps. */
+    void swapOut(long model, int group, int[] from, int[] hostTo) {
+        move(swapOut, model, group, from, hostTo);
+    }
+
+    /** Copies blocks back from the host's pool, in order with steps. */
+    void swapIn(long model, int group, int[] hostFrom, int[] to) {
+        move(swapIn, model, group, hostFrom, to);
+    }
+
+    private void move(MethodHandle how, long model, int group, int[] from, int[] to) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment source = arena.allocateFrom(JAVA_INT, from);
             MemorySegment target = arena.allocateFrom(JAVA_INT, to);
-            checked(arena, error -> (int) copyBlocks.invokeExact(
+            checked(arena, error -> (int) how.invokeExact(
                     model, group, source.address(), target.address(), from.length, error.address(), error.byteSize()));
         }
+    }
+
+    /** Bytes of the cache's pools on the host. */
+    long hostBytes(long model) {
+        return call(() -> (long) hostBytes.invokeExact(model));
+    }
+
+    /** Bytes a second that are expected between the cache and its pools on the host. */
+    double swapBytesPerS() {
+        return device.swapBytesPerS();
     }
 
     /** Steps leave the times of their stages in {@code times}, and their number in {@code count}; null segments end that. */
@@ -417,7 +450,8 @@ final class NativeKernels {
                 case OUT_OF_MEMORY ->
                     new MillraceException(
                             "MR-MEM-001",
-                            "The kernels ran out of memory: " + message + ". Lower --kv-memory or --max-model-len.");
+                            "The kernels ran out of memory: " + message
+                                    + ". Lower --kv-memory, --max-model-len or millrace.worker.kv-host-memory.");
                 case UNSUPPORTED -> device.unsupported(message);
                 case FAULT -> device.lost(message);
                 default -> device.failed(message);

@@ -40,13 +40,20 @@ public final class MemoryPlan {
     public static KvLayout sized(Decoder decoder, KvOptions options) {
         long blocks = blocks(decoder.config(), options);
         return new KvLayout(
-                options.blockTokens(), List.of(group(decoder.config(), Math.toIntExact(blocks), options.type())));
+                options.blockTokens(),
+                List.of(group(decoder.config(), Math.toIntExact(blocks), options.type())),
+                hostBlocks(decoder.config(), options));
+    }
+
+    private static int hostBlocks(DecoderConfig config, KvOptions options) {
+        return (int) Math.min(Integer.MAX_VALUE / 2, options.hostBytes() / blockBytes(config, options));
     }
 
     /** MR-MEM-001 when the cache's budget does not hold one sequence. */
     public static MemoryNeed need(Decoder decoder, KvOptions options, long weightBytes, long available) {
         long blockBytes = blockBytes(decoder.config(), options);
-        return new MemoryNeed(weightBytes, blocks(decoder.config(), options) * blockBytes, available);
+        long swap = hostBlocks(decoder.config(), options) * blockBytes;
+        return new MemoryNeed(weightBytes, blocks(decoder.config(), options) * blockBytes, 0, swap, false, available);
     }
 
     private static long blockBytes(DecoderConfig config, KvOptions options) {

@@ -27,6 +27,12 @@ public record MockConfig(MockTokens tokens, KvLayout layout, long stepNanos, lon
         return new MockConfig(tokens, new KvLayout(blockTokens, List.copyOf(list)), 0, 0, false);
     }
 
+    /** With pools of so many blocks on the host. */
+    public MockConfig withHostBlocks(int blocks) {
+        return new MockConfig(
+                tokens, new KvLayout(layout.blockTokens(), layout.groups(), blocks), stepNanos, rowNanos, realSampling);
+    }
+
     public MockConfig withCost(long nanosAStep, long nanosARow) {
         return new MockConfig(tokens, layout, nanosAStep, nanosARow, realSampling);
     }

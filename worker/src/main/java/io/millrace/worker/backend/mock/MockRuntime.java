@@ -33,6 +33,9 @@ public final class MockRuntime implements ModelRuntime {
     /** [G][slots] position << 32 | id. */
     private final long[][] cache;
 
+    /** [G][slots of its pool on the host] */
+    private final long[][] host;
+
     /** [G][slots] the step that wrote last. */
     private final long[][] writtenAt;
 
@@ -46,6 +49,7 @@ public final class MockRuntime implements ModelRuntime {
         this.layout = config.layout();
         int groups = layout.groups().size();
         this.cache = new long[groups][];
+        this.host = new long[groups][layout.hostBlocks() * layout.blockTokens()];
         this.writtenAt = new long[groups][];
         for (int g = 0; g < groups; g++) {
             int slots = layout.groups().get(g).blocks() * layout.blockTokens();
@@ -131,6 +135,23 @@ public final class MockRuntime implements ModelRuntime {
         }
         for (int i = 0; i < to.length; i++) {
             System.arraycopy(read[i], 0, cache[group], to[i] * size, size);
+        }
+    }
+
+    @Override
+    public void swapOut(int group, int[] from, int[] hostTo) {
+        move(cache[group], from, host[group], hostTo);
+    }
+
+    @Override
+    public void swapIn(int group, int[] hostFrom, int[] to) {
+        move(host[group], hostFrom, cache[group], to);
+    }
+
+    private void move(long[] source, int[] from, long[] target, int[] to) {
+        int size = layout.blockTokens();
+        for (int i = 0; i < from.length; i++) {
+            System.arraycopy(source, from[i] * size, target, to[i] * size, size);
         }
     }
 

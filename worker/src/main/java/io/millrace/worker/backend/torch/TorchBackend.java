@@ -52,7 +52,11 @@ public final class TorchBackend {
                             + options.type().label() + ". Leave --kv-dtype out, or use --engine cpu.");
         }
         KvLayout layout = MemoryPlan.layout(
-                decoder, options, TorchWeights.bytes(decoder.program()), "in float32", MemoryPlan.available());
+                decoder,
+                options.withHostBytes(0),
+                TorchWeights.bytes(decoder.program()),
+                "in float32",
+                MemoryPlan.available());
         return load(
                 decoder.program(),
                 decoder.slots(),
@@ -135,7 +139,8 @@ public final class TorchBackend {
 
     /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
     public static MemoryNeed need(Decoder decoder, KvOptions options) {
-        return MemoryPlan.need(decoder, options, TorchWeights.bytes(decoder.program()), MemoryPlan.available());
+        return MemoryPlan.need(
+                decoder, options.withHostBytes(0), TorchWeights.bytes(decoder.program()), MemoryPlan.available());
     }
 
     /** What loading a model that pools will take. */

@@ -69,6 +69,39 @@ class CpuRuntimeTest {
     }
 
     @Test
+    void whatWasSwappedOutContinuesInOtherBlocks() {
+        KvOptions options = GoldenModels.blocks(16, 256);
+        try (ModelRuntime runtime = load(options.withHostBytes(8 << 20))) {
+            assertThat(runtime.kvLayout().hostBlocks()).isPositive();
+            assertThat(runtime.swapSeconds()).isPositive();
+            PagedRunner runner = new PagedRunner(runtime, 1);
+            int[] prompt = new Random(5).ints(27, 0, 300).toArray();
+            Sequence calm = runner.sequence(prompt);
+            Sequence moved = runner.sequence(prompt);
+            runner.step(List.of(new Work(calm, 27, false), new Work(moved, 27, false)));
+            Sequence thief = runner.sequence(new Random(6).ints(32, 0, 300).toArray());
+            Sequence spare = runner.sequence(new Random(7).ints(32, 0, 300).toArray());
+            runner.step(List.of(new Work(spare, 32, false)));
+            int[] host = {runtime.kvLayout().hostBlocks() - 1, 3};
+            runtime.swapOut(0, moved.blocks.stream().mapToInt(i -> i).toArray(), host);
+            thief.blocks.addAll(moved.blocks);
+            runner.step(List.of(new Work(thief, 32, false)));
+            moved.blocks.clear();
+            moved.blocks.addAll(List.of(spare.blocks.get(1), spare.blocks.get(0)));
+            runtime.swapIn(0, host, new int[] {moved.blocks.get(0), moved.blocks.get(1)});
+            for (int i = 0; i < 5; i++) {
+                runner.step(List.of(new Work(calm, 1, false)));
+                runner.step(List.of(new Work(moved, 1, false)));
+            }
+            assertThat(moved.from(27)).isEqualTo(calm.from(27));
+            assertThatThrownBy(() -> runtime.swapOut(0, new int[] {0}, new int[] {host[0] + 1}))
+                    .isInstanceOfSatisfying(
+                            MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-CPU-003"))
+                    .hasMessageContaining("host block " + (host[0] + 1) + " is to be swapped to");
+        }
+    }
+
+    @Test
     void weightsThatAreNoNumbersAreRefused(@TempDir Path folder) throws IOException {
         for (String name : List.of("blk.1.ffn_norm.weight", "blk.0.ffn_down.weight", "token_embd.weight")) {
             Path damaged = folder.resolve(name + ".gguf");
@@ -178,6 +211,7 @@ class CpuRuntimeTest {
     void sizesThatAreNotPossibleAreRefusedWithTheNumbers() {
         assertRefused(new KvOptions(16, 0, 100_000, 0), "MR-MEM-001", "KV cache needs 1 MiB");
         assertRefused(new KvOptions(8, 10, 0, 0), "MR-CONFIG-001", "8 tokens");
+        assertRefused(GoldenModels.blocks(16, 256).withHostBytes(1L << 42), "MR-MEM-001", "swapped blocks 4,194,304");
     }
 
     private static void assertRefused(KvOptions options, String code, String part) {
