@@ -1,6 +1,8 @@
 package io.millrace.standalone.config;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.journal.WorkerConfig;
+import io.millrace.worker.serving.ModelOptions;
 import java.time.Duration;
 import java.util.List;
 import org.springframework.boot.context.properties.ConfigurationProperties;
@@ -20,6 +22,8 @@ import org.springframework.util.unit.DataSize;
  * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit
  * @param forceMaxModelLen whether that may be beyond what the checkpoint is made for
  * @param kvMemory memory of each model's KV cache; 0: chosen by the machine's memory
+ * @param kvHostMemory of the machine's memory for KV blocks of preempted sequences; {@code auto}: with the cuda engine as much as its cache, at most
+ *     4 GB and an eighth of what is available, else none
  * @param kvDtype in which keys and values are kept: {@code f32}, {@code f16}, {@code bf16}, {@code int8} or {@code fp8}
  * @param maxRunning most sequences in a step; 0: chosen by the engine
  * @param stepTokens most token rows of a step; 0: chosen by the engine
@@ -49,6 +53,7 @@ public record WorkerProperties(
         @DefaultValue("0") int maxModelLen,
         @DefaultValue("false") boolean forceMaxModelLen,
         @DefaultValue("0") DataSize kvMemory,
+        @DefaultValue("auto") String kvHostMemory,
         @DefaultValue("f32") String kvDtype,
         @DefaultValue("0") int maxRunning,
         @DefaultValue("0") int stepTokens,
@@ -66,6 +71,23 @@ public record WorkerProperties(
         @DefaultValue("15s") Duration lease,
         @DefaultValue("5s") Duration drainGrace,
         @DefaultValue("false") boolean debugEndpoints) {
+
+    /** Bytes of {@code kvHostMemory}; MR-SERVE-003 when it is no size. */
+    public long kvHostBytes() {
+        if (kvHostMemory.equals("auto")) {
+            return ModelOptions.CHOOSE;
+        }
+        String why = "kv-host-memory is " + kvHostMemory + "; write it as auto, 512MB or 4GB, or 0 for none.";
+        try {
+            long bytes = DataSize.parse(kvHostMemory).toBytes();
+            if (bytes >= 0) {
+                return bytes;
+            }
+        } catch (IllegalArgumentException e) {
+            throw new MillraceException("MR-SERVE-003", why, e);
+        }
+        throw new MillraceException("MR-SERVE-003", why);
+    }
 
     /** Threads of one model of one worker: the processors are divided among all that compute in this process, at least one each. */
     public int threadsEach() {

@@ -23,6 +23,7 @@ final class HostedModelOpener implements ModelOpener {
                 properties.maxModelLen(),
                 properties.forceMaxModelLen(),
                 properties.kvMemory().toBytes(),
+                properties.kvHostBytes(),
                 properties.maxRunning(),
                 properties.stepTokens(),
                 properties.threadsEach(),

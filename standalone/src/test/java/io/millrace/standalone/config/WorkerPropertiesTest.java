@@ -1,8 +1,11 @@
 package io.millrace.standalone.config;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import java.util.HashMap;
+import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.serving.ModelOptions;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.springframework.boot.context.properties.bind.Binder;
@@ -35,10 +38,29 @@ class WorkerPropertiesTest {
         assertThat(bound(4, 3).threadsEach()).isEqualTo(3);
     }
 
+    @Test
+    void memoryOfTheHostIsASizeOrChosen() {
+        assertThat(bound(Map.of()).kvHostBytes()).isEqualTo(ModelOptions.CHOOSE);
+        assertThat(host("0")).isZero();
+        assertThat(host("512MB")).isEqualTo(512L << 20);
+        for (String bad : List.of("much", "-3MB", "")) {
+            assertThatThrownBy(() -> host(bad))
+                    .hasMessageContaining("kv-host-memory is " + bad + ";")
+                    .hasMessageContaining("512MB")
+                    .isInstanceOfSatisfying(
+                            MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-SERVE-003"));
+        }
+    }
+
+    private static long host(String memory) {
+        return bound(Map.of("millrace.worker.kv-host-memory", memory)).kvHostBytes();
+    }
+
     private static WorkerProperties bound(int count, int threads) {
-        Map<String, Object> values = new HashMap<>();
-        values.put("millrace.worker.count", count);
-        values.put("millrace.worker.threads", threads);
+        return bound(Map.of("millrace.worker.count", count, "millrace.worker.threads", threads));
+    }
+
+    private static WorkerProperties bound(Map<String, Object> values) {
         return new Binder(new MapConfigurationPropertySource(values))
                 .bindOrCreate("millrace.worker", WorkerProperties.class);
     }

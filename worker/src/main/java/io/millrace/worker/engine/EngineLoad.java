@@ -11,6 +11,7 @@ package io.millrace.worker.engine;
  * @param decodeStepS seconds of a recent decode step; 0 unknown
  * @param prefixQueries ids of admitted sequences
  * @param prefixHits those of them that were in the prefix cache
+ * @param host what is kept there, and what came there
  */
 public record EngineLoad(
         int running,
@@ -26,7 +27,22 @@ public record EngineLoad(
         long preemptions,
         long prefixQueries,
         long prefixHits,
-        long generatedTokens) {
+        long generatedTokens,
+        Host host) {
+
+    /**
+     * The side of the host.
+     *
+     * @param blocks of a group's pool for preempted sequences
+     * @param used of them, by sequences that wait
+     * @param swappedOut blocks that were copied there, of all groups
+     * @param swappedIn blocks that were copied back
+     * @param copiedRows logit rows that had to be copied from a device's memory
+     */
+    public record Host(int blocks, int used, long swappedOut, long swappedIn, long copiedRows) {
+
+        public static final Host NONE = new Host(0, 0, 0, 0, 0);
+    }
 
     EngineLoad withMoreWaiting(int more) {
         return new EngineLoad(
@@ -43,6 +59,7 @@ public record EngineLoad(
                 preemptions,
                 prefixQueries,
                 prefixHits,
-                generatedTokens);
+                generatedTokens,
+                host);
     }
 }

@@ -65,7 +65,7 @@ final class EngineLoop {
         this.clock = clock;
         this.outputs = outputs;
         this.stepListener = stepListener;
-        this.scheduler = new Scheduler(config, runtime.kvLayout());
+        this.scheduler = new Scheduler(config, runtime.kvLayout(), new SwapRule(runtime.swapSeconds(), rates));
         this.executions = new Executions(scheduler, outputs, tokenizer, config.maxModelLen(), outstanding);
         this.scorer = new Sampler(runtime.vocabularySize());
         KvCache cache = scheduler.cache();
@@ -161,7 +161,7 @@ final class EngineLoop {
             if (before == null) {
                 throw new IllegalStateException("Nothing can run, though " + scheduler.firstWaiting() + " waits.");
             }
-            return null;
+            return swappedOut(step, before);
         }
         announce(step);
         StepInputs inputs = step.inputs(scheduler.cache().blockTokens());
@@ -177,6 +177,17 @@ final class EngineLoop {
         }
         scheduler.submitted(step);
         return flight;
+    }
+
+    /** Who was preempted by a step that nobody is left for still has to get to the host. Null. */
+    @SuppressWarnings("CatchingUnchecked")
+    private @Nullable Flight swappedOut(Step step, Flight before) {
+        try {
+            move(step.swapsOut(), runtime::swapOut);
+        } catch (RuntimeException | Error e) {
+            failed(e, before);
+        }
+        return null;
     }
 
     /** Takes what the oldest step gave, and books it. */
@@ -265,18 +276,30 @@ final class EngineLoop {
         }
     }
 
-    /** Copies blocks and runs the model, or begins to. */
+    /** Copies blocks and runs the model, or begins to. What is read is read before its block is written. */
     private void call(Flight flight) {
-        KvCache.Copies[] all = flight.step().copies();
-        for (int g = 0; g < all.length; g++) {
-            if (!all[g].from().isEmpty()) {
-                runtime.copyBlocks(g, ints(all[g].from()), ints(all[g].to()));
-            }
-        }
+        Step step = flight.step();
+        move(step.swapsOut(), runtime::swapOut);
+        move(step.copies(), runtime::copyBlocks);
+        move(step.swapsIn(), runtime::swapIn);
         if (runtime.overlaps()) {
             runtime.submit(flight.inputs());
         } else {
             computed = runtime.run(flight.inputs());
+        }
+    }
+
+    /** One of the ways that a runtime copies blocks. */
+    @FunctionalInterface
+    private interface Mover {
+        void move(int group, int[] from, int[] to);
+    }
+
+    private static void move(KvCache.Copies[] all, Mover mover) {
+        for (int g = 0; g < all.length; g++) {
+            if (!all[g].from().isEmpty()) {
+                mover.move(g, ints(all[g].from()), ints(all[g].to()));
+            }
         }
     }
 
@@ -446,6 +469,7 @@ final class EngineLoop {
 
     private EngineLoad snapshot() {
         KvCache cache = scheduler.cache();
+        HostPools host = cache.host();
         return new EngineLoad(
                 scheduler.running(),
                 scheduler.waiting(),
@@ -460,6 +484,8 @@ final class EngineLoop {
                 scheduler.preemptions(),
                 scheduler.prefixQueries(),
                 scheduler.prefixHits(),
-                generatedTokens);
+                generatedTokens,
+                new EngineLoad.Host(
+                        host.blocks(), host.used(), host.swappedOut(), host.swappedIn(), runtime.copiedRows()));
     }
 }

@@ -17,10 +17,16 @@ final class KvCache {
         Copies() {
             this(new ArrayList<>(), new ArrayList<>());
         }
+
+        void add(int source, int target) {
+            from.add(source);
+            to.add(target);
+        }
     }
 
     private final int blockTokens;
     private final BlockPool[] pools;
+    private final HostPools host;
     private final boolean prefixCache;
     private final String model;
     private final PrefixCache.Hasher hasher = new PrefixCache.Hasher();
@@ -31,6 +37,11 @@ final class KvCache {
         this.prefixCache = prefixCache;
         this.pools =
                 layout.groups().stream().map(g -> new BlockPool(g.blocks())).toArray(BlockPool[]::new);
+        this.host = new HostPools(layout);
+    }
+
+    HostPools host() {
+        return host;
     }
 
     int groups() {
@@ -79,8 +90,11 @@ final class KvCache {
         return true;
     }
 
-    /** Takes blocks for all ids of a sequence that has none; shares those that are cached. Returns the tokens that are cached. */
-    int allocate(Sequence s) {
+    /**
+     * Takes blocks for all ids of a sequence that has none; shares those that are cached, and brings back those that the host has. Returns the tokens
+     * that were found in the prefix cache, the host's too.
+     */
+    int allocate(Sequence s, Copies[] fromHost) {
         int matched = match(s);
         int count = blocksFor(s.length());
         for (int g = 0; g < pools.length; g++) {
@@ -95,8 +109,28 @@ final class KvCache {
                 s.setBlock(g, i, pools[g].take());
             }
         }
-        s.allocated(count, matched * blockTokens);
-        return matched * blockTokens;
+        Sequence.Swapped swapped = s.swapped();
+        if (swapped != null) {
+            host.bringBack(s, swapped, matched, fromHost);
+            s.allocated(count, Math.max(matched * blockTokens, swapped.tokens()));
+            return matched * blockTokens;
+        }
+        int found = matched;
+        for (int most = mostMatched(s); found < most && host.has(name(s, found)); found++) {
+            host.bring(s, found, name(s, found), fromHost);
+        }
+        s.allocated(count, found * blockTokens);
+        return found * blockTokens;
+    }
+
+    /** Whether the host has room for what a sequence has computed. */
+    boolean canSwapOut(Sequence s) {
+        return s.computed() > 0 && host.canTake(s, blocksFor(s.computed()));
+    }
+
+    /** Has the host keep what a sequence has computed; its blocks are still to be freed. */
+    void swapOut(Sequence s, Copies[] toHost) {
+        host.keep(s, blocksFor(s.computed()), s.computed(), toHost);
     }
 
     /** Whether {@link #append} would succeed. Does not modify the pools. */
@@ -123,8 +157,7 @@ final class KvCache {
             int shared = s.block(g, index);
             if (pools[g].isShared(shared)) {
                 int own = pools[g].take();
-                copies[g].from().add(shared);
-                copies[g].to().add(own);
+                copies[g].add(shared, own);
                 pools[g].release(shared);
                 s.setBlock(g, index, own);
             }
@@ -177,6 +210,7 @@ final class KvCache {
         for (BlockPool pool : pools) {
             pool.forgetAll();
         }
+        host.forgetAll();
     }
 
     long evictions() {
@@ -202,10 +236,7 @@ final class KvCache {
 
     /** Blocks at the beginning of a sequence that all groups have cached; never all of it, one id is left to compute. */
     private int match(Sequence s) {
-        if (!prefixCache || !s.group().usesPrefixCache()) {
-            return 0;
-        }
-        int most = (s.length() - 1) / blockTokens;
+        int most = mostMatched(s);
         for (int i = 0; i < most; i++) {
             BlockHash name = name(s, i);
             for (BlockPool pool : pools) {
@@ -215,6 +246,10 @@ final class KvCache {
             }
         }
         return most;
+    }
+
+    private int mostMatched(Sequence s) {
+        return prefixCache && s.group().usesPrefixCache() ? (s.length() - 1) / blockTokens : 0;
     }
 
     private BlockHash name(Sequence s, int index) {

@@ -257,6 +257,7 @@ final class PoolingLoop {
                 0,
                 0,
                 0,
-                0);
+                0,
+                EngineLoad.Host.NONE);
     }
 }

@@ -14,6 +14,7 @@ final class Scheduler {
 
     private final EngineConfig config;
     private final KvCache cache;
+    private final SwapRule swapRule;
     private final int watermark;
     private final TreeSet<Sequence> waiting = new TreeSet<>(Sequence.ORDER);
     private final TreeSet<Sequence> running = new TreeSet<>(Sequence.ORDER);
@@ -21,8 +22,9 @@ final class Scheduler {
     private long prefixQueries;
     private long prefixHits;
 
-    Scheduler(EngineConfig config, KvLayout layout) {
+    Scheduler(EngineConfig config, KvLayout layout, SwapRule swapRule) {
         this.config = config;
+        this.swapRule = swapRule;
         this.cache = new KvCache(layout, config.model(), config.prefixCache());
         this.watermark = cache.totalBlocks() * config.watermarkPercent() / 100;
     }
@@ -44,7 +46,7 @@ final class Scheduler {
         }
         while (budget > 0 && step.preempted() == 0 && canAdmitFirst()) {
             Sequence s = waiting.removeFirst();
-            admit(s);
+            admit(s, step);
             budget -= step.add(s, chunk(s, budget));
         }
         return step;
@@ -54,6 +56,9 @@ final class Scheduler {
     private boolean makeRoom(Sequence s, Step step) {
         while (!cache.canAppend(s)) {
             Sequence victim = running.last();
+            if (cache.canSwapOut(victim) && swapRule.pays(cache.blocksFor(victim.computed()), victim.computed())) {
+                cache.swapOut(victim, step.swapsOut());
+            }
             preempt(victim);
             step.countPreemption();
             if (victim == s) {
@@ -94,8 +99,8 @@ final class Scheduler {
         return taken;
     }
 
-    private void admit(Sequence s) {
-        int cached = cache.allocate(s);
+    private void admit(Sequence s, Step step) {
+        int cached = cache.allocate(s, step.swapsIn());
         running.add(s);
         if (config.prefixCache()) {
             prefixQueries += s.length();
@@ -149,16 +154,18 @@ final class Scheduler {
     /** Takes a sequence out, wherever it is, and frees its blocks. */
     void remove(Sequence s) {
         waiting.remove(s);
+        cache.host().release(s);
         if (running.remove(s)) {
             cache.free(s);
         }
     }
 
-    /** After a failed step: everything that runs starts over, and nothing is cached. */
+    /** After a failed step: everything starts over, and nothing is cached, here or on the host. */
     void resetCache() {
         for (Sequence s : new ArrayList<>(running)) {
             preempt(s);
         }
+        waiting.forEach(cache.host()::release);
         cache.forgetAll();
     }
 
@@ -191,7 +198,8 @@ final class Scheduler {
             sum += s.remaining() - 1;
         }
         for (Sequence s : waiting) {
-            sum += s.remaining();
+            Sequence.Swapped swapped = s.swapped();
+            sum += s.remaining() - (swapped == null ? 0 : swapped.tokens());
         }
         return sum;
     }
@@ -214,6 +222,12 @@ final class Scheduler {
                 throw new IllegalStateException("A waiting sequence holds blocks: " + s);
             }
         }
+        for (Sequence s : running) {
+            if (s.swapped() != null) {
+                throw new IllegalStateException("A running sequence has blocks on the host: " + s);
+            }
+        }
         cache.checkIntegrity(running);
+        cache.host().checkIntegrity(waiting);
     }
 }

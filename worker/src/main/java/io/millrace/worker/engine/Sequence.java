@@ -44,6 +44,7 @@ final class Sequence implements TokenHistory {
     private int computed;
     private int blockCount;
     private int published;
+    private @Nullable Swapped swapped;
     /** Ids that steps under way choose, and the logit row of the last. */
     private int pending;
 
@@ -62,6 +63,14 @@ final class Sequence implements TokenHistory {
         this.text = new OutputText(
                 tokenizer, request.stopStrings(), request.includeStop(), request.form(), request.minTokens());
     }
+
+    /**
+     * Its cache while it waits, on the host.
+     *
+     * @param blocks [G][blocks] of the pools there
+     * @param tokens that are in them
+     */
+    record Swapped(int[][] blocks, int tokens) {}
 
     SequenceGroup group() {
         return group;
@@ -223,6 +232,15 @@ final class Sequence implements TokenHistory {
         blockCount = 0;
         computed = 0;
         published = 0;
+    }
+
+    @Nullable
+    Swapped swapped() {
+        return swapped;
+    }
+
+    void setSwapped(@Nullable Swapped value) {
+        swapped = value;
     }
 
     int published() {

@@ -29,13 +29,22 @@ final class Step {
     private final List<Part> parts = new ArrayList<>();
     private final List<Target> targets = new ArrayList<>();
     private final KvCache.Copies[] copies;
+    private final KvCache.Copies[] swapsOut;
+    private final KvCache.Copies[] swapsIn;
     private int rows;
     private int decodeRows;
     private int preempted;
 
     Step(int kvGroups) {
-        copies = new KvCache.Copies[kvGroups];
+        copies = copies(kvGroups);
+        swapsOut = copies(kvGroups);
+        swapsIn = copies(kvGroups);
+    }
+
+    private static KvCache.Copies[] copies(int kvGroups) {
+        KvCache.Copies[] copies = new KvCache.Copies[kvGroups];
         Arrays.setAll(copies, g -> new KvCache.Copies());
+        return copies;
     }
 
     /** Adds the next {@code count} ids; returns the count. */
@@ -67,6 +76,16 @@ final class Step {
     /** Per KV group. */
     KvCache.Copies[] copies() {
         return copies;
+    }
+
+    /** Per KV group, before anything else: blocks to the host. */
+    KvCache.Copies[] swapsOut() {
+        return swapsOut;
+    }
+
+    /** Per KV group, after the copies: blocks from the host. */
+    KvCache.Copies[] swapsIn() {
+        return swapsIn;
     }
 
     boolean isEmpty() {

@@ -74,7 +74,36 @@ final class WorkerMetrics implements StepListener {
                 engine,
                 EngineLoad::prefixHits);
         function("millrace.num.preemptions", "Sequences preempted", engine, EngineLoad::preemptions);
+        host(engine);
         function("millrace.engine.steps", "Steps of the engine", engine, EngineLoad::steps);
+    }
+
+    private void host(Engine engine) {
+        function(
+                "millrace.kv.cache.blocks.swapped.out",
+                "KV blocks copied to the host's pool",
+                engine,
+                load -> load.host().swappedOut());
+        function(
+                "millrace.kv.cache.blocks.swapped.in",
+                "KV blocks copied back from the host's pool",
+                engine,
+                load -> load.host().swappedIn());
+        gauge(
+                "millrace.kv.host.blocks.used",
+                "Blocks of the host's pool that preempted sequences hold",
+                engine,
+                load -> load.host().used());
+        gauge(
+                "millrace.kv.host.blocks.capacity",
+                "Blocks of the host's pool",
+                engine,
+                load -> load.host().blocks());
+        function(
+                "millrace.engine.copied.rows",
+                "Rows of logits copied from a device to the host",
+                engine,
+                load -> load.host().copiedRows());
     }
 
     private static Duration[] buckets(int... ms) {

@@ -9,6 +9,7 @@ import io.millrace.worker.backend.cpu.CpuBackend;
 import io.millrace.worker.backend.cpu.CpuSettings;
 import io.millrace.worker.backend.cpu.CudaBackend;
 import io.millrace.worker.backend.cpu.KernelLibrary;
+import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.backend.torch.TorchBackend;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -30,6 +31,11 @@ final class Backends {
 
     private static final String CPU = "cpu";
     private static final String CUDA = "cuda";
+
+    /** Of the machine's memory that is available, what is taken for swapped blocks when nothing is said. */
+    private static final int HOST_SHARE = 8;
+
+    private static final long MOST_HOST_BYTES = 4L << 30;
 
     private Backends() {}
 
@@ -82,9 +88,28 @@ final class Backends {
                 cudaLibrary(),
                 files.decoder(),
                 files.source(),
-                new KvOptions(KvBudget.BLOCK_TOKENS, 1, 0, options.maxModelLen(), options.kvType()),
+                new KvOptions(
+                        KvBudget.BLOCK_TOKENS,
+                        1,
+                        0,
+                        options.maxModelLen(),
+                        options.kvType(),
+                        hostBytes(options, Long.MAX_VALUE)),
                 exact(options.cpu()),
                 Engines.limits(options));
+    }
+
+    /**
+     * Memory of the host for blocks that are swapped out: as asked for, or of a device that has memory of its own as much as its cache, at most 4 GiB
+     * and an eighth of what is available. Of the cpu engine none: its cache could be larger instead.
+     */
+    static long hostBytes(ModelOptions options, long cacheBytes) {
+        if (options.kvHostBytes() != ModelOptions.CHOOSE) {
+            return options.kvHostBytes();
+        }
+        return options.engine().equals(CUDA)
+                ? Math.min(Math.min(MOST_HOST_BYTES, cacheBytes), MemoryPlan.available() / HOST_SHARE)
+                : 0;
     }
 
     /** How weights are kept, for messages. */

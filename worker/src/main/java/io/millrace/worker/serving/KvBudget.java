@@ -15,8 +15,9 @@ import java.util.function.LongSupplier;
  * @param memoryBytes of the whole cache
  * @param maxModelLen most tokens of a sequence
  * @param type in which K and V are kept
+ * @param hostBytes of the host's memory for blocks that are swapped out
  */
-record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType type) {
+record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType type, long hostBytes) {
 
     static final int BLOCK_TOKENS = 16;
     private static final long DEFAULT_BYTES = 1L << 30;
@@ -32,6 +33,7 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType ty
         KvType type = options.kvType();
         long perToken = MemoryPlan.tokenBytes(config, type);
         long memory = options.kvMemoryBytes() > 0 ? options.kvMemoryBytes() : chosen.getAsLong();
+        long host = Backends.hostBytes(options, memory);
         int context = config.contextLength();
         if (options.maxModelLen() > context && !options.forceMaxModelLen()) {
             throw new MillraceException(
@@ -42,7 +44,7 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType ty
                             + " length may be worthless.");
         }
         if (options.maxModelLen() > 0) {
-            return new KvBudget(perToken, memory, options.maxModelLen(), type);
+            return new KvBudget(perToken, memory, options.maxModelLen(), type, host);
         }
         long fits = memory / perToken / BLOCK_TOKENS * BLOCK_TOKENS;
         if (fits < BLOCK_TOKENS) {
@@ -51,11 +53,11 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType ty
                     "The KV cache's budget of " + (memory >> 20) + " MiB holds " + fits + " tokens of " + perToken
                             + " bytes. Raise --kv-memory.");
         }
-        return new KvBudget(perToken, memory, (int) Math.min(context, fits), type);
+        return new KvBudget(perToken, memory, (int) Math.min(context, fits), type, host);
     }
 
     KvOptions options() {
-        return new KvOptions(BLOCK_TOKENS, 0, memoryBytes, maxModelLen, type);
+        return new KvOptions(BLOCK_TOKENS, 0, memoryBytes, maxModelLen, type, hostBytes);
     }
 
     /** A part of the machine's memory. */

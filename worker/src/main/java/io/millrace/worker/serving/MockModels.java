@@ -38,8 +38,10 @@ final class MockModels {
         long wanted =
                 options.kvMemoryBytes() == 0 ? BLOCKS : options.kvMemoryBytes() / ((long) BLOCK_TOKENS * ENTRY_BYTES);
         int blocks = (int) Math.min(1 << 20, Math.max(wanted, (context + BLOCK_TOKENS - 1L) / BLOCK_TOKENS + 1));
-        MockRuntime runtime = new MockRuntime(
-                MockConfig.of(tokens, BLOCK_TOKENS, blocks).withCost(options.mockStepNanos(), options.mockRowNanos()));
+        long host = Math.min(1 << 20, Math.max(0, options.kvHostBytes()) / ((long) BLOCK_TOKENS * ENTRY_BYTES));
+        MockRuntime runtime = new MockRuntime(MockConfig.of(tokens, BLOCK_TOKENS, blocks)
+                .withHostBlocks((int) host)
+                .withCost(options.mockStepNanos(), options.mockRowNanos()));
         Tokenizer tokenizer = new MockTokenizer(VOCABULARY);
         EngineConfig config = Engines.config(name, context, options);
         BatchEngine engine = BatchEngine.start(config, runtime, tokenizer, clock, steps);

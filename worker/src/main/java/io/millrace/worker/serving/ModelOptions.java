@@ -14,6 +14,7 @@ import java.util.List;
  * @param maxModelLen most tokens of prompt and output together; 0: the model's own limit, lowered to what the KV cache holds
  * @param forceMaxModelLen whether {@code maxModelLen} may be beyond what the checkpoint is made for
  * @param kvMemoryBytes of the KV cache; 0: 1 GiB, at most a sixteenth of the machine's memory
+ * @param kvHostBytes of the host's memory for KV blocks of preempted sequences; 0: they are computed anew; {@link #CHOOSE}: as the engine gains from it
  * @param maxRunning most sequences in a step; 0: the engine's default
  * @param stepTokens most token rows of a step; 0: the engine's default
  * @param threads that compute; 0: one per processor
@@ -30,6 +31,7 @@ public record ModelOptions(
         int maxModelLen,
         boolean forceMaxModelLen,
         long kvMemoryBytes,
+        long kvHostBytes,
         int maxRunning,
         int stepTokens,
         int threads,
@@ -43,8 +45,11 @@ public record ModelOptions(
 
     private static final List<String> TASKS = List.of("auto", "generate", "embed", "score");
 
+    /** Of {@code kvHostBytes}. */
+    public static final long CHOOSE = -1;
+
     public static final ModelOptions DEFAULT = new ModelOptions(
-            "auto", 0, false, 0, 0, 0, 0, 0, 0, "auto", KvType.F32, CpuSettings.DEFAULT, "auto", "auto");
+            "auto", 0, false, 0, CHOOSE, 0, 0, 0, 0, 0, "auto", KvType.F32, CpuSettings.DEFAULT, "auto", "auto");
 
     public ModelOptions {
         switch (engine) {
@@ -61,6 +66,7 @@ public record ModelOptions(
         checkFormat("reasoning", reasoningFormat, ReasoningFormat.names());
         check("max-model-len", maxModelLen);
         check("kv-memory", kvMemoryBytes);
+        check("kv-host-memory", kvHostBytes == CHOOSE ? 0 : kvHostBytes);
         check("max-running", maxRunning);
         check("step-tokens", stepTokens);
         check("threads", threads);
@@ -88,6 +94,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 threads,
@@ -106,6 +113,7 @@ public record ModelOptions(
                 value,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 threads,
@@ -124,6 +132,7 @@ public record ModelOptions(
                 maxModelLen,
                 value,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 threads,
@@ -142,6 +151,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 value,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 threads,
@@ -160,6 +170,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 value,
                 stepTokens,
                 threads,
@@ -178,6 +189,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 value,
                 threads,
@@ -196,6 +208,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 value,
@@ -214,6 +227,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 threads,
@@ -232,6 +246,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 threads,
@@ -250,6 +265,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 threads,
@@ -268,6 +284,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 threads,
@@ -286,6 +303,7 @@ public record ModelOptions(
                 maxModelLen,
                 forceMaxModelLen,
                 kvMemoryBytes,
+                kvHostBytes,
                 maxRunning,
                 stepTokens,
                 threads,
@@ -296,5 +314,24 @@ public record ModelOptions(
                 cpu,
                 tools,
                 reasoning);
+    }
+
+    public ModelOptions withKvHostBytes(long value) {
+        return new ModelOptions(
+                engine,
+                maxModelLen,
+                forceMaxModelLen,
+                kvMemoryBytes,
+                value,
+                maxRunning,
+                stepTokens,
+                threads,
+                mockStepNanos,
+                mockRowNanos,
+                task,
+                kvType,
+                cpu,
+                toolFormat,
+                reasoningFormat);
     }
 }

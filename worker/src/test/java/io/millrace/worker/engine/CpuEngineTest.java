@@ -49,9 +49,12 @@ class CpuEngineTest {
     }
 
     private static Model load(Path path, int blocks, int threads, CpuSettings settings, KvType type) {
+        return load(path, new KvOptions(16, blocks, 0, 0, type), threads, settings);
+    }
+
+    private static Model load(Path path, KvOptions kv, int threads, CpuSettings settings) {
         try (GgufFile file = GgufFile.open(path)) {
             Decoder decoder = Decoder.of(DecoderConfig.fromGguf(path.toString(), file.metadata()), file);
-            KvOptions kv = new KvOptions(16, blocks, 0, 0, type);
             ModelRuntime runtime = CpuBackend.load(library(), decoder, file, kv, threads, settings, LoadProgress.NONE);
             return new Model(runtime, GgufTokenizers.create("tiny", file.metadata()));
         }
@@ -112,6 +115,42 @@ class CpuEngineTest {
             }
             assertThat(e.engine.load().prefixHits() > 0 || blocks < 20).isTrue();
         }
+    }
+
+    @Test
+    void aCacheTooSmallSwapsToTheHostAndTheTextIsThatOfAnUndisturbedRun() throws Exception {
+        Path path = Golden.path("gguf/tiny-llama-mixed.gguf");
+        for (KvType type : List.of(KvType.F32, KvType.INT8)) {
+            List<String> expected = new ArrayList<>();
+            try (TestEngine e = engine(load(path, 64, 1, CpuSettings.DEFAULT, type), 512)) {
+                for (int i = 0; i < 4; i++) {
+                    expected.add(bits(e.run(longer(i, "alone"))));
+                }
+                assertThat(e.engine.load().host().blocks()).isZero();
+            }
+            KvOptions small = new KvOptions(16, 10, 0, 0, type).withHostBytes(4 << 20);
+            try (TestEngine e = engine(load(path, small, 2, CpuSettings.DEFAULT), 64)) {
+                List<Recorder> all = new ArrayList<>();
+                for (int i = 0; i < 4; i++) {
+                    all.add(e.submit(longer(i, "together")));
+                }
+                for (int i = 0; i < 4; i++) {
+                    assertThat(bits(all.get(i).await())).isEqualTo(expected.get(i));
+                }
+                EngineLoad load = e.engine.load();
+                assertThat(load.preemptions()).isPositive();
+                assertThat(load.host().swappedOut()).isPositive();
+                assertThat(load.host().swappedIn()).isPositive();
+            }
+        }
+    }
+
+    /** Of one block at first, and of four in the end. */
+    private static Requests longer(int i, String salt) {
+        return Requests.of(salt + i, new Random(i).ints(14, 3, 290).toArray())
+                .maxTokens(50)
+                .sampling(WARM, 90 + i)
+                .salt(salt + i);
     }
 
     @Test

@@ -31,6 +31,10 @@ class CudaEngineTest {
     private static final Path MODEL = Golden.path("gguf/tiny-llama-mixed.gguf");
 
     private static TestEngine engine(int blocks, int budget, boolean overlaps) {
+        return engine(blocks, budget, overlaps, 0);
+    }
+
+    private static TestEngine engine(int blocks, int budget, boolean overlaps, long hostBytes) {
         Path library = EmulatedCuda.library();
         try (GgufFile file = GgufFile.open(MODEL)) {
             Decoder decoder = Decoder.of(DecoderConfig.fromGguf(MODEL.toString(), file.metadata()), file);
@@ -38,7 +42,7 @@ class CudaEngineTest {
                     library,
                     decoder,
                     file,
-                    new KvOptions(16, blocks, 0, 0, KvType.BF16),
+                    new KvOptions(16, blocks, 0, 0, KvType.BF16, hostBytes),
                     1,
                     false,
                     EmulatedCuda.LIMITS,
@@ -112,6 +116,32 @@ class CudaEngineTest {
                 assertThat(e.runtime.copiedRows()).isZero();
             }
         }
+    }
+
+    @Test
+    void whatIsSwappedToTheHostWhileStepsAreUnderWayGivesTheSameBits() throws Exception {
+        List<String> expected = new ArrayList<>();
+        try (TestEngine e = engine(32, 64, true)) {
+            for (int i = 0; i < 2; i++) {
+                expected.add(bits(e.run(growing(i, "alone")), i));
+            }
+        }
+        try (TestEngine e = engine(5, 64, true, 1 << 20)) {
+            List<Recorder> all = List.of(e.submit(growing(0, "together")), e.submit(growing(1, "together")));
+            for (int i = 0; i < 2; i++) {
+                assertThat(bits(all.get(i).await(), i)).isEqualTo(expected.get(i));
+            }
+            assertThat(e.engine.load().host().swappedOut()).isPositive();
+            assertThat(e.engine.load().host().swappedIn()).isPositive();
+        }
+    }
+
+    /** Of two blocks at first, and of three in the end. */
+    private static Requests growing(int i, String salt) {
+        return Requests.of(salt + i, new Random(i).ints(27, 3, 290).toArray())
+                .maxTokens(9)
+                .sampling(new SamplingParams(0.9f, 0, 0.95f, 0, 1, 0, 0, 1, Map.of(), -1), 70 + i)
+                .salt(salt + i);
     }
 
     @Test

@@ -89,6 +89,16 @@ final class OverlappingRuntime implements ModelRuntime {
     }
 
     @Override
+    public void swapOut(int group, int[] from, int[] hostTo) {
+        runtime.swapOut(group, from, hostTo);
+    }
+
+    @Override
+    public void swapIn(int group, int[] hostFrom, int[] to) {
+        runtime.swapIn(group, hostFrom, to);
+    }
+
+    @Override
     public String numericsId() {
         return runtime.numericsId();
     }

@@ -24,6 +24,8 @@ class RandomWorkloadTest {
         long preemptions;
         long hits;
         long copies;
+        long swappedOut;
+        long swappedIn;
         int cancelled;
         int resumed;
     }
@@ -41,6 +43,8 @@ class RandomWorkloadTest {
         assertThat(totals.preemptions).isGreaterThan(200);
         assertThat(totals.hits).isGreaterThan(5000);
         assertThat(totals.copies).isGreaterThan(200);
+        assertThat(totals.swappedOut).isGreaterThan(500);
+        assertThat(totals.swappedIn).isGreaterThan(300);
         assertThat(totals.cancelled).isGreaterThan(50);
         assertThat(totals.resumed).isGreaterThan(200);
     }
@@ -61,7 +65,9 @@ class RandomWorkloadTest {
                 random.nextInt(4) > 0,
                 64,
                 3);
-        MockConfig mock = MockConfig.of(tokens, block, blocks, 1 + random.nextInt(3));
+        int hostBlocks = random.nextInt(4) == 0 ? 0 : 1 + random.nextInt(4 * least);
+        MockConfig mock =
+                MockConfig.of(tokens, block, blocks, 1 + random.nextInt(3)).withHostBlocks(hostBlocks);
         boolean overlaps = random.nextBoolean();
         try (TestEngine engine =
                 overlaps ? MockEngine.overlapping(config, mock, in -> {}) : new MockEngine(config, mock)) {
@@ -88,6 +94,8 @@ class RandomWorkloadTest {
             totals.preemptions += engine.engine.load().preemptions();
             totals.hits += engine.engine.load().prefixHits();
             totals.copies += engine.copiedBlocks.get();
+            totals.swappedOut += engine.engine.load().host().swappedOut();
+            totals.swappedIn += engine.engine.load().host().swappedIn();
         }
     }
 

@@ -55,6 +55,9 @@ class TestEngine implements AutoCloseable {
         if (load.kvBlocksFree() != load.kvBlocksTotal()) {
             throw new AssertionError("leaked blocks: " + load);
         }
+        if (load.host().used() != 0) {
+            throw new AssertionError("leaked blocks of the host: " + load);
+        }
     }
 
     @Override
@@ -111,6 +114,26 @@ class TestEngine implements AutoCloseable {
             public void copyBlocks(int group, int[] from, int[] to) {
                 copiedBlocks.addAndGet(from.length);
                 runtime.copyBlocks(group, from, to);
+            }
+
+            @Override
+            public void swapOut(int group, int[] from, int[] hostTo) {
+                runtime.swapOut(group, from, hostTo);
+            }
+
+            @Override
+            public void swapIn(int group, int[] hostFrom, int[] to) {
+                runtime.swapIn(group, hostFrom, to);
+            }
+
+            @Override
+            public double swapSeconds() {
+                return runtime.swapSeconds();
+            }
+
+            @Override
+            public long copiedRows() {
+                return runtime.copiedRows();
             }
 
             @Override

@@ -241,7 +241,22 @@ public final class HashModel implements HostedModel, Engine {
 
     @Override
     public EngineLoad load() {
-        return new EngineLoad(running.size(), 0, 64, 1_000, 1_000 - running.size(), 16, 0, 10_000, 0.01, 0, 0, 0, 0, 0);
+        return new EngineLoad(
+                running.size(),
+                0,
+                64,
+                1_000,
+                1_000 - running.size(),
+                16,
+                0,
+                10_000,
+                0.01,
+                0,
+                0,
+                0,
+                0,
+                0,
+                EngineLoad.Host.NONE);
     }
 
     @Override
