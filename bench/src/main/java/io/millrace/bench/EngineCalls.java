@@ -22,7 +22,19 @@ final class EngineCalls {
         this.model = model;
     }
 
+    /** A greedy answer of so many tokens. */
     StreamTimes run(String prompt, int maxTokens, long seed) {
+        return run(
+                prompt,
+                Sampling.newBuilder()
+                        .setTemperature(0)
+                        .setMaxTokens(maxTokens)
+                        .setIgnoreEos(true)
+                        .build(),
+                seed);
+    }
+
+    StreamTimes run(String prompt, Sampling sampling, long seed) {
         long sent = System.nanoTime();
         long now = System.currentTimeMillis();
         Submit submit = Submit.newBuilder()
@@ -35,10 +47,7 @@ final class EngineCalls {
                 .setChat(ChatInput.newBuilder()
                         .setMessagesJson("[{\"role\":\"user\",\"content\":\"" + prompt + "\"}]")
                         .setAddGenerationPrompt(true))
-                .setSampling(Sampling.newBuilder()
-                        .setTemperature(0)
-                        .setMaxTokens(maxTokens)
-                        .setIgnoreEos(true))
+                .setSampling(sampling)
                 .build();
         Preparation prepared =
                 model.prepare("bench-" + seed + "-" + sent, submit, List.of(new int[0]), new boolean[1], false);

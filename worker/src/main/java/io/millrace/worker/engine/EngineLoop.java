@@ -50,7 +50,7 @@ final class EngineLoop {
     private volatile boolean healthy = true;
     private volatile EngineLoad load;
     /** Of the last step. */
-    private long hostNanos;
+    private HostTimes host = HostTimes.NONE;
 
     EngineLoop(
             EngineConfig config,
@@ -211,7 +211,9 @@ final class EngineLoop {
         report(step, flight.planned(), begun, ended - begun, false);
         failuresInARow = 0;
         rates.learn(step.decodeRows(), step.rows() - step.decodeRows(), ended - begun);
+        long booking = clock.nanos();
         book(step, result);
+        long booked = clock.nanos();
         StepProfiler recording = flight.profiler();
         if (recording != null
                 && recording == profiler
@@ -220,8 +222,17 @@ final class EngineLoop {
             profiler = null;
         }
         load = snapshot();
-        long arithmetic = runtime.computeNanos() - computedBefore;
-        hostNanos = arithmetic == 0 ? 0 : clock.nanos() - flight.planned() - arithmetic;
+        host = hostTimes(flight, runtime.computeNanos() - computedBefore, ended, booked - booking);
+    }
+
+    private HostTimes hostTimes(Flight flight, long arithmetic, long ended, long bookNanos) {
+        return arithmetic == 0
+                ? HostTimes.NONE
+                : new HostTimes(
+                        flight.started() - flight.planned(),
+                        ended - flight.started() - arithmetic,
+                        bookNanos,
+                        clock.nanos() - flight.planned() - arithmetic);
     }
 
     /** Records the next steps; 0: ends the recording that runs, with what it has. MR-PROF-002 when one runs already. */
@@ -449,7 +460,7 @@ final class EngineLoop {
                 started,
                 nanos,
                 started - planned,
-                hostNanos,
+                host,
                 cache.totalBlocks() - cache.availableBlocks(),
                 cache.totalBlocks(),
                 scheduler.running(),

@@ -231,7 +231,7 @@ final class PoolingLoop {
                 started,
                 nanos,
                 started - planned,
-                0,
+                HostTimes.NONE,
                 0,
                 0,
                 scheduler.size(),

@@ -12,7 +12,7 @@ import java.util.List;
  * @param startNanos of the engine's clock, when the model was called
  * @param durationNanos of the model call, sampling included
  * @param planNanos of planning it
- * @param hostNanos that the step before took beside the model's arithmetic: planning, sampling, text and bookkeeping; 0 when not known
+ * @param hostBefore what the step before took beside the model's arithmetic
  * @param kvBlocksUsed referenced by sequences, after the step was planned
  * @param running sequences that hold blocks
  * @param waiting sequences that do not
@@ -28,7 +28,7 @@ public record StepReport(
         long startNanos,
         long durationNanos,
         long planNanos,
-        long hostNanos,
+        HostTimes hostBefore,
         int kvBlocksUsed,
         int kvBlocksTotal,
         int running,

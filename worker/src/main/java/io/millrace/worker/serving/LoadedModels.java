@@ -1,6 +1,7 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.log.Clock;
+import io.millrace.shared.proto.Submit;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.engine.BatchEngine;
@@ -13,6 +14,7 @@ import io.millrace.worker.text.hub.FolderTokenizers;
 import io.millrace.worker.text.hub.HubTokenizer;
 import io.millrace.worker.text.wordpiece.WordPieces;
 import java.nio.file.Files;
+import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -25,73 +27,124 @@ final class LoadedModels {
 
     static ServedModel load(
             ResolvedModel model, ModelOptions options, LoadProgress progress, Clock clock, StepListener steps) {
-        try (OpenModel files = OpenModel.open(model.path(), options.task())) {
-            Tokenizer tokenizer = tokenizer(files);
+        LoadWatch watch = new LoadWatch(clock);
+        try (OpenModel files = watch.time("files", () -> OpenModel.open(model.path(), options.task()))) {
+            ServedModel served = switch (files) {
+                case ModelFiles generating -> generating(model, generating, options, progress, clock, steps, watch);
+                case PooledFiles pooled -> pooled(model, pooled, options, progress, clock, steps, watch);
+            };
+            LOG.info("{} is loaded after {}", model.name(), served.loadTimes());
+            return served;
+        }
+    }
+
+    private static ServedModel pooled(
+            ResolvedModel model,
+            PooledFiles files,
+            ModelOptions options,
+            LoadProgress progress,
+            Clock clock,
+            StepListener steps,
+            LoadWatch watch) {
+        Tokenizer tokenizer = watch.time("tokenizer", () -> tokenizer(files));
+        try {
+            VocabularyCheck.check(files, tokenizer);
+            return PooledModels.start(model, files, tokenizer, options, progress, clock, steps, watch);
+        } catch (RuntimeException | Error e) {
+            closeTokenizer(tokenizer);
+            throw e;
+        }
+    }
+
+    /** Tokenizer and templates are made while the weights are loaded. */
+    private static ServedModel generating(
+            ResolvedModel model,
+            ModelFiles files,
+            ModelOptions options,
+            LoadProgress progress,
+            Clock clock,
+            StepListener steps,
+            LoadWatch watch) {
+        KvBudget budget = KvBudget.of(files.decoder().config(), options, () -> Backends.cacheBytes(files, options));
+        EngineConfig config = Engines.config(model.name(), budget.maxModelLen(), options);
+        Beside<TextSide> beside = Beside.start("millrace-load-text", () -> TextSide.of(files, options, config, watch));
+        Backends.Loaded loaded = weights(files, budget, options, progress, beside, watch);
+        try {
+            TextSide text = beside.take();
             try {
-                VocabularyCheck.check(files, tokenizer);
-                return switch (files) {
-                    case ModelFiles generating -> start(model, generating, tokenizer, options, progress, clock, steps);
-                    case PooledFiles pooled ->
-                        PooledModels.start(model, pooled, tokenizer, options, progress, clock, steps);
-                };
+                return start(model, files, text, loaded, config, clock, steps, watch);
             } catch (RuntimeException | Error e) {
-                closeTokenizer(tokenizer);
+                text.close();
                 throw e;
             }
+        } catch (RuntimeException | Error e) {
+            loaded.runtime().close();
+            throw e;
+        }
+    }
+
+    /** Of two failures that of the text is told: it needs no weights to be seen, and ends their loading. */
+    private static Backends.Loaded weights(
+            ModelFiles files,
+            KvBudget budget,
+            ModelOptions options,
+            LoadProgress progress,
+            Beside<TextSide> text,
+            LoadWatch watch) {
+        int threads =
+                options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
+        LoadProgress watched = (phase, fraction) -> {
+            if (text.failed()) {
+                text.take();
+            }
+            progress.at(phase, fraction);
+        };
+        try {
+            return watch.time("weights", () -> Backends.load(files, budget.options(), options, threads, watched));
+        } catch (RuntimeException | Error e) {
+            text.take().close();
+            throw e;
         }
     }
 
     private static ServedModel start(
             ResolvedModel model,
             ModelFiles files,
-            Tokenizer own,
-            ModelOptions options,
-            LoadProgress progress,
+            TextSide text,
+            Backends.Loaded loaded,
+            EngineConfig config,
             Clock clock,
-            StepListener steps) {
-        Tokenizer tokenizer = TurnEnds.of(own, files.templates().chat());
-        KvBudget budget = KvBudget.of(files.decoder().config(), options, () -> Backends.cacheBytes(files, options));
-        EngineConfig config = Engines.config(model.name(), budget.maxModelLen(), options);
-        RequestPreparer preparer = new RequestPreparer(
-                model.name(),
-                tokenizer,
-                Renderers.of(files, tokenizer),
-                files.generationDefaults(),
-                files.decoder().vocabularySize(),
-                budget.maxModelLen(),
-                config.maxRunning());
-        OutputFormats formats = OutputFormats.of(files.templates(), tokenizer, options);
-        long weightsHash = files.source().hash();
-        long parameters = files.parameters();
-        int threads =
-                options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
-        Backends.Loaded loaded = Backends.load(files, budget.options(), options, threads, progress);
+            StepListener steps,
+            LoadWatch watch) {
         ModelRuntime runtime = loaded.runtime();
+        OutputFormats formats = text.formats();
         ServedModel.Identity identity = new ServedModel.Identity(
                 model.name(),
                 model.aliases(),
                 model.origin() + " " + model.path(),
-                weightsHash,
+                watch.time("hash", () -> files.source().hash()),
                 runtime.numericsId(),
                 loaded.dtype(),
-                parameters,
-                budget.maxModelLen(),
+                files.parameters(),
+                config.maxModelLen(),
                 formats);
         LOG.info(
                 "{} writes calls as {}, reasoning as {}",
                 model.name(),
                 formats.tools().text(),
                 formats.reasoning().text());
-        try {
-            BatchEngine engine = BatchEngine.start(config, runtime, tokenizer, clock, steps);
-            return new ServedModel(identity, tokenizer, preparer, engine, () -> closeTokenizer(own));
-        } catch (RuntimeException e) {
-            runtime.close();
-            throw e;
-        }
+        BatchEngine engine = BatchEngine.start(config, runtime, text.tokenizer(), clock, steps);
+        return new ServedModel(
+                identity,
+                Set.of(Submit.Task.GENERATE),
+                text.tokenizer(),
+                text.preparer(),
+                engine,
+                text::close,
+                watch.times());
     }
 
-    private static Tokenizer tokenizer(OpenModel files) {
+    static Tokenizer tokenizer(OpenModel files) {
         if (files.isGguf()) {
             return WordPieces.GGUF_MODEL.equals(files.metadata().get("tokenizer.ggml.model"))
                     ? WordPieces.ofGguf(files.metadata())

@@ -25,7 +25,8 @@ final class PooledModels {
             ModelOptions options,
             LoadProgress progress,
             Clock clock,
-            StepListener steps) {
+            StepListener steps,
+            LoadWatch watch) {
         PooledModel pooled = files.model();
         int maxTokens = files.maxTokens(options);
         EngineConfig config = Engines.config(model.name(), maxTokens, options);
@@ -39,7 +40,7 @@ final class PooledModels {
                 files.sigmoid());
         int threads =
                 options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
-        ModelRuntime runtime = TorchBackend.load(pooled, maxTokens, threads, progress);
+        ModelRuntime runtime = watch.time("weights", () -> TorchBackend.load(pooled, maxTokens, threads, progress));
         ServedModel.Identity identity = new ServedModel.Identity(
                 model.name(),
                 model.aliases(),
@@ -57,7 +58,8 @@ final class PooledModels {
                     tokenizer,
                     preparer,
                     engine,
-                    () -> LoadedModels.closeTokenizer(tokenizer));
+                    () -> LoadedModels.closeTokenizer(tokenizer),
+                    watch.times());
         } catch (RuntimeException e) {
             runtime.close();
             throw e;

@@ -63,10 +63,11 @@ public final class ServedModel implements HostedModel, AutoCloseable {
     private final Preparer preparer;
     private final Engine engine;
     private final Runnable release;
+    private final LoadTimes loadTimes;
 
     /** @param release frees what the engine used, after it is closed */
     ServedModel(Identity identity, Tokenizer tokenizer, Preparer preparer, Engine engine, Runnable release) {
-        this(identity, Set.of(Submit.Task.GENERATE), tokenizer, preparer, engine, release);
+        this(identity, Set.of(Submit.Task.GENERATE), tokenizer, preparer, engine, release, LoadTimes.NONE);
     }
 
     ServedModel(
@@ -75,13 +76,15 @@ public final class ServedModel implements HostedModel, AutoCloseable {
             Tokenizer tokenizer,
             Preparer preparer,
             Engine engine,
-            Runnable release) {
+            Runnable release,
+            LoadTimes loadTimes) {
         this.tasks = Set.copyOf(tasks);
         this.identity = identity;
         this.tokenizer = tokenizer;
         this.preparer = preparer;
         this.engine = engine;
         this.release = release;
+        this.loadTimes = loadTimes;
     }
 
     public Identity identity() {
@@ -90,6 +93,11 @@ public final class ServedModel implements HostedModel, AutoCloseable {
 
     public Tokenizer tokenizer() {
         return tokenizer;
+    }
+
+    /** What loading it took. */
+    public LoadTimes loadTimes() {
+        return loadTimes;
     }
 
     @Override

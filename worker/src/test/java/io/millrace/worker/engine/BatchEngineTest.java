@@ -14,7 +14,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
 class BatchEngineTest {
@@ -62,6 +64,49 @@ class BatchEngineTest {
             gate.open();
             assertThat(over.await(20, TimeUnit.SECONDS)).isTrue();
             assertThat(heard).containsExactly("early 0", "late 0", "early 1", "early 2", "late 1");
+        }
+    }
+
+    @Test
+    void tokensGoOutWhileTheNextStepRuns() throws Exception {
+        Semaphore heard = new Semaphore(0);
+        AtomicInteger steps = new AtomicInteger();
+        // A step does not end before the token of the one before it is out.
+        try (MockEngine e = new MockEngine(config(100), mock(64), in -> {
+            if (steps.getAndIncrement() > 0) {
+                acquire(heard);
+            }
+        })) {
+            Recorder recorder = new Recorder(Requests.of("a", 1, 2).maxTokens(6).build(), start -> heard.release());
+            e.engine.submit(recorder.request(), recorder);
+            assertThat(recorder.await().tokens(0)).hasSize(6);
+        }
+    }
+
+    @Test
+    void aListenerThatTakesItsTimeDelaysNoStep() throws Exception {
+        Semaphore third = new Semaphore(0);
+        AtomicInteger steps = new AtomicInteger();
+        try (MockEngine e = new MockEngine(config(100), mock(64), in -> {
+            if (steps.incrementAndGet() == 3) {
+                third.release();
+            }
+        })) {
+            Recorder recorder = new Recorder(Requests.of("a", 1, 2).maxTokens(6).build(), start -> {
+                if (start == 0) {
+                    acquire(third);
+                }
+            });
+            e.engine.submit(recorder.request(), recorder);
+            assertThat(recorder.await().tokens(0)).hasSize(6);
+        }
+    }
+
+    private static void acquire(Semaphore semaphore) {
+        try {
+            assertThat(semaphore.tryAcquire(20, TimeUnit.SECONDS)).isTrue();
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
         }
     }
 

@@ -183,7 +183,7 @@ class CpuEngineTest {
             for (int i = first + 1; i < e.steps.size(); i++) {
                 StepReport step = e.steps.get(i - 1);
                 if (step.decodeRows() == 16) {
-                    long own = e.steps.get(i).hostNanos();
+                    long own = e.steps.get(i).hostBefore().totalNanos();
                     counted++;
                     host += own;
                     // Sampling is in both.

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
 /** Keeps what a listener hears, and objects to what it must not hear. */
@@ -15,6 +16,7 @@ final class Recorder implements GenerationListener {
     record Ended(int n, String finishReason, String stopReason) {}
 
     private final GenerationRequest request;
+    private final IntConsumer onTokens;
     private final List<List<SampledToken>> tokens = new ArrayList<>();
     private final List<StringBuilder> texts = new ArrayList<>();
     private final List<List<String>> pieces = new ArrayList<>();
@@ -30,7 +32,13 @@ final class Recorder implements GenerationListener {
     private int cachedTokens = -1;
 
     Recorder(GenerationRequest request) {
+        this(request, start -> {});
+    }
+
+    /** @param onTokens is called with the place of each event's first token, before it is taken down; what it throws is a complaint */
+    Recorder(GenerationRequest request, IntConsumer onTokens) {
         this.request = request;
+        this.onTokens = onTokens;
         this.ended = new Ended[request.n()];
         for (int c = 0; c < request.n(); c++) {
             tokens.add(new ArrayList<>());
@@ -48,8 +56,17 @@ final class Recorder implements GenerationListener {
         cachedTokens = cached;
     }
 
+    GenerationRequest request() {
+        return request;
+    }
+
     @Override
     public synchronized void onTokens(int choice, int start, List<SampledToken> list, String text) {
+        try {
+            onTokens.accept(start);
+        } catch (AssertionError e) {
+            complaints.add("token " + start + ": " + e.getMessage());
+        }
         complainIf(isOver() || ended[choice] != null, "tokens after the end");
         int expected =
                 request.accepted().get(choice).length + tokens.get(choice).size();

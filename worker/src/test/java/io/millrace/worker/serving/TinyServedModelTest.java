@@ -12,10 +12,15 @@ import io.millrace.shared.proto.ToolUse;
 import io.millrace.worker.journal.Preparation;
 import io.millrace.worker.model.GgufEdit;
 import io.millrace.worker.model.Golden;
+import io.millrace.worker.model.gguf.GgufFile;
+import io.millrace.worker.model.weights.WeightTensor;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.StreamSupport;
@@ -94,6 +99,43 @@ class TinyServedModelTest {
                             .setIgnoreEos(true))
                     .build();
             assertThat(Collected.run(model, "g", ids).ids()).isEqualTo(ints(prompt.get("greedy")));
+        }
+    }
+
+    @Test
+    void of_a_broken_vocabulary_and_broken_weights_the_vocabulary_is_told(@TempDir Path folder) throws IOException {
+        try (GgufFile file = GgufFile.open(Golden.path("gguf/tiny-llama-f16.gguf"))) {
+            Map<String, Object> metadata = new LinkedHashMap<>(file.metadata());
+            List<WeightTensor> tensors = new ArrayList<>(file.tensors());
+            WeightTensor last = tensors.removeLast();
+            byte[] ones = new byte[(int) last.data().byteSize()];
+            Arrays.fill(ones, (byte) -1);
+            tensors.add(last.of(last.dtype(), last.shape(), MemorySegment.ofArray(ones)));
+            GgufEdit.write(folder.resolve("weights.gguf"), metadata, tensors);
+            List<String> tokens = new ArrayList<>(file.strings("tokenizer.ggml.tokens"));
+            tokens.set(5, tokens.get(4));
+            metadata.put("tokenizer.ggml.tokens", tokens);
+            GgufEdit.write(folder.resolve("both.gguf"), metadata, tensors);
+        }
+        assertThat(code(folder.resolve("weights.gguf"))).isEqualTo("MR-WEIGHTS-006");
+        assertThat(code(folder.resolve("both.gguf"))).isEqualTo("MR-TEXT-002");
+    }
+
+    private static String code(Path path) {
+        return catchThrowableOfType(MillraceException.class, () -> load(path)).code();
+    }
+
+    @Test
+    void a_loaded_model_tells_what_each_part_took() {
+        try (ServedModel model = load(Golden.path("gguf/tiny-llama-f16.gguf"))) {
+            LoadTimes times = model.loadTimes();
+            assertThat(times.parts())
+                    .extracting(LoadTimes.Part::name)
+                    .contains("files", "tokenizer", "templates", "weights");
+            assertThat(times.parts())
+                    .allSatisfy(part -> assertThat(part.startNanos() + part.nanos())
+                            .isBetween(part.startNanos(), times.totalNanos()));
+            assertThat(times.toString()).contains(" ms (files ");
         }
     }
 

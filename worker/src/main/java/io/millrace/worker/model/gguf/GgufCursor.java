@@ -18,6 +18,8 @@ final class GgufCursor {
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
+    private static final char REPLACEMENT = '\uFFFD';
+
     private final Path path;
     private final MemorySegment bytes;
     private long position;
@@ -66,6 +68,12 @@ final class GgufCursor {
         long at = take(length, what);
         byte[] raw = new byte[length];
         MemorySegment.copy(bytes, ValueLayout.JAVA_BYTE, at, raw, 0, length);
+        // Whatever is not UTF-8 becomes this character, so a text without it was.
+        String text = new String(raw, StandardCharsets.UTF_8);
+        return text.indexOf(REPLACEMENT) < 0 ? text : strict(raw, what);
+    }
+
+    private String strict(byte[] raw, String what) {
         try {
             return StandardCharsets.UTF_8
                     .newDecoder()

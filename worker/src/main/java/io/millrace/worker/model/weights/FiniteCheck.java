@@ -67,7 +67,13 @@ public final class FiniteCheck {
 
     /** The same of two halves, one after the other. */
     private static long pair(MemorySegment bytes, int blockBytes, int offset) {
-        long first = halves(bytes, blockBytes, offset, F16_INFINITE);
-        return first >= 0 ? first : halves(bytes, blockBytes, offset + Short.BYTES, F16_INFINITE);
+        long n = bytes.byteSize() / blockBytes;
+        for (long i = 0; i < n; i++) {
+            int both = bytes.get(SINGLE, i * blockBytes + offset);
+            if ((both & F16_INFINITE) == F16_INFINITE || (both >>> 16 & F16_INFINITE) == F16_INFINITE) {
+                return i;
+            }
+        }
+        return -1;
     }
 }

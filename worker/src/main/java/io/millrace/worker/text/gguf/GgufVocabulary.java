@@ -106,6 +106,9 @@ final class GgufVocabulary {
             Arrays.fill(normal, TokenType.NORMAL);
             return normal;
         }
+        if (metadata.get(PREFIX + key) instanceof long[] longs) {
+            return Arrays.stream(longs).mapToInt(value -> (int) value).toArray();
+        }
         Object[] values = elements(key);
         int[] ints = new int[values.length];
         for (int i = 0; i < values.length; i++) {
@@ -115,6 +118,9 @@ final class GgufVocabulary {
     }
 
     private float[] floats(String key) {
+        if (metadata.get(PREFIX + key) instanceof float[] floats) {
+            return floats;
+        }
         Object[] values = elements(key);
         float[] floats = new float[values.length];
         for (int i = 0; i < values.length; i++) {

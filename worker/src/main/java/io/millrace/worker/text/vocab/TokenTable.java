@@ -2,6 +2,7 @@ package io.millrace.worker.text.vocab;
 
 import io.millrace.worker.text.EndTexts;
 import io.millrace.worker.text.PieceBytes;
+import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
@@ -99,18 +100,24 @@ final class TokenTable {
             update(digest, spaces.addPrefix() + "/" + spaces.removeExtra() + "/" + spaces.asSuffix());
             digest.update(spaces.charsMap());
             update(digest, new TreeMap<>(vocabulary.added()).toString());
-            for (String token : vocabulary.tokens()) {
-                update(digest, token);
-            }
-            for (String merge : vocabulary.merges()) {
-                update(digest, merge);
-            }
+            update(digest, vocabulary.tokens());
+            update(digest, vocabulary.merges());
             update(digest, Arrays.toString(vocabulary.types()));
             update(digest, Arrays.toString(vocabulary.scores()));
             return ByteBuffer.wrap(digest.digest()).getLong();
         } catch (NoSuchAlgorithmException e) {
             throw new AssertionError("every JDK has SHA-256", e);
         }
+    }
+
+    /** Many texts at once: a digest is slow to take little. */
+    private static void update(MessageDigest digest, String[] texts) {
+        ByteArrayOutputStream all = new ByteArrayOutputStream(16 * texts.length);
+        for (String text : texts) {
+            all.writeBytes(text.getBytes(StandardCharsets.UTF_8));
+            all.write(0);
+        }
+        digest.update(all.toByteArray());
     }
 
     private static void update(MessageDigest digest, String text) {
