@@ -53,7 +53,10 @@ constexpr int kSumVectors = kSums / kDoubles;
 // Vectors that are worked on side by side, since one's operations wait for each other.
 constexpr int kSide = 4;
 constexpr int kBlock = kSide * kDoubles;
-static_assert(kBlock % kSums == 0 && kDrawChunk % kBlock == 0);
+static_assert(kBlock % kSums == 0 && kBlock % kLanes == 0 && kDrawChunk % kBlock == 0);
+
+// exp of less than this is below half of 2^-34, so that a weight is rounded to nothing.
+constexpr double kNothing = -24.5;
 
 // exp(y / 256) by its series, then eight squarings.
 MR_INLINE void exponentials(Doubles (&y)[kSide]) {
@@ -101,6 +104,14 @@ MR_INLINE void exponentials(Doubles (&y)[kSide]) {
       __builtin_memcpy(to + v * kDoubles, &w[v], sizeof w[v]);
     }
   };
+  // What is not above it is nothing.
+  const double least = max + kNothing / scale;
+  const F limit = splat(least > -3e38 ? __builtin_nextafterf(static_cast<float>(least), -__builtin_inff()) : -__builtin_inff());
+  auto nothing = [&](const float* in) __attribute__((always_inline)) {
+    F most = load(in);
+    for (int k = kLanes; k < kBlock; k += kLanes) most = vmax(most, load(in + k));
+    return !any_above(most, limit);
+  };
   double total = 0;
   for (int from = 0; from < n; from += kDrawChunk) {
     const int end = from + kDrawChunk < n ? from + kDrawChunk : n;
@@ -108,6 +119,10 @@ MR_INLINE void exponentials(Doubles (&y)[kSide]) {
     Singles w[kSide];
     int i = from;
     for (; i + kBlock <= end; i += kBlock) {
+      if (nothing(x + i)) {
+        for (int k = 0; k < kBlock; k += kLanes) store(out + i + k, splat(0.0f));
+        continue;
+      }
       weights(x + i, out + i, w);
 #pragma GCC unroll 4
       for (int v = 0; v < kSide; v++) running[v % kSumVectors] += __builtin_convertvector(w[v], Doubles);

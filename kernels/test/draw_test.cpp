@@ -13,6 +13,11 @@ std::vector<float> logits(int n, float deviation, Random& random) {
   // Some out of sight, some that weigh less than a normal number, some equal.
   for (int i = 0; i < n; i += 7) x[static_cast<size_t>(i)] = i % 3 == 0 ? -INFINITY : -79.99999f + 4 * deviation;
   for (int i = 1; i < n; i += 11) x[static_cast<size_t>(i)] = x[1];
+  // Whole stretches that weigh nothing, or just something, of lengths that blocks of no instruction set divide.
+  const float largest = *std::max_element(x.begin(), x.end());
+  for (int from = n / 3; from + 75 < n; from += 300) {
+    for (int i = from; i < from + 75; i++) x[static_cast<size_t>(i)] = largest - (19.3f + 0.004f * static_cast<float>(i - from));
+  }
   return x;
 }
 
