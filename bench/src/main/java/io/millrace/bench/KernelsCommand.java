@@ -14,7 +14,10 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/** {@code millrace bench kernels}: each product against the machine's ceilings, a roofline. */
+/**
+ * {@code millrace bench kernels}: each product against the machine's ceilings, a roofline; of several instruction sets also a ladder, from the first
+ * to the fastest.
+ */
 @Command(
         name = "kernels",
         description = "Single kernels against the read bandwidth and the arithmetic peak of the same run.",
@@ -33,7 +36,8 @@ final class KernelsCommand implements Callable<Integer> {
             names = "--isa",
             split = ",",
             defaultValue = "auto",
-            description = "auto, portable, avx2, avx512 (default ${DEFAULT-VALUE}).")
+            description =
+                    "auto, portable (the reference), avx2, avx512 (default ${DEFAULT-VALUE}); of several, the ladder.")
     @SuppressWarnings("NullAway.Init")
     private List<String> isas;
 
@@ -95,6 +99,11 @@ final class KernelsCommand implements Callable<Integer> {
                     print.flush();
                 }
             }
+        }
+        if (isas.size() > 1) {
+            KernelLadder ladder = KernelLadder.of(table);
+            ladder.print(print);
+            ladder.write(all.putArray("ladder"));
         }
         print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "kernels", all));
         return 0;
