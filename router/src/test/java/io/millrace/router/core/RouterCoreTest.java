@@ -20,6 +20,7 @@ import io.millrace.shared.proto.MemberBeat;
 import io.millrace.shared.proto.RequestRecord;
 import io.millrace.shared.proto.Result;
 import io.millrace.shared.topic.Topic;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -257,6 +258,38 @@ class RouterCoreTest {
         assertThat(fence.getClaim().getCause()).isEqualTo("restarted");
         assertThat(fence.getClaim().getBlamed()).isEqualTo(1);
         assertThat(fence.getClaim().getIncarnation()).isEqualTo(777);
+    }
+
+    @Test
+    void anAttemptThatRanAsItShouldIsFencedWhenItsWorkerNoLongerListsItAndAtOnceWhenItRestarts() throws Exception {
+        Rig rig = Rig.withWorkers(Rig.config(), 1);
+        Rig.FakeWorker worker = rig.workers.getFirst();
+        worker.maxRunning = 64;
+        worker.beat();
+        long unlisted = rig.submit("a", rig.submit());
+        worker.lists(unlisted, rig.claim("a", unlisted, worker), false);
+        List<Long> steady = new ArrayList<>();
+        for (int i = 0; i < 20; i++) {
+            long req = rig.submit("b" + i, rig.submit());
+            worker.lists(req, rig.claim("b" + i, req, worker), false);
+            steady.add(req);
+        }
+        rig.advance(3_000);
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(21);
+        worker.attempts.removeIf(each -> each.getReq() == unlisted);
+        rig.advance(2_000);
+        assertThat(rig.journal(RecordCase.CLAIM)).hasSize(22);
+        assertThat(rig.journal(RecordCase.CLAIM).getLast().getClaim().getCause())
+                .isEqualTo("unlisted");
+        worker.attempts.clear();
+        worker.incarnation = 777;
+        worker.beat();
+        rig.advance(50);
+        List<JournalRecord> claims = rig.journal(RecordCase.CLAIM);
+        assertThat(claims.subList(22, claims.size()))
+                .filteredOn(each -> each.getClaim().getCause().equals("restarted"))
+                .extracting(JournalRecord::getReq)
+                .containsAll(steady);
     }
 
     @Test
