@@ -43,6 +43,7 @@ final class SoakCommand implements Callable<Integer> {
     private static final String MODEL = "mock";
     private static final long PATIENCE_S = 60;
     private static final long IDLE_S = 60;
+    private static final int KNOWN_IDS = 4_096;
 
     @Option(names = "--minutes", defaultValue = "60", description = "Of the load (default ${DEFAULT-VALUE}).")
     private double minutes;
@@ -134,7 +135,10 @@ final class SoakCommand implements Callable<Integer> {
                 "millrace.worker.mock-step",
                 stepMs + "ms",
                 "millrace.worker.max-running",
-                maxRunning);
+                maxRunning,
+                // So few that they are reached in the first minutes: what is kept on purpose is full then.
+                "millrace.router.known-ids-max",
+                KNOWN_IDS);
         PartsApplication parts = PartsApplication.start(
                 EnumSet.allOf(Role.class), flags, Map.of(), CompletableFuture.completedFuture(null), line -> {});
         for (Part part : parts.parts()) {

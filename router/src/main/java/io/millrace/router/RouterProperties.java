@@ -26,6 +26,7 @@ import org.jspecify.annotations.Nullable;
  * @param tenantWeights share of a tenant relative to 1, the share of those not named; default none
  * @param soloCrashesMax crashes of a worker that ran nothing else, at which a request fails; default 2
  * @param crashesMax crashes in all, at which a request fails; default 3
+ * @param knownIdsMax ids of ended requests known for each partition, by which requests with the same key are one; default 100,000
  */
 public record RouterProperties(
         @Nullable String node,
@@ -40,11 +41,12 @@ public record RouterProperties(
         @Nullable Policy placement,
         @Nullable Map<String, Double> tenantWeights,
         @Nullable Integer soloCrashesMax,
-        @Nullable Integer crashesMax) {
+        @Nullable Integer crashesMax,
+        @Nullable Integer knownIdsMax) {
 
     /** The defaults. */
     public static RouterProperties defaults() {
-        return new RouterProperties(null, null, null, null, null, null, null, null, null, null, null, null, null);
+        return new RouterProperties(null, null, null, null, null, null, null, null, null, null, null, null, null, null);
     }
 
     public RouterProperties withNode(String name) {
@@ -61,7 +63,8 @@ public record RouterProperties(
                 placement,
                 tenantWeights,
                 soloCrashesMax,
-                crashesMax);
+                crashesMax,
+                knownIdsMax);
     }
 
     public RouterProperties withDetachGrace(Duration grace) {
@@ -78,7 +81,8 @@ public record RouterProperties(
                 placement,
                 tenantWeights,
                 soloCrashesMax,
-                crashesMax);
+                crashesMax,
+                knownIdsMax);
     }
 
     /**
@@ -96,8 +100,8 @@ public record RouterProperties(
         String name = node == null || node.isEmpty()
                 ? "router-" + "%016x".formatted(incarnation).substring(0, 6)
                 : node;
-        return RouterCoreConfig.defaults(name, incarnation, partitions)
-                .with(new Timing(
+        RouterCoreConfig defaults = RouterCoreConfig.defaults(name, incarnation, partitions);
+        return defaults.with(new Timing(
                         ms(beatInterval, 200),
                         ms(suspectAfter, timing.suspectAfterMs()),
                         timing.unclaimedAfterMs(),
@@ -120,7 +124,8 @@ public record RouterProperties(
                         rules.exploration(),
                         rules.nearTie()))
                 .with(new PoisonLimits(
-                        or(soloCrashesMax, poison.soloCrashesMax()), or(crashesMax, poison.crashesMax())));
+                        or(soloCrashesMax, poison.soloCrashesMax()), or(crashesMax, poison.crashesMax())))
+                .withKnownIdsMax(or(knownIdsMax, defaults.knownIdsMax()));
     }
 
     private static long ms(@Nullable Duration given, long otherwise) {

@@ -1,5 +1,6 @@
 package io.millrace.router.core;
 
+import com.google.protobuf.ByteString;
 import io.millrace.shared.fold.JournalFold;
 import io.millrace.shared.proto.Attach;
 import io.millrace.shared.proto.DeleteRequest;
@@ -24,19 +25,24 @@ import org.jspecify.annotations.Nullable;
  */
 final class Duplicates {
 
-    private static final int KNOWN_MAX = 100_000;
-
     private static final int LOCATES_MAX = 10_000;
     /** Whoever asked earlier has given up. */
     private static final long LOCATE_MS_MAX = 30_000;
 
     /**
-     * The first record of an id.
+     * The first record of an id. There are up to a hundred thousand of them for each partition, so it holds little.
      *
      * @param admitOffset -1 until its journal begins
      * @param resultPosition one above the offset of its result; 0: none
      */
-    private record First(long req, long admitOffset, long resultPosition, Submit submit) {}
+    private record First(long req, long admitOffset, long resultPosition, String tenant, ByteString bodyHash) {
+
+        static First of(long req, long admitOffset, long resultPosition, Submit submit) {
+            // Tenants are few, and each record was parsed with a string of its own.
+            return new First(
+                    req, admitOffset, resultPosition, submit.getTenant().intern(), submit.getBodyHash());
+        }
+    }
 
     private record Locate(long attach, String id, Attach question, long timestampMs) {}
 
@@ -61,12 +67,7 @@ final class Duplicates {
 
     /** A result that stands in the log at that offset. */
     void result(long offset, Result result) {
-        Submit key = Submit.newBuilder()
-                .setTenant(result.getSubmit().getTenant())
-                .setIdempotencyKey(result.getSubmit().getIdempotencyKey())
-                .setBodyHash(result.getSubmit().getBodyHash())
-                .build();
-        remember(result.getId(), new First(result.getReq(), result.getAdmitOffset(), offset + 1, key));
+        remember(result.getId(), First.of(result.getReq(), result.getAdmitOffset(), offset + 1, result.getSubmit()));
     }
 
     /** The result was deleted. */
@@ -77,9 +78,10 @@ final class Duplicates {
     private void remember(String id, First first) {
         firsts.remove(id);
         firsts.put(id, first);
-        if (firsts.size() > KNOWN_MAX) {
+        int most = context.config.knownIdsMax();
+        if (firsts.size() > most) {
             var eldest = firsts.entrySet().iterator();
-            while (firsts.size() > KNOWN_MAX && eldest.hasNext()) {
+            while (firsts.size() > most && eldest.hasNext()) {
                 if (partition.request(eldest.next().getValue().req()) == null) {
                     eldest.remove();
                 }
@@ -104,7 +106,7 @@ final class Duplicates {
         First first = firsts.get(id);
         if (first == null || first.req() == req) {
             if (first == null) {
-                remember(id, new First(req, -1, 0, keyOf(submit)));
+                remember(id, First.of(req, -1, 0, submit));
             }
             return false;
         }
@@ -118,14 +120,6 @@ final class Duplicates {
         return true;
     }
 
-    private static Submit keyOf(Submit submit) {
-        return Submit.newBuilder()
-                .setTenant(submit.getTenant())
-                .setIdempotencyKey(submit.getIdempotencyKey())
-                .setBodyHash(submit.getBodyHash())
-                .build();
-    }
-
     void done(Request request) {
         JournalFold journal = request.journal;
         if (journal == null) {
@@ -137,7 +131,7 @@ final class Duplicates {
         if (journal.rejected() || request.deleted) {
             firsts.remove(request.id);
         } else {
-            remember(request.id, new First(request.req, journal.beginOffset(), position, keyOf(request.submit)));
+            remember(request.id, First.of(request.req, journal.beginOffset(), position, request.submit));
         }
         if (request.deleted && position > 0) {
             deletions.put(request.req, new Deletion(request.id, request.submit.getTrace()));
@@ -147,9 +141,7 @@ final class Duplicates {
     /** Deletes the result of a request that is over; one that is open still leaves none when it ends. */
     void delete(long offset, String id, DeleteRequest delete) {
         First first = firsts.get(id);
-        if (first != null
-                && first.submit().getTenant().equals(delete.getTenant())
-                && partition.request(first.req()) == null) {
+        if (first != null && first.tenant().equals(delete.getTenant()) && partition.request(first.req()) == null) {
             firsts.remove(id);
             deletions.put(offset, new Deletion(id, delete.getTrace()));
         }
@@ -175,7 +167,7 @@ final class Duplicates {
         Dup.Builder dup = Dup.newBuilder().setDuplicate(locate.attach());
         if (first == null
                 || deleted(first)
-                || !first.submit().getTenant().equals(locate.question().getTenant())) {
+                || !first.tenant().equals(locate.question().getTenant())) {
             append(locate.id(), -1, dup.setUnknown(true), locate.question().getTrace(), Outbox.Outcome.NONE);
             return true;
         }
@@ -183,7 +175,7 @@ final class Duplicates {
         if (begin < 0) {
             return false;
         }
-        dup.setAdmitOffset(begin).setBodyHash(first.submit().getBodyHash()).setResultPosition(first.resultPosition());
+        dup.setAdmitOffset(begin).setBodyHash(first.bodyHash()).setResultPosition(first.resultPosition());
         append(locate.id(), first.req(), dup, locate.question().getTrace(), Outbox.Outcome.NONE);
         return true;
     }
@@ -252,7 +244,7 @@ final class Duplicates {
         First first = firsts.get(later.id());
         if (first == null || first.req() == later.req()) {
             waiting.remove(later.req());
-            remember(later.id(), new First(later.req(), -1, 0, keyOf(later.submit())));
+            remember(later.id(), First.of(later.req(), -1, 0, later.submit()));
             partition.add(later.req(), later.id(), later.submit(), later.timestampMs());
             return;
         }
@@ -266,7 +258,7 @@ final class Duplicates {
                 first.req(),
                 Dup.newBuilder()
                         .setAdmitOffset(begin)
-                        .setBodyHash(first.submit().getBodyHash())
+                        .setBodyHash(first.bodyHash())
                         .setDuplicate(later.req())
                         .setResultPosition(first.resultPosition()),
                 later.submit().getTrace(),

@@ -9,6 +9,7 @@ import java.util.Map;
  * @param node this router's id in {@code members}
  * @param incarnation random 64 bits of this process
  * @param partitions partitions of {@code requests} (and of {@code responses}, {@code results}, {@code checkpoints})
+ * @param knownIdsMax ids of ended requests known for each partition, by which a later one is told from a first one
  */
 public record RouterCoreConfig(
         String node,
@@ -17,7 +18,8 @@ public record RouterCoreConfig(
         Timing timing,
         Queueing queueing,
         Placement.Rules placing,
-        PoisonLimits poison) {
+        PoisonLimits poison,
+        int knownIdsMax) {
 
     /** The defaults of docs/configuration.md. */
     public static RouterCoreConfig defaults(String node, long incarnation, int partitions) {
@@ -28,23 +30,28 @@ public record RouterCoreConfig(
                 Timing.DEFAULT,
                 Queueing.DEFAULT,
                 Placement.Rules.DEFAULT,
-                PoisonLimits.DEFAULT);
+                PoisonLimits.DEFAULT,
+                100_000);
     }
 
     public RouterCoreConfig with(Timing other) {
-        return new RouterCoreConfig(node, incarnation, partitions, other, queueing, placing, poison);
+        return new RouterCoreConfig(node, incarnation, partitions, other, queueing, placing, poison, knownIdsMax);
     }
 
     public RouterCoreConfig with(Queueing other) {
-        return new RouterCoreConfig(node, incarnation, partitions, timing, other, placing, poison);
+        return new RouterCoreConfig(node, incarnation, partitions, timing, other, placing, poison, knownIdsMax);
     }
 
     public RouterCoreConfig with(Placement.Rules other) {
-        return new RouterCoreConfig(node, incarnation, partitions, timing, queueing, other, poison);
+        return new RouterCoreConfig(node, incarnation, partitions, timing, queueing, other, poison, knownIdsMax);
     }
 
     public RouterCoreConfig with(PoisonLimits other) {
-        return new RouterCoreConfig(node, incarnation, partitions, timing, queueing, placing, other);
+        return new RouterCoreConfig(node, incarnation, partitions, timing, queueing, placing, other, knownIdsMax);
+    }
+
+    public RouterCoreConfig withKnownIdsMax(int ids) {
+        return new RouterCoreConfig(node, incarnation, partitions, timing, queueing, placing, poison, ids);
     }
 
     /**
