@@ -139,6 +139,8 @@ class WholeSystemTest {
                 "millrace_kv_cache_usage_perc",
                 "millrace_prefix_cache_queries_total",
                 "millrace_num_preemptions_total",
+                "millrace_kv_cache_blocks_swapped_out_total",
+                "millrace_engine_copied_rows_total",
                 "millrace_generation_tokens_total")) {
             assertThat(metrics).contains("\n" + name);
         }

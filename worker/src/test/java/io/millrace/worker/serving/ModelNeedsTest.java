@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.MemoryNeed;
+import io.millrace.worker.backend.cpu.KernelLibrary;
 import io.millrace.worker.model.GgufEdit;
 import io.millrace.worker.model.Golden;
 import io.millrace.worker.model.QuantGolden;
@@ -20,6 +21,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -64,6 +66,22 @@ class ModelNeedsTest {
                         .load(TINY.toString(), OPTIONS.withKvMemoryBytes(1L << 50), ModelProgress.lines(heard::add)));
         assertThat(e.code()).isEqualTo("MR-MEM-001");
         assertThat(heard).isEmpty();
+    }
+
+    @Test
+    void memoryOfTheHostForSwappedBlocksIsInTheNumbersWhereItIsUsed() {
+        long without = Objects.requireNonNull(info(TINY, OPTIONS).need()).totalBytes();
+        ModelInfo torch = info(TINY, OPTIONS.withKvHostBytes(8L << 20));
+        assertThat(Objects.requireNonNull(torch.need()).totalBytes()).isEqualTo(without);
+        assertThat(String.join("\n", torch.lines())).doesNotContain("swapped blocks");
+        Assumptions.assumeTrue(KernelLibrary.find().isPresent(), "SKIPPED, the native kernels are not built");
+        ModelOptions cpu = OPTIONS.withEngine("cpu");
+        assertThat(Objects.requireNonNull(info(TINY, cpu).need()).swapBytes()).isZero();
+        ModelInfo swapping = info(TINY, cpu.withKvHostBytes(8L << 20));
+        assertThat(Objects.requireNonNull(swapping.need()).swapBytes()).isBetween(7L << 20, 8L << 20);
+        assertThat(String.join("\n", swapping.lines())).contains("KV cache 16, swapped blocks 8");
+        assertThat(info(TINY, cpu.withKvHostBytes(1L << 42)).problem())
+                .contains("MR-MEM-001", "swapped blocks 4,194,304", "kv-host-memory");
     }
 
     @Test

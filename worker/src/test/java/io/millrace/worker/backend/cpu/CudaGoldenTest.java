@@ -1,7 +1,9 @@
 package io.millrace.worker.backend.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
@@ -117,7 +119,7 @@ class CudaGoldenTest {
     /** Q2_K and others take more there than in the file. */
     @Test
     void whatLoadingTakesIsThePackedWeightsTheCacheAndTheWorkspace() {
-        KvOptions options = GoldenModels.blocks(16, 64, 0).withType(KvType.BF16);
+        KvOptions options = GoldenModels.blocks(16, 64, 0).withType(KvType.BF16).withHostBytes(1 << 20);
         Path library = EmulatedCuda.library();
         AtomicReference<MemoryNeed> planned = new AtomicReference<>();
         try (CpuRuntime runtime = (CpuRuntime) CpuModels.load(
@@ -130,7 +132,22 @@ class CudaGoldenTest {
             assertThat(need.weightBytes()).isBetween(runtime.weightBytes(), runtime.weightBytes() + (1 << 20));
             assertThat(need.kvBytes()).isBetween(runtime.cacheBytes() - 4096, runtime.cacheBytes());
             assertThat(need.workBytes()).isPositive();
+            int hostBlocks = runtime.kvLayout().hostBlocks();
+            assertThat(need.swapBytes() / hostBlocks).isEqualTo(need.kvBytes() / 4);
+            assertThat(need.swapBytes()).isBetween((1L << 20) - need.kvBytes() / 4, 1L << 20);
+            assertThat(need.totalBytes()).isEqualTo(need.weightBytes() + need.kvBytes() + need.workBytes());
         }
+    }
+
+    @Test
+    void aPoolForSwappedBlocksThatTheMachineHasNotGotIsRefusedWithTheNumbers() {
+        KvOptions options = GoldenModels.blocks(16, 64, 0).withHostBytes(1L << 44);
+        assertThatThrownBy(() -> load(Case.folder("llama"), options, false))
+                .isInstanceOfSatisfying(
+                        MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-MEM-001"))
+                .hasMessageContaining("MiB of the machine's memory, pinned")
+                .hasMessageContaining("short by")
+                .hasMessageContaining("kv-host-memory");
     }
 
     @Test
