@@ -31,11 +31,17 @@ void check_group(int g, const mr_kv_group& in) {
 
 void check_options(const mr_options& options) {
   if (options.abi_version != MR_ABI_VERSION) fail(MR_INVALID, "ABI version %d, the library has %d", options.abi_version, MR_ABI_VERSION);
-  if (options.precision != MR_PRECISION_NATIVE && options.precision != MR_PRECISION_F32) fail(MR_INVALID, "precision %d is unknown", options.precision);
+  if (options.precision < MR_PRECISION_NATIVE || options.precision > MR_PRECISION_FP8) fail(MR_INVALID, "precision %d is unknown", options.precision);
   int tokens = options.block_tokens;
   if (tokens < kMinBlockTokens || tokens > kMaxBlockTokens || (tokens & (tokens - 1)) != 0) {
     fail(MR_INVALID, "blocks of %d tokens; use a power of two from %d to %d", tokens, kMinBlockTokens, kMaxBlockTokens);
   }
+#if defined(MILLRACE_CUDA)
+  if (options.library_rows < 0) fail(MR_INVALID, "products of %d rows and more by cuBLASLt", options.library_rows);
+#else
+  if (options.library_rows != 0) fail(MR_UNSUPPORTED, "products by cuBLASLt, which only the CUDA kernels have");
+#endif
+  if (options.precision == MR_PRECISION_FP8 && options.library_rows <= 0) fail(MR_UNSUPPORTED, "activations in FP8 without products by cuBLASLt");
   if (options.groups < 0 || options.groups > kMaxGroups) fail(MR_INVALID, "%d KV groups", options.groups);
   for (int g = 0; g < options.groups; g++) check_group(g, options.group[g]);
 }
@@ -86,12 +92,16 @@ void check_stored(const Tensor& weight, int type, int64_t rows, int64_t columns,
 
 void check_grouped(const Tensor& weight, int64_t columns, const mr_groups& groups) {
   const char* name = weight.name.c_str();
-  if (groups.type < MR_INT8 || groups.type > MR_CODEBOOK) fail(MR_UNSUPPORTED, "weight %s in groups has type %d", name, groups.type);
+  const bool fp8 = groups.type == MR_FP8;
+#if !defined(MILLRACE_CUDA)
+  if (fp8) fail(MR_UNSUPPORTED, "weight %s in FP8, which only the CUDA kernels have; widen it", name);
+#endif
+  if (groups.type < MR_INT8 || groups.type > MR_FP8) fail(MR_UNSUPPORTED, "weight %s in groups has type %d", name, groups.type);
   if (groups.group_columns < 32 || groups.group_columns % 32 != 0 || columns % groups.group_columns != 0) {
     fail(MR_INVALID, "weight %s has %lld columns in groups of %d", name, static_cast<long long>(columns), groups.group_columns);
   }
   bool codebook = groups.type == MR_CODEBOOK;
-  if (codebook ? !groups.levels : !groups.zeros) fail(MR_INVALID, "weight %s has no %s", name, codebook ? "levels" : "zeros");
+  if (codebook ? !groups.levels : !groups.zeros && !fp8) fail(MR_INVALID, "weight %s has no %s", name, codebook ? "levels" : "zeros");
   if (!groups.order) return;
   std::vector<bool> seen(static_cast<size_t>(columns));
   for (int64_t k = 0; k < columns; k++) {

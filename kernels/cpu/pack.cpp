@@ -274,7 +274,9 @@ void widen_grouped(const mr_groups& stored, int64_t row, int64_t columns, float*
   for (int64_t k = 0; k < columns; k++) {
     int64_t at = row * runs + k / stored.group_columns;
     int code = stored.codes[row * columns + k];
-    float value = stored.type == MR_CODEBOOK ? stored.levels[code & 15] : static_cast<float>(code - stored.zeros[at]);
+    float value = stored.type == MR_CODEBOOK ? stored.levels[code & 15]
+                  : stored.type == MR_FP8    ? e4m3_to_float(static_cast<uint8_t>(code))
+                                             : static_cast<float>(code - stored.zeros[at]);
     out[stored.order ? stored.order[k] : k] = value * stored.scales[at];
   }
 }

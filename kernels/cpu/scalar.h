@@ -56,6 +56,14 @@ namespace {
 
 [[maybe_unused]] MR_HOST_DEVICE inline float bf16_to_float(uint16_t b) { return bits_to_float(static_cast<uint32_t>(b) << 16); }
 
+// Floats of 8 bits, e4m3: 448 is the largest, there is no infinity, and all ones are no number.
+[[maybe_unused]] MR_HOST_DEVICE inline float e4m3_to_float(uint8_t code) {
+  const uint32_t size = code & 127u;
+  if (size == 127) return bits_to_float(0x7fc00000u);
+  // An exponent as float32 has it is 120 more; so do numbers below the smallest exponent come out right.
+  return bits_to_float(static_cast<uint32_t>(code & 128u) << 24 | size << 20) * 0x1p120f;
+}
+
 // Rounds to nearest, ties to even; NaN stays NaN.
 [[maybe_unused]] MR_HOST_DEVICE inline uint16_t float_to_bf16(float x) {
   uint32_t bits = float_to_bits(x);

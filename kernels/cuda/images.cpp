@@ -26,6 +26,10 @@ Store store_of(int type) {
   }
 }
 
+Store store_of_groups(int type) { return type == MR_INT8 ? Store::kCode8 : type == MR_FP8 ? Store::kE4m3 : Store::kCode4; }
+
+bool has_zeros(int type) { return type == MR_INT8 || type == MR_INT4; }
+
 WeightView view_of(Store store, int64_t rows, int64_t columns) {
   WeightView w{};
   w.store = store;
@@ -74,7 +78,7 @@ void blank_factors(Image& image, const FactorForm& form) {
 
 void put_code(Image& image, int row, int column, unsigned code) {
   const int64_t i = value_index(row, column, image.view.steps);
-  if (image.view.store == Store::kCode8) {
+  if (image.view.store != Store::kCode4) {
     image.values[static_cast<size_t>(i)] = static_cast<uint8_t>(code);
   } else {
     uint8_t& both = image.values[static_cast<size_t>(i / 2)];
@@ -158,10 +162,10 @@ int64_t Image::bytes() const {
 
 std::vector<int64_t> image_bytes(const mr_stored& stored, int64_t rows, int64_t columns) {
   const bool grouped = stored.group_columns > 0;
-  WeightView w = view_of(grouped ? stored.type == MR_INT8 ? Store::kCode8 : Store::kCode4 : store_of(stored.type), rows, columns);
+  WeightView w = view_of(grouped ? store_of_groups(stored.type) : store_of(stored.type), rows, columns);
   std::vector<int64_t> parts = {value_bytes(w)};
   if (!grouped && !is_quantised(stored.type)) return parts;
-  const FactorForm form = grouped ? FactorForm{stored.group_columns, false, stored.type != MR_CODEBOOK} : form_of(stored.type);
+  const FactorForm form = grouped ? FactorForm{stored.group_columns, false, has_zeros(stored.type)} : form_of(stored.type);
   put_form(w, form);
   parts.push_back(factor_bytes(w));
   if (form.offsets) parts.push_back(factor_bytes(w));
@@ -190,18 +194,18 @@ Image image_of(int type, int64_t rows, int64_t columns, const uint8_t* stored) {
 }
 
 Image image_of(const mr_groups& in, int64_t rows, int64_t columns) {
-  Image image = blank(in.type == MR_INT8 ? Store::kCode8 : Store::kCode4, rows, columns);
-  const bool codebook = in.type == MR_CODEBOOK;
-  blank_factors(image, {in.group_columns, false, !codebook});
-  if (codebook) image.levels.assign(in.levels, in.levels + 16);
+  Image image = blank(store_of_groups(in.type), rows, columns);
+  const bool zeros = has_zeros(in.type);
+  blank_factors(image, {in.group_columns, false, zeros});
+  if (in.type == MR_CODEBOOK) image.levels.assign(in.levels, in.levels + 16);
   if (in.order) image.order.assign(in.order, in.order + columns);
   const WeightView& w = image.view;
   for_rows(w, [&](int r) {
-    for (int c = 0; c < w.columns; c++) put_code(image, r, c, in.codes[r * columns + c] & (in.type == MR_INT8 ? 255u : 15u));
+    for (int c = 0; c < w.columns; c++) put_code(image, r, c, in.codes[r * columns + c] & (w.store == Store::kCode4 ? 15u : 255u));
     for (int g = 0; g < w.groups; g++) {
       const int64_t at = int64_t{r} * w.groups + g;
       put_factor(image, image.scales, r, g, in.scales[at]);
-      if (!codebook) put_factor(image, image.offsets, r, g, in.scales[at] * static_cast<float>(in.zeros[at]));
+      if (zeros) put_factor(image, image.offsets, r, g, in.scales[at] * static_cast<float>(in.zeros[at]));
     }
   });
   return image;

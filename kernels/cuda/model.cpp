@@ -14,11 +14,17 @@ namespace {
 // Raised when a kernel's bits change.
 constexpr int kNumericsVersion = 1;
 
+// The oldest chip that multiplies FP8.
+constexpr int kOldestFp8 = 89;
+
 DeviceInfo checked_device(const mr_options& options) {
   check_options(options);
   if (options.isa != MR_ISA_AUTO) fail(MR_UNSUPPORTED, "instruction set %d; the CUDA kernels have none to choose", options.isa);
   DeviceInfo device = device_info();
   if (!device.usable) fail(MR_UNSUPPORTED, "%s", device.text.c_str());
+  if (options.precision == MR_PRECISION_FP8 && device.major * 10 + device.minor < kOldestFp8) {
+    fail(MR_UNSUPPORTED, "activations in FP8 on sm_%d%d, which multiplies no such; sm_%d is the oldest that does", device.major, device.minor, kOldestFp8);
+  }
   start_nvtx();
   return device;
 }
@@ -30,15 +36,19 @@ Model::Model(const mr_options& options, const int32_t* program, int64_t words)
       program_(decode(program, words)),
       plan_(make_plan(program_, options.keep_activations != 0)),
       exact_(options.precision == MR_PRECISION_F32),
+      fp8_(options.precision == MR_PRECISION_FP8),
       keep_(options.keep_activations != 0),
       block_tokens_(options.block_tokens),
+      library_(options.library_rows > 0 && !exact_ ? std::make_unique<Library>() : nullptr),
+      library_rows_(options.library_rows),
       weights_(program_.tensors.size()),
       ropes_(kRopeTables) {
   make_cache(options);
   mark_uses();
   room_.slots.resize(plan_.slot_width.size());
   numerics_ = "cuda-" + std::to_string(kNumericsVersion) + (MR_EMULATED ? "-emulated" : "-sm" + std::to_string(device_.major) + std::to_string(device_.minor)) +
-              (exact_ ? "-f32" : "-native");
+              (exact_ ? "-f32" : fp8_ ? "-fp8" : "-native");
+  if (library_) numerics_ += "-library" + std::to_string(library_rows_) + "-" + std::to_string(library_->version());
   for (const Group& g : groups_) numerics_ += cache_suffix(g.layers[0].type);
 }
 

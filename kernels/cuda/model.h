@@ -9,6 +9,7 @@
 #include "device.h"
 #include "images.h"
 #include "kernels/rows.h"
+#include "library.h"
 #include "millrace.h"
 #include "plan.h"
 #include "program.h"
@@ -104,6 +105,8 @@ class Model {
     Memory place, source, tiles, gate, up, down;
     // Of latent attention: queries in the space of latents, and mixed latents.
     Memory latent_queries, latent_mixed;
+    // Of products by cuBLASLt.
+    Memory library_rows, library_workspace;
   };
 
   void make_cache(const mr_options& options);
@@ -131,6 +134,15 @@ class Model {
   void launch_linear(const Op& op, RowCount rows);
   void launch_product(RowCount rows, int weight, RowView x, int columns, RowView out, const float* bias, float factor, float cap, const Experts* experts,
                       const WeightView* like, const Parts& parts = {});
+  // Whether a step of so many rows has products by cuBLASLt.
+  bool uses_library(int rows) const { return library_ && rows >= library_rows_; }
+  void allocate_library();
+  // Rows of a product by cuBLASLt: filled up, so that there are few shapes.
+  int library_rows(RowCount rows) const;
+  void launch_by_library(RowCount rows, const Product& p);
+  // In which form a product's input is wanted.
+  enum class Form { kBf16, kF32, kFp8 };
+  Form form_of(const WeightView& w, RowCount rows, RowView out);
   void launch_experts(const Op& op, RowCount rows);
   AttentionArguments attention_of(const Op& op) const;
   void launch_attention(const Op& op);
@@ -147,8 +159,11 @@ class Model {
   Staging staging_;
   Program program_;
   Plan plan_;
-  bool exact_, keep_;
+  bool exact_, fp8_, keep_;
   int block_tokens_;
+  // None where all products are ours.
+  std::unique_ptr<Library> library_;
+  int library_rows_;
   bool prepared_ = false;
   int vocabulary_ = 0;
   std::vector<Weight> weights_;

@@ -9,6 +9,7 @@
 #include "device.h"
 #include "error.h"
 #include "images.h"
+#include "library.h"
 #include "swap.h"
 
 namespace millrace::cuda {
@@ -72,6 +73,18 @@ std::array<int64_t, 4> cache_parts(const mr_kv_group& group, int block_tokens, b
   const int64_t keys = tokens * cache_key_stride(group.key_dim + (latent ? group.value_dim : 0)) * value;
   const int64_t scales = factors ? tokens * 4 : 0;
   return {keys, scales, latent ? 0 : tokens * cache_value_stride(group.value_dim) * value, latent ? 0 : scales};
+}
+
+int64_t most_library_rows(const Program& program, const std::vector<bool>& float32) {
+  int64_t most = 0;
+  for (const Op& op : program.ops) {
+    if (op.code != OpCode::kLinear && op.code != OpCode::kLogits) continue;
+    for (int w : op.weights) {
+      const Tensor& t = program.tensors[static_cast<size_t>(w)];
+      if (!float32[static_cast<size_t>(w)]) most = std::max(most, library_row_bytes(t.rows(), t.width()));
+    }
+  }
+  return most;
 }
 
 int grown(int now, int needed) { return needed <= now ? now : static_cast<int>(std::bit_ceil(static_cast<unsigned>(needed))); }
@@ -149,6 +162,12 @@ mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count
     for (int64_t part : cache_parts(group, options.block_tokens, is_latent(program, g))) block += part * group.layers;
     need.host += block * group.host_blocks;
     need.workspace += swap_bytes(block, group.host_blocks, 4 * group.layers);
+  }
+  if (options.library_rows > 0 && options.precision != MR_PRECISION_F32 && rows >= options.library_rows) {
+    std::vector<bool> float32(program.tensors.size());
+    for (int i = 0; i < stored_count; i++) float32[static_cast<size_t>(stored[i].tensor)] = stored[i].type == MR_F32;
+    const int64_t most = most_library_rows(program, float32);
+    if (most > 0) need.workspace += rounded(most) + rounded(Library::kWorkspace);
   }
   return need;
 }

@@ -37,6 +37,9 @@ RowBytes bytes_of_rows(const Program& program, const Plan& plan, int64_t rows, i
 std::array<int64_t, 4> cache_parts(const mr_kv_group& group, int block_tokens, bool latent);
 bool is_latent(const Program& program, int group);
 
+// Bytes of the rows that a weight wants which goes to cuBLASLt, the most of all; `float32`: weights that do not.
+int64_t most_library_rows(const Program& program, const std::vector<bool>& float32);
+
 // A power of two, as all that grows.
 int grown(int now, int needed);
 

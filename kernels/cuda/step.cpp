@@ -137,7 +137,7 @@ void Model::launch_step(const mr_step& step, bool chooses) {
   count_ops(step);
   if (profile_.times) *profile_.count = 0;
   const int bucket = bucket_of(step.rows);
-  const bool graph = !profile_.times && !nvtx_wants_ops() && step.rows <= kMostGraphRows && bucket <= room_.shape.rows && step.logit_rows > 0 &&
+  const bool graph = !profile_.times && !nvtx_wants_ops() && !uses_library(step.rows) && step.rows <= kMostGraphRows && bucket <= room_.shape.rows && step.logit_rows > 0 &&
                      step.logit_rows <= std::min(bucket, room_.shape.logit_rows);
   if (graph) {
     auto [entry, first] = graphs_.try_emplace({bucket, chooses});
@@ -199,6 +199,7 @@ void Model::allocate_inputs(const mr_step& step, int tasks, int merges, int64_t 
     room_.inputs.renew(shape.ints() * 4, "a step's inputs");
   }
   if (shape.rows != before.rows || shape.logit_rows != before.logit_rows) allocate_rows();
+  if (uses_library(shape.rows)) allocate_library();
   if (partials > room_.partial_floats) {
     graphs_.clear();
     room_.partial_floats = 0;
@@ -363,9 +364,8 @@ void Model::launch_op(const Op& op, RowCount rows) {
 void Model::launch_linear(const Op& op, RowCount rows) {
   auto weight = [&](size_t i) -> const Weight& { return weights_[static_cast<size_t>(op.weights[i])]; };
   auto bias = [&](size_t i) { return op.biases[i] >= 0 ? vector_of(op.biases[i]) : nullptr; };
-  auto same_input = [&](size_t i, size_t j) {
-    return weight(i).order.size() == 0 && weight(j).order.size() == 0 && needs_f32(weight(i).view) == needs_f32(weight(j).view);
-  };
+  auto form = [&](size_t i) { return form_of(weight(i).view, rows, rows_of(op.outs[i])); };
+  auto same_input = [&](size_t i, size_t j) { return weight(i).order.size() == 0 && weight(j).order.size() == 0 && form(i) == form(j); };
   for (size_t i = 0; i < op.weights.size();) {
     const RowView x = i > 0 && same_input(i - 1, i) ? RowView{} : rows_of(op.a);
     Parts parts{};
@@ -382,11 +382,21 @@ void Model::launch_linear(const Op& op, RowCount rows) {
 void Model::launch_product(RowCount rows, int weight, RowView x, int columns, RowView out, const float* bias, float factor, float cap,
                            const Experts* experts, const WeightView* like, const Parts& parts) {
   const WeightView& view = like ? *like : weights_[static_cast<size_t>(weight)].view;
-  const Input in{room_.input_values.data(), room_.input_sums.as<float>(), rounded_up(columns, kStepColumns), needs_f32(view)};
+  const Form form = experts ? needs_f32(view) ? Form::kF32 : Form::kBf16 : form_of(view, rows, out);
+  const Input in{room_.input_values.data(), room_.input_sums.as<float>(), rounded_up(columns, kStepColumns), form == Form::kF32, form == Form::kFp8};
   const int32_t* order = like ? nullptr : weights_[static_cast<size_t>(weight)].order.as<int32_t>();
-  if (x.data) add(PrepareArguments{x, columns, order, in, 1}, rows);
+  if (x.data && in.fp8) {
+    add(QuantiseArguments{x, columns, room_.input_values.data(), in.sums, in.stride}, rows);
+  } else if (x.data) {
+    add(PrepareArguments{x, columns, order, in, 1}, rows);
+  }
   launch_chain();
-  multiply(stream_, rows, {view, in, out, bias, factor, cap, {}, parts}, experts, device_.chips);
+  const Product product{view, in, out, bias, factor, cap, {}, parts};
+  if (!experts && !in.f32 && uses_library(rows.most)) {
+    launch_by_library(rows, product);
+  } else {
+    multiply(stream_, rows, product, experts, device_.chips);
+  }
 }
 
 void Model::launch_experts(const Op& op, RowCount rows) {

@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /* Raised when a structure or the meaning of a function changes. */
-#define MR_ABI_VERSION 4
+#define MR_ABI_VERSION 5
 
 enum {
   MR_OK = 0,
@@ -68,7 +68,8 @@ enum {
   MR_INT4 = 16,
   /* Codes of 4 bits that name one of 16 levels, times the scale of their group: NF4, FP4. */
   MR_CODEBOOK = 17,
-  /* In the cache of a CUDA device: floats of 8 bits (e4m3: 4 of the exponent, 3 of the mantissa), with factors as MR_INT8 has them. */
+  /* Of a CUDA device: floats of 8 bits (e4m3: 4 of the exponent, 3 of the mantissa). In the cache with factors as MR_INT8 has them; of a weight
+   * codes in groups, times the scale of their group. */
   MR_FP8 = 18
 };
 
@@ -78,7 +79,10 @@ enum {
    * bf16 ones for all but float32 weights. */
   MR_PRECISION_NATIVE = 0,
   /* float32 throughout; the CPU widens quantised weights when they are bound. For tests, and for comparing. */
-  MR_PRECISION_F32 = 1
+  MR_PRECISION_F32 = 1,
+  /* As MR_PRECISION_NATIVE, but cuBLASLt multiplies weights of MR_FP8 that have one scale a row with activations of MR_FP8, a factor for each
+   * row. Of a CUDA device from sm_89 on, with library_rows. */
+  MR_PRECISION_FP8 = 2
 };
 
 typedef struct mr_model mr_model;
@@ -96,7 +100,7 @@ typedef struct mr_kv_group {
   int32_t host_blocks;
 } mr_kv_group;
 
-/* A weight in groups of columns: MR_INT8, MR_INT4 or MR_CODEBOOK. Groups are runs of group_columns columns, a multiple of 32 that
+/* A weight in groups of columns: MR_INT8, MR_INT4, MR_CODEBOOK or MR_FP8. Groups are runs of group_columns columns, a multiple of 32 that
  * divides the columns. */
 typedef struct mr_groups {
   int32_t type;
@@ -105,7 +109,7 @@ typedef struct mr_groups {
   const uint8_t* codes;
   /* [rows, groups] */
   const float* scales;
-  /* [rows, groups]; of MR_CODEBOOK null. */
+  /* [rows, groups]; of MR_CODEBOOK and MR_FP8 null. */
   const uint8_t* zeros;
   /* [columns]: which value of the input each column is multiplied with; null: its own. */
   const int32_t* order;
@@ -126,6 +130,9 @@ typedef struct mr_options {
   /* Tokens of a KV block: 16, 32, 64, 128 or 256. */
   int32_t block_tokens;
   int32_t groups;
+  /* Products of so many rows and more are cuBLASLt's, whose bits depend on the rows beside; 0: none is. Only on a CUDA device, and not with
+   * MR_PRECISION_F32. */
+  int32_t library_rows;
   const mr_kv_group* group;
 } mr_options;
 

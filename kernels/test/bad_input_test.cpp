@@ -52,6 +52,19 @@ bool finite(const std::vector<float>& values) {
 
 }  // namespace
 
+TEST(what_only_a_cuda_device_has_is_refused_by_name) {
+  Product product(24);
+  mr_model* model = nullptr;
+  char error[256] = "";
+  mr_options o = options(MR_ISA_AUTO, 1);
+  auto status = [&] { return mr_create(&o, product.program.data(), static_cast<int64_t>(product.program.size()), &model, error, sizeof error); };
+  o.library_rows = 256;
+  CHECK(status() == MR_UNSUPPORTED && std::strstr(error, "cuBLASLt"), "%s", error);
+  o.library_rows = 0;
+  o.precision = MR_PRECISION_FP8;
+  CHECK(status() == MR_UNSUPPORTED && std::strstr(error, "FP8"), "%s", error);
+}
+
 TEST(rows_that_are_no_whole_blocks_are_refused_with_the_weight_and_the_numbers) {
   Product product(24);
   auto runner = product.runner(MR_ISA_AUTO, 1, std::vector<float>(kVocabulary * kWidth));

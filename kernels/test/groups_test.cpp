@@ -155,6 +155,8 @@ TEST(a_malformed_weight_in_groups_is_refused_with_its_name) {
   wrong = g.stored;
   g.order[3] = g.order[4];
   CHECK(status(wrong) == MR_INVALID && std::strstr(error, "order"), "%s", error);
+  wrong.type = MR_FP8;
+  CHECK(status(wrong) == MR_UNSUPPORTED && std::strstr(error, "FP8"), "%s", error);
   wrong.type = MR_Q4_0;
   CHECK(status(wrong) == MR_UNSUPPORTED, "%s", error);
 }

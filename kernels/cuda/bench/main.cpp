@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <random>
 #include <string>
 #include <tuple>
@@ -33,9 +34,13 @@ class Bench {
 
   void run() {
     copy();
-    if (!library_.there()) std::printf("cuBLASLt beside: %s\t\t\t\t\n", library_.why_not().c_str());
+    try {
+      library_ = std::make_unique<Library>();
+    } catch (const Error& e) {
+      std::printf("no products by cuBLASLt: %s\t\t\t\t\n", e.message.c_str());
+    }
     for (auto [rows, columns] : {std::pair{4096, 4096}, {14336, 4096}, {4096, 14336}}) {
-      for (Store store : {Store::kBf16, Store::kCode8, Store::kCode4}) product(store, small_ ? 64 : rows, small_ ? 64 : columns);
+      for (Store store : {Store::kBf16, Store::kE4m3, Store::kCode8, Store::kCode4}) product(store, small_ ? 64 : rows, small_ ? 64 : columns);
       if (small_) break;
     }
     attention("decode of 32 sequences of 8192 tokens", 32, 1, small_ ? 40 : 8192, true);
@@ -104,21 +109,21 @@ class Bench {
     w.tiles = rounded_up(rows, kTileRows) / kTileRows;
     w.steps = rounded_up(columns, kStepColumns) / kStepColumns;
     const int64_t value_bytes = int64_t{w.tiles} * w.steps * kWarp * lane_bytes(store);
-    const bool codes = store == Store::kCode8 || store == Store::kCode4;
-    w.group_columns = std::min(128, columns);
+    const bool fp8 = store == Store::kE4m3, codes = fp8 || store == Store::kCode8 || store == Store::kCode4;
+    w.group_columns = fp8 ? columns : std::min(128, columns);
     w.groups = columns / w.group_columns;
     const int64_t factor_bytes = codes ? int64_t{w.tiles} * kTileRows * w.groups * 4 : 0;
     Memory values = noise(value_bytes), scales = zeros(factor_bytes), offsets = zeros(factor_bytes);
     w.values = values.data();
     w.scales = scales.data();
-    w.offsets = codes ? offsets.data() : nullptr;
+    w.offsets = codes && !fp8 ? offsets.data() : nullptr;
     const int most = small_ ? 16 : 4096;
     Memory x = noise(int64_t{most} * columns * 2), sums = zeros(int64_t{most} * columns / 16 * 4), out = zeros(int64_t{most} * rows * 4);
     for (int m : {1, 8, 16, 32, 64, 128, 512, 4096}) {
       if (m > most) break;
       Memory count = ints({m});
-      const Input in{x.data(), sums.as<float>(), columns, false};
-      const char* name = store == Store::kBf16 ? "bf16" : store == Store::kCode8 ? "8 bits, groups of 128" : "4 bits, groups of 128";
+      const Input in{x.data(), sums.as<float>(), columns, false, false};
+      const char* name = store == Store::kBf16 ? "bf16" : fp8 ? "fp8, a scale a row" : store == Store::kCode8 ? "8 bits, groups of 128" : "4 bits, groups of 128";
       const std::string what = std::string("product ") + name + ", [" + std::to_string(rows) + ", " + std::to_string(columns) + "], " + std::to_string(m) + " rows";
       const double bytes = static_cast<double>(value_bytes + 2 * factor_bytes) + m * (columns * 2.0 + rows * 4.0);
       auto lines = [&](const std::string& by, double ms, double moved) {
@@ -131,18 +136,28 @@ class Bench {
         if (!small_ && (m > 8 * tile || 8 * m < tile)) continue;
         const double ms = time([&] { multiply(stream_, {m, count.as<int32_t>()}, {w, in, {out.as<float>(), rows}, nullptr, 1, 0}, nullptr, chips_, tiling); });
         const bool chosen = choose_tiling(store, false, m) == tiling;
-        lines((tiling == Tiling::kPanels ? ", panels" : ", " + std::to_string(tile) + " at once") + (chosen ? " (chosen)" : ""), ms, bytes);
+        lines((tiling == Tiling::kPanels ? ", batch-invariant, panels" : ", batch-invariant, " + std::to_string(tile) + " at once") + (chosen ? " (chosen)" : ""), ms, bytes);
       }
-      if (store == Store::kBf16 && library_.there()) peer(values, x, out, m, rows, columns, lines);
+      if (library_) by_library({w, in, {out.as<float>(), rows}, nullptr, 1, 0}, m, bytes, lines);
     }
   }
 
-  // The same by cuBLASLt, results in bf16.
+  // The same as `products=library` has it: the weight made rows of bf16, and cuBLASLt; and cuBLASLt alone.
   template <class Lines>
-  void peer(const Memory& w, const Memory& x, const Memory& out, int m, int rows, int columns, const Lines& lines) {
-    Memory workspace(static_cast<int64_t>(Library::kWorkspace), "cuBLASLt");
-    const auto product = library_.product(stream_, w.data(), x.data(), out.data(), m, rows, columns, workspace.data());
-    if (product) lines(", cuBLASLt", time(product), 2.0 * rows * columns + m * (columns * 2.0 + rows * 2.0));
+  void by_library(const Product& p, int m, double bytes, const Lines& lines) {
+    Memory workspace(Library::kWorkspace, "cuBLASLt"), rows(library_row_bytes(p.w.rows, p.w.columns), "cuBLASLt");
+    const LibraryRoom room{rows.as<uint16_t>(), workspace.data()};
+    if (!multiply_by_library(*library_, stream_, m, p, room, chips_)) return;
+    lines(", library (widened, then cuBLASLt)", time([&] { multiply_by_library(*library_, stream_, m, p, room, chips_); }), bytes);
+    if (multiplies_fp8(*library_, m, p.w, p.out)) {
+      Product of_fp8 = p;
+      of_fp8.x.fp8 = true;
+      lines(", library (fp8 inputs)", time([&] { multiply_by_library(*library_, stream_, m, of_fp8, room, chips_); }), bytes);
+    }
+    if (p.w.store != Store::kBf16) return;
+    const LibraryProduct alone{p.w.values, p.x.values, p.out.data, nullptr, m, p.w.rows, p.x.stride, p.out.stride, 1};
+    if (!library_->multiply(stream_, alone, room.workspace)) return;
+    lines(", cuBLASLt alone", time([&] { library_->multiply(stream_, alone, room.workspace); }), bytes);
   }
 
   // 32 query heads, 8 KV heads, 128 values, a cache in bf16.
@@ -300,7 +315,7 @@ class Bench {
   bool small_;
   int chips_;
   Stream stream_;
-  Library library_;
+  std::unique_ptr<Library> library_;
   std::vector<uint16_t> noise_;
   double copy_rate_ = 0;
 };

@@ -40,15 +40,7 @@ MR_HOST_DEVICE inline float f16_to_float(uint16_t half) {
 #endif
 }
 
-// Floats of 8 bits, e4m3: 448 is the largest, there is no infinity, and all ones are no number.
-MR_HOST_DEVICE inline float e4m3_to_float(uint8_t code) {
-  const uint32_t size = code & 127u;
-  if (size == 127) return bits_to_float(0x7fc00000u);
-  // An exponent as float32 has it is 120 more; so do numbers below the smallest exponent come out right.
-  return bits_to_float(static_cast<uint32_t>(code & 128u) << 24 | size << 20) * 0x1p120f;
-}
-
-// To nearest, ties to even; what is larger becomes the largest.
+// To e4m3, to nearest, ties to even; what is larger becomes the largest.
 MR_HOST_DEVICE inline uint8_t float_to_e4m3(float x) {
   const uint32_t bits = float_to_bits(x), sign = bits >> 24 & 128u, size = bits & 0x7fffffffu;
   if (size > 0x7f800000u) return 127;

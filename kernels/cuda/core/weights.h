@@ -4,15 +4,16 @@
 
 namespace millrace::cuda {
 
-// How values are stored. Codes are unsigned: value = (code - zero) * scale - offset, or level[code] * scale.
-enum class Store : int32_t { kF32, kBf16, kF16, kCode8, kCode4 };
+// How values are stored. Codes are unsigned: value = (code - zero) * scale - offset, or level[code] * scale; or they are floats of 8 bits.
+enum class Store : int32_t { kF32, kBf16, kF16, kCode8, kCode4, kE4m3 };
 
 MR_HOST_DEVICE constexpr int lane_bytes(Store store) {
   switch (store) {
     case Store::kF32: return 64;
     case Store::kBf16:
     case Store::kF16: return 32;
-    case Store::kCode8: return 16;
+    case Store::kCode8:
+    case Store::kE4m3: return 16;
     case Store::kCode4: return 8;
   }
   return 0;
@@ -53,11 +54,12 @@ MR_HOST_DEVICE inline float value_at(const WeightView& w, int row, int column) {
     case Store::kBf16: return bf16_to_float(reinterpret_cast<const uint16_t*>(w.values)[i]);
     case Store::kF16: return f16_to_float(reinterpret_cast<const uint16_t*>(w.values)[i]);
     case Store::kCode8:
-    case Store::kCode4: break;
+    case Store::kCode4:
+    case Store::kE4m3: break;
   }
-  uint32_t code = w.store == Store::kCode8 ? w.values[i] : w.values[i / 2] >> (i % 2 * 4) & 15u;
+  uint32_t code = w.store != Store::kCode4 ? w.values[i] : w.values[i / 2] >> (i % 2 * 4) & 15u;
   const int64_t f = factor_index(w, row, column / w.group_columns);
-  float x = code_value(w, code) * factor_at(w, w.scales, f);
+  float x = (w.store == Store::kE4m3 ? e4m3_to_float(static_cast<uint8_t>(code)) : code_value(w, code)) * factor_at(w, w.scales, f);
   return w.offsets ? x - factor_at(w, w.offsets, f) : x;
 }
 

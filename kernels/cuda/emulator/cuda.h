@@ -152,8 +152,14 @@ namespace millrace::emulator {
 struct Graph {
   std::vector<std::function<void()>> launches;
 };
+struct Stream;
+// What a library does on the device, in a stream's order.
+void run_on_host(Stream* stream, std::function<void()> body);
+
 // What a stream was given and has not done yet; only on a machine that does it as late as it may.
 struct Stream {
+  // For a library of its own, which knows no function of ours.
+  void (*run)(Stream*, std::function<void()>) = run_on_host;
   std::unique_ptr<Graph> capture;
   std::deque<std::function<void()>> waiting;
   uint64_t given = 0, done = 0;

@@ -88,13 +88,15 @@ cudaError_t give_copy(Stream* stream, const std::function<void()>& copy) {
 
 }  // namespace
 
-cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early) {
+namespace {
+
+cudaError_t put(Stream* stream, const std::function<void()>& body, bool early) {
   auto run = [=] {
     if (faults()) {
       machine().broken = true;
       fail(MR_INTERNAL, "the kernel faulted, as it was asked to");
     }
-    run_grid(grid, block, shared_bytes, body);
+    body();
   };
   if (stream->capture) {
     stream->capture->launches.push_back([=] { in_order(run, early); });
@@ -102,6 +104,14 @@ cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, s
   }
   return give(stream, [=] { guarded([&] { in_order(run, early); }); });
 }
+
+}  // namespace
+
+cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early) {
+  return put(stream, [=] { run_grid(grid, block, shared_bytes, body); }, early);
+}
+
+void run_on_host(Stream* stream, std::function<void()> body) { put(stream, body, false); }
 
 }  // namespace millrace::emulator
 

@@ -37,12 +37,13 @@ struct CacheView {
 // A stretch of a cache with the same number of bytes for every block, a multiple of 4; `held` has room for the `count` blocks.
 void copy_blocks(cudaStream_t stream, uint8_t* base, int64_t block_bytes, const int32_t* from, const int32_t* to, int count, uint8_t* held);
 
-// Rows in the form that products read: rounded, in order of fragments, filled up with zeros to `stride` values, and the sums of 16 columns.
+// Rows in the form that products read: rounded, in order of fragments, filled up with zeros to `stride` values, and the sums of 16 columns; or in
+// e4m3 and a factor of each row.
 struct Input {
   void* values;
   float* sums;
   int stride;
-  bool f32;
+  bool f32, fp8;
 };
 // Rows of experts: a list of tiles, each of rows that one expert has.
 struct ExpertTile {
@@ -92,6 +93,11 @@ enum class Tiling { kAuto, kRows8, kRows16, kRows32, kPanels };
 Tiling choose_tiling(Store store, bool f32, int rows);
 // `chips`: multiprocessors. With experts, w says how all of them are stored; theirs are tiles of 8 rows.
 void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Experts* experts, int chips, Tiling tiling = Tiling::kAuto);
+
+// Rows of `tiles` tiles of a weight that is not float32 from `first_tile` on, in bf16: [tiles * 16, steps * 32], columns in the order of inputs.
+void expand(cudaStream_t stream, const WeightView& w, int first_tile, int tiles, uint16_t* out, int chips);
+// The same of a weight in e4m3, as it is.
+void expand_codes(cudaStream_t stream, const WeightView& w, int first_tile, int tiles, uint8_t* out, int chips);
 
 struct RouteArguments {
   RowView x;

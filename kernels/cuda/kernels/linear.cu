@@ -205,6 +205,7 @@ void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Expert
       case Store::kF16: return start<F32, Store::kF16>(stream, a, chips, tiling);
       case Store::kCode8: return start<F32, Store::kCode8>(stream, a, chips, tiling);
       case Store::kCode4: return start<F32, Store::kCode4>(stream, a, chips, tiling);
+      case Store::kE4m3: return start<F32, Store::kE4m3>(stream, a, chips, tiling);
     }
   }
   switch (p.w.store) {
@@ -213,6 +214,7 @@ void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Expert
     case Store::kF16: return start<SplitBf16, Store::kF16>(stream, a, chips, tiling);
     case Store::kCode8: return start<Bf16, Store::kCode8>(stream, a, chips, tiling);
     case Store::kCode4: return start<Bf16, Store::kCode4>(stream, a, chips, tiling);
+    case Store::kE4m3: return start<Bf16, Store::kE4m3>(stream, a, chips, tiling);
   }
 }
 

@@ -116,9 +116,11 @@ template void multiply_panels<F32, Store::kBf16>(cudaStream_t, const ProductArgu
 template void multiply_panels<F32, Store::kF16>(cudaStream_t, const ProductArguments&);
 template void multiply_panels<F32, Store::kCode8>(cudaStream_t, const ProductArguments&);
 template void multiply_panels<F32, Store::kCode4>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<F32, Store::kE4m3>(cudaStream_t, const ProductArguments&);
 template void multiply_panels<Bf16, Store::kBf16>(cudaStream_t, const ProductArguments&);
 template void multiply_panels<SplitBf16, Store::kF16>(cudaStream_t, const ProductArguments&);
 template void multiply_panels<Bf16, Store::kCode8>(cudaStream_t, const ProductArguments&);
 template void multiply_panels<Bf16, Store::kCode4>(cudaStream_t, const ProductArguments&);
+template void multiply_panels<Bf16, Store::kE4m3>(cudaStream_t, const ProductArguments&);
 
 }  // namespace millrace::cuda

@@ -56,10 +56,29 @@ template <class Math>
 using RowPieces = Pieces<8 * Math::kBytes>;
 
 template <Store kStore>
-inline constexpr bool kIsCode = kStore == Store::kCode8 || kStore == Store::kCode4;
+inline constexpr bool kIsCode = kStore == Store::kCode8 || kStore == Store::kCode4 || kStore == Store::kE4m3;
 
 __device__ __forceinline__ const uint8_t* weights_at(const WeightView& w, Store store, int tile, int step, int lane) {
   return w.values + ((static_cast<int64_t>(tile) * w.steps + step) * kWarp + lane) * lane_bytes(store);
+}
+
+// The same as floats, codes as the numbers that they are.
+template <Store kStore>
+__device__ __forceinline__ void widen_lane(const WeightView& w, const uint32_t* r, float* v) {
+#pragma unroll
+  for (int i = 0; i < kLaneValues; i++) {
+    if constexpr (kStore == Store::kBf16) {
+      v[i] = i % 2 == 0 ? low_bf16(r[i / 2]) : high_bf16(r[i / 2]);
+    } else if constexpr (kStore == Store::kF16) {
+      v[i] = f16_to_float(static_cast<uint16_t>(r[i / 2] >> i % 2 * 16));
+    } else if constexpr (kStore == Store::kCode8) {
+      v[i] = static_cast<float>(r[i / 4] >> i % 4 * 8 & 255u) - w.zero;
+    } else if constexpr (kStore == Store::kCode4) {
+      v[i] = code_value(w, r[i / 8] >> i % 8 * 4 & 15u);
+    } else if constexpr (kStore == Store::kE4m3) {
+      if (i % 2 == 0) widen_e4m3(static_cast<uint16_t>(r[i / 4] >> i % 4 * 8), v[i], v[i + 1]);
+    }
+  }
 }
 
 // The same as operands: two halves of 16 columns.
@@ -74,27 +93,11 @@ struct Step {
       half[1] = Math::a_words(r, r + kRow, 1);
     } else {
       float v[kLaneValues];
-      widen(w, r, v);
+      widen_lane<kStore>(w, r, v);
 #pragma unroll
       for (int h = 0; h < 2; h++) {
         const float eight[8] = {v[4 * h], v[4 * h + 1], v[4 * h + 2], v[4 * h + 3], v[8 + 4 * h], v[9 + 4 * h], v[10 + 4 * h], v[11 + 4 * h]};
         half[h] = Math::a(eight);
-      }
-    }
-  }
-
- private:
-  __device__ __forceinline__ static void widen(const WeightView& w, const uint32_t* r, float* v) {
-#pragma unroll
-    for (int i = 0; i < kLaneValues; i++) {
-      if constexpr (kStore == Store::kBf16) {
-        v[i] = i % 2 == 0 ? low_bf16(r[i / 2]) : high_bf16(r[i / 2]);
-      } else if constexpr (kStore == Store::kF16) {
-        v[i] = f16_to_float(static_cast<uint16_t>(r[i / 2] >> i % 2 * 16));
-      } else if constexpr (kStore == Store::kCode8) {
-        v[i] = static_cast<float>(r[i / 4] >> i % 4 * 8 & 255u) - w.zero;
-      } else if constexpr (kStore == Store::kCode4) {
-        v[i] = code_value(w, r[i / 8] >> i % 8 * 4 & 15u);
       }
     }
   }

@@ -190,6 +190,28 @@ __device__ void run(const PrepareArguments& p, int row, float*) {
   }
 }
 
+// Two columns at a time, which stay side by side. The largest value of a row is at 448; a row with what is no finite number gets NaN as its factor.
+__device__ void run(const QuantiseArguments& p, int row, float* most_of_warps) {
+  const float* from = row_of(p.x, row);
+  float most = 0;
+  for (int i = threadIdx.x; i < p.columns; i += blockDim.x) {
+    const float size = fabsf(from[i]);
+    most = fmaxf(most, size <= 3.4e38f ? size : infinity());
+  }
+  for (int bits = 16; bits > 0; bits /= 2) most = fmaxf(most, __shfl_xor_sync(kWholeWarp, most, bits));
+  if (threadIdx.x % kWarp == 0) most_of_warps[threadIdx.x / kWarp] = most;
+  __syncthreads();
+  for (unsigned w = 0; w < blockDim.x / kWarp; w++) most = fmaxf(most, most_of_warps[w]);
+  const bool finite = most <= 3.4e38f, some = finite && most > 1e-30f;
+  const float inverse = some ? 448.0f / most : 0.0f;
+  if (threadIdx.x == 0) p.factors[row] = finite ? (some ? most / 448.0f : 0.0f) : bits_to_float(0x7fc00000u);
+  uint8_t* to = p.values + static_cast<int64_t>(row) * p.stride;
+  for (int i = 2 * threadIdx.x; i < p.stride; i += 2 * blockDim.x) {
+    const float low = some && i < p.columns ? from[i] * inverse : 0.0f, high = some && i + 1 < p.columns ? from[i + 1] * inverse : 0.0f;
+    *reinterpret_cast<uint16_t*>(to + i / kStepColumns * kStepColumns + column_place(i % kStepColumns)) = pack_e4m3(low, high);
+  }
+}
+
 // Block: a row.
 __global__ void __launch_bounds__(kThreads) chain_kernel(RowCount rows, const __grid_constant__ RowChain chain) {
   MR_SHARED_MEMORY(float, sums);
@@ -209,6 +231,7 @@ __global__ void __launch_bounds__(kThreads) chain_kernel(RowCount rows, const __
       case RowKind::kMap: run(op.map, row, sums); break;
       case RowKind::kKvWrite: run(op.kv, row, sums); break;
       case RowKind::kPrepare: run(op.prepare, row, sums); break;
+      case RowKind::kQuantise: run(op.quantise, row, sums); break;
     }
   }
 }

@@ -67,7 +67,16 @@ struct PrepareArguments {
   int heads;
 };
 
-enum class RowKind : int32_t { kEmbed, kGather, kNorm, kRope, kMap, kKvWrite, kPrepare };
+// In e4m3, with a factor of each row.
+struct QuantiseArguments {
+  RowView x;
+  int columns;
+  uint8_t* values;
+  float* factors;
+  int stride;
+};
+
+enum class RowKind : int32_t { kEmbed, kGather, kNorm, kRope, kMap, kKvWrite, kPrepare, kQuantise };
 
 struct RowOp {
   RowKind kind;
@@ -79,6 +88,7 @@ struct RowOp {
     MapArguments map;
     KvArguments kv;
     PrepareArguments prepare;
+    QuantiseArguments quantise;
   };
 
   RowOp() = default;
@@ -89,6 +99,7 @@ struct RowOp {
   RowOp(const MapArguments& p) : kind(RowKind::kMap), map(p) {}
   RowOp(const KvArguments& p) : kind(RowKind::kKvWrite), kv(p) {}
   RowOp(const PrepareArguments& p) : kind(RowKind::kPrepare), prepare(p) {}
+  RowOp(const QuantiseArguments& p) : kind(RowKind::kQuantise), quantise(p) {}
 };
 
 inline constexpr int kMostRowOps = 8;

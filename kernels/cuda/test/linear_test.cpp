@@ -3,59 +3,14 @@
 #include "device.h"
 #include "images.h"
 #include "kernels/rows.h"
-#include "op_program.h"
 #include "pack.h"
+#include "products.h"
 #include "scalar.h"
 
 namespace millrace::test {
 namespace {
 
 constexpr int kIds = OpProgram::kIds;
-
-// Two products of one input: a stored weight with a bias, and another.
-struct Products {
-  OpProgram p;
-  int columns, outs, weight, other, out, second;
-  std::vector<float> x, bias, plain;
-
-  Products(int outs, int columns, Random& random) : columns(columns), outs(outs) {
-    x = random.normals(static_cast<size_t>(kIds * columns));
-    bias = random.normals(static_cast<size_t>(outs));
-    plain = random.normals(static_cast<size_t>(11 * columns));
-    int in = p.input(x, columns);
-    weight = p.b.weight("weight", outs, columns);
-    other = p.b.weight("other", 11, columns);
-    out = p.b.rows(outs);
-    second = p.b.rows(11);
-    p.b.op(3, {in, 2, weight, other, 2, p.vector(bias), -1, 2, out, second});
-  }
-
-  // `values`: the weight's, as its type defines them.
-  void check(Runner& runner, const std::vector<float>& values, bool exact, const char* what) {
-    std::vector<int32_t> ids;
-    for (int i = 0; i < 11; i++) ids.push_back(i * 5 % kIds);
-    OpProgram::run(runner, ids);
-    std::vector<float> actual = runner.read(out, 11, outs);
-    compare(actual, ids, values, outs, true, exact ? 2e-6 : 6e-3, what);
-    // Float32 weights are multiplied in float32 whatever the precision.
-    compare(runner.read(second, 11, 11), ids, plain, 11, false, 2e-6, "a float32 weight beside it");
-  }
-
- private:
-  void compare(const std::vector<float>& actual, const std::vector<int32_t>& ids, const std::vector<float>& values, int rows, bool with_bias, double bound,
-               const char* what) const {
-    std::vector<double> expected;
-    for (int32_t id : ids) {
-      for (int n = 0; n < rows; n++) {
-        double sum = with_bias ? bias[static_cast<size_t>(n)] : 0;
-        for (int k = 0; k < columns; k++) sum += static_cast<double>(x[static_cast<size_t>(id * columns + k)]) * values[static_cast<size_t>(n * columns + k)];
-        expected.push_back(sum);
-      }
-    }
-    double error = difference(actual.data(), expected.data(), actual.size());
-    CHECK(error < bound, "%s: %g", what, error);
-  }
-};
 
 }  // namespace
 
@@ -81,28 +36,16 @@ TEST(products_of_every_stored_type_agree_with_double_precision) {
 
 TEST(products_of_weights_in_groups_agree_with_double_precision) {
   Random random(21);
-  for (int type : {MR_INT8, MR_INT4, MR_CODEBOOK}) {
+  for (int type : {MR_INT8, MR_INT4, MR_CODEBOOK, MR_FP8}) {
     for (auto [columns, group, ordered] : {std::tuple{256, 32, false}, {384, 128, true}, {640, 640, false}}) {
-      int groups = columns / group, rows = 19;
-      std::vector<uint8_t> codes(static_cast<size_t>(rows * columns)), zeros(static_cast<size_t>(rows * groups));
-      std::vector<float> scales = random.normals(zeros.size(), 0.02f), levels;
-      for (uint8_t& c : codes) c = static_cast<uint8_t>(random.below(type == MR_INT8 ? 256 : 16));
-      for (uint8_t& z : zeros) z = static_cast<uint8_t>(random.below(type == MR_INT8 ? 256 : 16));
-      for (int i = 0; i < 16; i++) levels.push_back(bf16_to_float(float_to_bf16(static_cast<float>(i - 7) / 8)));
-      std::vector<int32_t> order;
-      for (int k = 0; k < columns; k++) order.push_back(k);
-      if (ordered) std::shuffle(order.begin(), order.end(), std::mt19937(4));
-      bool codebook = type == MR_CODEBOOK;
-      mr_groups in{type, group, codes.data(), scales.data(), codebook ? nullptr : zeros.data(), ordered ? order.data() : nullptr, codebook ? levels.data() : nullptr};
-      std::vector<float> values(codes.size());
-      for (int r = 0; r < rows; r++) widen_grouped(in, r, columns, &values[static_cast<size_t>(r * columns)]);
+      const int rows = 19;
+      Grouped grouped(type, rows, columns, group, ordered, random);
       for (int precision : {MR_PRECISION_NATIVE, MR_PRECISION_F32}) {
         Products products(rows, columns, random);
         auto runner = products.p.runner(cuda_options(precision));
-        char error[256];
-        CHECK(mr_bind_groups(runner->model(), products.weight, rows, columns, &in, error, sizeof error) == MR_OK, "%s", error);
+        grouped.bind(*runner, products.weight);
         runner->bind(products.other, 11, columns, products.plain);
-        products.check(*runner, values, precision == MR_PRECISION_F32, "groups");
+        products.check(*runner, grouped.values, precision == MR_PRECISION_F32, "groups");
       }
     }
   }
@@ -124,6 +67,26 @@ TEST(embeddings_of_every_type_are_its_values) {
     for (int i = 0; i < 2; i++) widen_row(type, &stored[static_cast<size_t>((i == 0 ? 20 : 3) * row_bytes(type, 256))], 256, &expected[static_cast<size_t>(i * 256)]);
     // Zeros may differ in sign.
     CHECK(actual == expected, "%s", kTypes[type].name);
+  }
+}
+
+TEST(embeddings_in_groups_are_their_values) {
+  Random random(26);
+  for (int type : {MR_INT8, MR_INT4, MR_CODEBOOK, MR_FP8}) {
+    Grouped grouped(type, 21, 256, 64, false, random);
+    Builder b;
+    int table = b.weight("table", 21, 256), out = b.rows(256);
+    b.op(1, {table, out, Builder::bits(1)});
+    mr_options o = cuda_options(0);
+    o.keep_activations = 1;
+    Runner runner(b.encode(), o, {}, 1);
+    grouped.bind(runner, table);
+    OpProgram::run(runner, {20, 3});
+    const std::vector<float> actual = runner.read(out, 2, 256);
+    for (size_t i = 0; i < 512; i++) {
+      const float wanted = grouped.values[(i < 256 ? 20 * 256 : 3 * 256) + i % 256];
+      CHECK(std::abs(actual[i] - wanted) <= 1e-4f * std::abs(wanted) + 1e-5f, "type %d: %g is %g", type, actual[i], wanted);
+    }
   }
 }
 
@@ -282,16 +245,17 @@ struct OnDevice {
 TEST(products_have_the_same_bits_however_rows_are_tiled) {
   Random random(27);
   constexpr int kRows = 141, kOuts = 150;
-  for (int type : {MR_F32, MR_BF16, MR_F16, MR_Q8_0, MR_Q4_K, MR_Q6_K, MR_IQ4_NL}) {
+  for (int type : {MR_F32, MR_BF16, MR_F16, MR_Q8_0, MR_Q4_K, MR_Q6_K, MR_IQ4_NL, MR_FP8}) {
     for (bool f32 : {false, true}) {
       if (type == MR_F32 && !f32) continue;
-      const int columns = kTypes[type].block_values == 1 ? 300 : kTypes[type].block_values == 32 ? 352 : 512;
+      const bool grouped = type == MR_FP8;
+      const int columns = grouped ? 352 : kTypes[type].block_values == 1 ? 300 : kTypes[type].block_values == 32 ? 352 : 512;
       OnDevice device;
-      const std::vector<uint8_t> stored = random_stored(type, kOuts, columns, random);
-      const cuda::WeightView w = device.place(cuda::image_of(type, kOuts, columns, stored.data()));
+      const cuda::WeightView w = device.place(grouped ? cuda::image_of(Grouped(type, kOuts, columns, 32, false, random).view, kOuts, columns)
+                                                      : cuda::image_of(type, kOuts, columns, random_stored(type, kOuts, columns, random).data()));
       float* x = device.put(random.normals(static_cast<size_t>(kRows * columns)));
       const int stride = cuda::rounded_up(columns, cuda::kStepColumns);
-      const cuda::Input in{device.room(int64_t{kRows} * stride), device.room(int64_t{kRows} * stride / 16), stride, f32};
+      const cuda::Input in{device.room(int64_t{kRows} * stride), device.room(int64_t{kRows} * stride / 16), stride, f32, false};
       const cuda::RowCount rows{kRows, device.put(std::vector<int32_t>{kRows})};
       cuda::RowChain chain{};
       chain.ops[chain.count++] = cuda::PrepareArguments{{x, columns}, columns, nullptr, in, 1};

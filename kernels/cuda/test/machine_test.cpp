@@ -1,4 +1,6 @@
 // What the executor makes of machines that lack something. The emulator alone can be such a machine.
+#include <cstdlib>
+
 #include "emulator/cuda.h"
 #include "models.h"
 #include "op_program.h"
@@ -90,8 +92,10 @@ TEST(memory_that_is_not_there_is_named_with_numbers_and_nothing_is_lost) {
 
 TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reserved) {
   Llama llama;
-  for (int type : {MR_F32, MR_BF16, MR_Q4_0, MR_Q2_K, MR_Q6_K, MR_IQ4_NL}) {
+  setenv("MILLRACE_CUBLASLT", PLAIN_CUBLASLT, 1);
+  for (auto [type, library_rows] : {std::pair<int, int>{MR_F32, 0}, {MR_BF16, 0}, {MR_Q4_0, 0}, {MR_Q2_K, 0}, {MR_Q6_K, 0}, {MR_IQ4_NL, 0}, {MR_Q4_0, 16}, {MR_F32, 16}, {MR_Q4_0, 65}}) {
     mr_options o = cuda_options(0);
+    o.library_rows = library_rows;
     mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32, 0};
     o.groups = 1;
     o.group = &group;
@@ -120,6 +124,7 @@ TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reser
     runner->step({&a}, {20}, kVocabulary);
     CHECK(emulator::machine().taken == now, "type %d: %lld more", type, static_cast<long long>(emulator::machine().taken - now));
   }
+  unsetenv("MILLRACE_CUBLASLT");
 }
 
 TEST(a_pool_on_the_host_is_in_the_plan_and_said_when_it_cannot_be_had) {

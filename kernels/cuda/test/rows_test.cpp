@@ -132,11 +132,11 @@ TEST(floats_of_8_bits_are_rounded_to_the_nearest_and_to_even) {
     values.push_back(exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10));
     for (int sign : {0, 128}) {
       const auto c = static_cast<uint8_t>(code | sign);
-      CHECK(cuda::e4m3_to_float(c) == (sign ? -values.back() : values.back()), "code %d", c);
-      CHECK(cuda::float_to_e4m3(cuda::e4m3_to_float(c)) == c, "code %d", c);
+      CHECK(e4m3_to_float(c) == (sign ? -values.back() : values.back()), "code %d", c);
+      CHECK(cuda::float_to_e4m3(e4m3_to_float(c)) == c, "code %d", c);
     }
   }
-  CHECK(values.back() == 448 && std::isnan(cuda::e4m3_to_float(127)) && std::isnan(cuda::e4m3_to_float(255)));
+  CHECK(values.back() == 448 && std::isnan(e4m3_to_float(127)) && std::isnan(e4m3_to_float(255)));
   // What lies between two, and the middle, which goes to the even one.
   for (size_t i = 0; i + 1 < values.size(); i++) {
     const double middle = (values[i] + values[i + 1]) / 2;

@@ -50,8 +50,15 @@ final class WorkerOptions {
     @Option(
             names = "--activations",
             paramLabel = "NAME",
-            description = "With which the cpu engine multiplies quantised weights: auto (int8) or float.")
+            description =
+                    "With which quantised weights are multiplied: auto (int8; cuda: bf16), float, or fp8 (cuda, with --products library).")
     private @Nullable String activations;
+
+    @Option(
+            names = "--products",
+            paramLabel = "NAME",
+            description = "Whose products of many rows the cuda engine takes: invariant (ours) or library (cuBLASLt).")
+    private @Nullable String products;
 
     @Option(names = "--pin-threads", description = "Keep each of the cpu engine's helpers on one processor.")
     private boolean pinThreads;
@@ -74,6 +81,7 @@ final class WorkerOptions {
         put(properties, "millrace.worker.kv-memory", kvMemory);
         put(properties, "millrace.worker.kv-dtype", kvDtype);
         put(properties, "millrace.worker.activations", activations);
+        put(properties, "millrace.worker.products", products);
         put(properties, "millrace.worker.pin-threads", pinThreads ? true : null);
         put(properties, "millrace.worker.repack-cache", repackCache);
         return properties;
@@ -92,6 +100,7 @@ final class WorkerOptions {
         add(arguments, "--kv-memory", kvMemory);
         add(arguments, "--kv-dtype", kvDtype);
         add(arguments, "--activations", activations);
+        add(arguments, "--products", products);
         if (pinThreads) {
             arguments.add("--pin-threads");
         }

@@ -22,6 +22,7 @@ public final class AllProperties {
             "MILLRACE_ISA",
             "MILLRACE_KERNELS",
             "MILLRACE_CUDA_KERNELS",
+            "MILLRACE_CUBLASLT",
             "MILLRACE_NVTX");
 
     private AllProperties() {}

@@ -29,7 +29,8 @@ import org.springframework.util.unit.DataSize;
  * @param stepTokens most token rows of a step; 0: chosen by the engine
  * @param threads that compute, of each model of each worker; 0: the processors divided among them
  * @param pinThreads whether the cpu engine's helpers stay on one processor each
- * @param activations with which the cpu engine multiplies quantised weights: {@code auto} (int8) or {@code float}
+ * @param activations with which the cpu engine multiplies quantised weights: {@code auto} (int8) or {@code float}; {@code fp8} with cuda
+ * @param products by which products of many rows are computed in the cuda engine: {@code invariant} or {@code library} (cuBLASLt)
  * @param repackCache folder where the cpu engine keeps packed weights for the next start; empty: nowhere
  * @param mockStep what a step of the mock engine takes
  * @param mockRow what each token row of it adds
@@ -60,6 +61,7 @@ public record WorkerProperties(
         @DefaultValue("0") int threads,
         @DefaultValue("false") boolean pinThreads,
         @DefaultValue("auto") String activations,
+        @DefaultValue("invariant") String products,
         @DefaultValue("") String repackCache,
         @DefaultValue("0ms") Duration mockStep,
         @DefaultValue("0ms") Duration mockRow,

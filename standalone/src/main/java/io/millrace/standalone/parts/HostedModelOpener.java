@@ -31,7 +31,11 @@ final class HostedModelOpener implements ModelOpener {
                 properties.mockRow().toNanos(),
                 properties.task(),
                 KvType.of(properties.kvDtype()),
-                CpuSettings.of(properties.activations(), properties.pinThreads(), properties.repackCache()),
+                CpuSettings.of(
+                        properties.activations(),
+                        properties.pinThreads(),
+                        properties.repackCache(),
+                        properties.products()),
                 properties.toolFormat(),
                 properties.reasoningFormat());
         host.checkTogether(properties.models(), options, ModelProgress.lines(progress));

@@ -54,6 +54,12 @@ final class Backends {
         if (engine.equals(CUDA)) {
             return cuda(files, kv, options, threads, progress);
         }
+        if (options.cpu().libraryRows() > 0) {
+            throw new MillraceException(
+                    "MR-SERVE-013",
+                    "products is library, which only the cuda engine has; the engine is " + engine
+                            + ". Leave --products out, or use --engine cuda.");
+        }
         Choice choice = choose(engine);
         if (choice.library() == null) {
             return torch(files, kv, threads, progress, choice.why());
@@ -72,7 +78,7 @@ final class Backends {
     static MemoryNeed need(ModelFiles files, KvOptions kv, ModelOptions options) {
         if (options.engine().equals(CUDA)) {
             return CudaBackend.need(
-                    cudaLibrary(), files.decoder(), files.source(), kv, exact(options.cpu()), Engines.limits(options));
+                    cudaLibrary(), files.decoder(), files.source(), kv, options.cpu(), Engines.limits(options));
         }
         return choose(options.engine()).library() == null
                 ? TorchBackend.need(files.decoder(), kv)
@@ -95,7 +101,7 @@ final class Backends {
                         options.maxModelLen(),
                         options.kvType(),
                         hostBytes(options, Long.MAX_VALUE)),
-                exact(options.cpu()),
+                options.cpu(),
                 Engines.limits(options));
     }
 
@@ -164,17 +170,19 @@ final class Backends {
                                 + " kernels/cuda/get-nvcc.sh fetches), or use --engine cpu."));
     }
 
-    private static boolean exact(CpuSettings settings) {
-        return settings.precision() == CpuSettings.Precision.F32;
-    }
-
     private static Loaded cuda(
             ModelFiles files, KvOptions kv, ModelOptions options, int threads, LoadProgress progress) {
-        boolean exact = exact(options.cpu());
         ModelRuntime runtime = CudaBackend.load(
-                cudaLibrary(), files.decoder(), files.source(), kv, threads, exact, Engines.limits(options), progress);
+                cudaLibrary(),
+                files.decoder(),
+                files.source(),
+                kv,
+                threads,
+                options.cpu(),
+                Engines.limits(options),
+                progress);
         LOG.info("{} runs on the cuda engine, {}", files.path().getFileName(), runtime.numericsId());
-        return new Loaded(runtime, exact ? "f32" : "bf16");
+        return new Loaded(runtime, options.cpu().precision() == CpuSettings.Precision.F32 ? "f32" : "bf16");
     }
 
     private static Loaded torch(ModelFiles files, KvOptions kv, int threads, LoadProgress progress, String why) {

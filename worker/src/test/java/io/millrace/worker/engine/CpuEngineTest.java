@@ -62,7 +62,7 @@ class CpuEngineTest {
 
     /** Null where this processor has not got it. */
     private static @Nullable Model tiny(int isa, int blocks, int threads, KvType type) {
-        CpuSettings settings = new CpuSettings(isa, CpuSettings.Precision.NATIVE, false, null);
+        CpuSettings settings = new CpuSettings(isa, CpuSettings.Precision.NATIVE, false, null, 0);
         try {
             return load(Golden.path("gguf/tiny-llama-mixed.gguf"), blocks, threads, settings, type);
         } catch (MillraceException e) {

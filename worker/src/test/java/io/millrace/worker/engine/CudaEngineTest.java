@@ -6,6 +6,7 @@ import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.cpu.CpuSettings;
 import io.millrace.worker.backend.cpu.CudaBackend;
 import io.millrace.worker.backend.cpu.EmulatedCuda;
 import io.millrace.worker.model.Golden;
@@ -44,7 +45,7 @@ class CudaEngineTest {
                     file,
                     new KvOptions(16, blocks, 0, 0, KvType.BF16, hostBytes),
                     1,
-                    false,
+                    CpuSettings.DEFAULT,
                     EmulatedCuda.LIMITS,
                     LoadProgress.NONE);
             assertThat(runtime.overlaps()).isTrue();

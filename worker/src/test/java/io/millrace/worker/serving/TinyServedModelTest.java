@@ -9,6 +9,7 @@ import io.millrace.shared.proto.Sampling;
 import io.millrace.shared.proto.Submit;
 import io.millrace.shared.proto.TokenIds;
 import io.millrace.shared.proto.ToolUse;
+import io.millrace.worker.backend.cpu.CpuSettings;
 import io.millrace.worker.journal.Preparation;
 import io.millrace.worker.model.GgufEdit;
 import io.millrace.worker.model.Golden;
@@ -100,6 +101,16 @@ class TinyServedModelTest {
                     .build();
             assertThat(Collected.run(model, "g", ids).ids()).isEqualTo(ints(prompt.get("greedy")));
         }
+    }
+
+    @Test
+    void products_of_the_library_want_the_cuda_engine() {
+        ModelOptions options = OPTIONS.withCpu(CpuSettings.of("auto", false, "", "library"));
+        String model = Golden.path("gguf/tiny-llama-f16.gguf").toString();
+        MillraceException e = catchThrowableOfType(
+                MillraceException.class, () -> ModelHost.fromEnvironment().load(model, options, ModelProgress.NONE));
+        assertThat(e.code()).isEqualTo("MR-SERVE-013");
+        assertThat(e.getMessage()).contains("--engine cuda");
     }
 
     @Test

@@ -34,8 +34,8 @@ public final class CpuBackend {
     private static final int MIN_BLOCK_TOKENS = 16;
     private static final int MAX_BLOCK_TOKENS = 256;
 
-    /** {@code mr_options}: eight ints and a pointer. */
-    private static final int OPTION_INTS = 8;
+    /** {@code mr_options}: nine ints, and here a pointer. */
+    private static final int GROUPS_AT = 40;
 
     private CpuBackend() {}
 
@@ -98,7 +98,7 @@ public final class CpuBackend {
                     "A KV block of " + blockTokens + " tokens is not possible: use a power of two from "
                             + MIN_BLOCK_TOKENS + " to " + MAX_BLOCK_TOKENS + ".");
         }
-        CpuWeights weights = new CpuWeights(decoder, source, settings);
+        CpuWeights weights = new CpuWeights(decoder, source, settings, kernels.computesOn());
         KvLayout layout = plan.apply(weights);
         progress.at("engine", 0);
         long model = create(kernels, decoder.program().encode(), layout, Math.max(1, threads), settings);
@@ -130,7 +130,7 @@ public final class CpuBackend {
 
     /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
     public static MemoryNeed need(Decoder decoder, WeightSource source, KvOptions options, CpuSettings settings) {
-        long weights = new CpuWeights(decoder, source, settings).bytes();
+        long weights = new CpuWeights(decoder, source, settings, NativeDevice.CPU).bytes();
         return MemoryPlan.need(decoder, options, weights, MemoryPlan.available());
     }
 
@@ -145,7 +145,8 @@ public final class CpuBackend {
         for (WeightSlot slot : decoder.slots().values()) {
             WeightTensor tensor = source.tensor(slot.tensor());
             DType stored = tensor.dtype();
-            boolean packed = stored.blockSize() > 1 || GroupedWeight.of(tensor).isPresent();
+            boolean packed = stored.blockSize() > 1
+                    || GroupedWeight.of(tensor, NativeDevice.CPU).isPresent();
             String name = packed ? "int8" : stored == DType.BF16 ? "bf16" : "f32";
             bytes.merge(name, slot.elements(), Long::sum);
         }
@@ -200,11 +201,12 @@ public final class CpuBackend {
             settings.pin() ? 1 : 0,
             0,
             layout.blockTokens(),
-            count
+            count,
+            settings.libraryRows()
         };
-        MemorySegment options = arena.allocate(OPTION_INTS * 4 + ADDRESS.byteSize(), 8);
+        MemorySegment options = arena.allocate(GROUPS_AT + ADDRESS.byteSize(), 8);
         MemorySegment.copy(ints, 0, options, JAVA_INT, 0, ints.length);
-        options.set(ADDRESS, OPTION_INTS * 4, groups);
+        options.set(ADDRESS, GROUPS_AT, groups);
         return options;
     }
 }

@@ -20,10 +20,11 @@ final class CpuGroups {
 
     private static final long STRUCT_BYTES = 2 * JAVA_INT.byteSize() + 5 * ADDRESS.byteSize();
     private static final int F32_INFINITE = 0x7F80_0000;
+    private static final int E4M3_NAN = 0x7F;
 
     private CpuGroups() {}
 
-    /** MR-WEIGHTS-006 when a scale is no number, and what reading the parts may throw. */
+    /** MR-WEIGHTS-006 when a scale or a float of 8 bits is no number, and what reading the parts may throw. */
     static void bind(NativeKernels kernels, long model, int handle, WeightTensor tensor, GroupedWeight weight) {
         int rows = Math.toIntExact(Dequantizer.rows(tensor));
         int columns = weight.columns();
@@ -32,6 +33,7 @@ final class CpuGroups {
             MemorySegment codes = arena.allocate((long) rows * columns, 64);
             MemorySegment scales = arena.allocate(JAVA_FLOAT, (long) rows * groups);
             MemorySegment zeros = arena.allocate((long) rows * groups);
+            boolean floats = weight.type() == GroupedWeight.Type.FP8;
             IntStream.range(0, Math.ceilDiv(rows, ROWS)).parallel().forEach(part -> {
                 int first = part * ROWS;
                 int count = Math.min(ROWS, rows - first);
@@ -39,7 +41,10 @@ final class CpuGroups {
                 float[] scale = new float[count * groups];
                 byte[] zero = new byte[count * groups];
                 weight.reader().rows(first, count, code, scale, zero);
-                finite(tensor, first, count, scale);
+                if (!finite(scale) || floats && !numbers(code)) {
+                    // Says where.
+                    Dequantizer.finiteRows(tensor, first, count, new float[count * columns], 0);
+                }
                 MemorySegment.copy(code, 0, codes, JAVA_BYTE, (long) first * columns, code.length);
                 MemorySegment.copy(scale, 0, scales, JAVA_FLOAT, 4L * first * groups, scale.length);
                 MemorySegment.copy(zero, 0, zeros, JAVA_BYTE, (long) first * groups, zero.length);
@@ -49,7 +54,7 @@ final class CpuGroups {
             struct.set(JAVA_INT, 4, weight.groupColumns());
             struct.set(JAVA_LONG, 8, codes.address());
             struct.set(JAVA_LONG, 16, scales.address());
-            struct.set(JAVA_LONG, 24, weight.levels() == null ? zeros.address() : 0);
+            struct.set(JAVA_LONG, 24, weight.levels() == null && !floats ? zeros.address() : 0);
             int[] order = weight.order();
             struct.set(
                     JAVA_LONG,
@@ -64,13 +69,21 @@ final class CpuGroups {
         }
     }
 
-    private static void finite(WeightTensor tensor, int first, int count, float[] scales) {
+    private static boolean finite(float[] scales) {
         for (float scale : scales) {
             if ((Float.floatToRawIntBits(scale) & F32_INFINITE) == F32_INFINITE) {
-                // Says where.
-                Dequantizer.finiteRows(
-                        tensor, first, count, new float[count * Math.toIntExact(Dequantizer.columns(tensor))], 0);
+                return false;
             }
         }
+        return true;
+    }
+
+    private static boolean numbers(byte[] codes) {
+        for (byte code : codes) {
+            if ((code & E4M3_NAN) == E4M3_NAN) {
+                return false;
+            }
+        }
+        return true;
     }
 }

@@ -11,39 +11,66 @@ import org.jspecify.annotations.Nullable;
  * @param precision what products are computed in
  * @param pin whether the helpers stay on one processor each
  * @param repackCache folder where packed weights are kept; null: nowhere
+ * @param libraryRows from which number of rows on products are cuBLASLt's, on a CUDA device; 0: none are, and all are batch-invariant
  */
 public record CpuSettings(
-        int isa, Precision precision, boolean pin, @Nullable Path repackCache) {
+        int isa, Precision precision, boolean pin, @Nullable Path repackCache, int libraryRows) {
 
     public static final CpuSettings DEFAULT = new CpuSettings(0, Precision.NATIVE, false);
 
+    /** From here on; steps of fewer rows are graphs. */
+    static final int LIBRARY_ROWS = 256;
+
     CpuSettings(int isa, Precision precision, boolean pin) {
-        this(isa, precision, pin, null);
+        this(isa, precision, pin, null, 0);
     }
 
     /**
      * As a user asks for them.
      *
-     * @param activations {@code auto} or {@code float}; MR-SERVE-012 for another
+     * @param activations {@code auto}, {@code float}, or with products of the library {@code fp8}; MR-SERVE-012 for another
      * @param repackCache folder; empty: none
+     * @param products {@code invariant} or {@code library}; MR-SERVE-013 for another
      */
-    public static CpuSettings of(String activations, boolean pin, String repackCache) {
+    public static CpuSettings of(String activations, boolean pin, String repackCache, String products) {
         Precision precision = switch (activations) {
             case "auto" -> Precision.NATIVE;
             case "float" -> Precision.F32;
+            case "fp8" -> Precision.FP8;
             default ->
                 throw new MillraceException(
-                        "MR-SERVE-012", "activations is " + activations + ". Choose auto or float.");
+                        "MR-SERVE-012", "activations is " + activations + ". Choose auto, float or fp8.");
         };
-        return new CpuSettings(0, precision, pin, repackCache.isEmpty() ? null : Path.of(repackCache));
+        int libraryRows = switch (products) {
+            case "invariant" -> 0;
+            case "library" -> LIBRARY_ROWS;
+            default ->
+                throw new MillraceException(
+                        "MR-SERVE-013", "products is " + products + ". Choose invariant or library.");
+        };
+        if (precision == Precision.FP8 && libraryRows == 0) {
+            throw new MillraceException(
+                    "MR-SERVE-012",
+                    "activations is fp8, which only products of cuBLASLt take. Add --products library, or choose auto or float.");
+        }
+        return new CpuSettings(0, precision, pin, repackCache.isEmpty() ? null : Path.of(repackCache), libraryRows);
     }
 
     CpuSettings withIsa(int number) {
-        return new CpuSettings(number, precision, pin, repackCache);
+        return new CpuSettings(number, precision, pin, repackCache, libraryRows);
     }
 
     CpuSettings withRepackCache(Path folder) {
-        return new CpuSettings(isa, precision, pin, folder);
+        return new CpuSettings(isa, precision, pin, folder, libraryRows);
+    }
+
+    CpuSettings withLibraryRows(int rows) {
+        return new CpuSettings(isa, precision, pin, repackCache, rows);
+    }
+
+    /** What of it concerns a device of its own. */
+    CpuSettings onDevice() {
+        return new CpuSettings(0, precision, false, null, libraryRows);
     }
 
     /** Numbers in the C ABI are the ordinals. */
@@ -51,6 +78,8 @@ public record CpuSettings(
         /** int8 activations for quantised weights, bf16 ones for bf16 weights where the processor multiplies such. */
         NATIVE,
         /** float32 throughout. */
-        F32
+        F32,
+        /** As NATIVE, but cuBLASLt multiplies weights in fp8 with a scale a row with activations in fp8. */
+        FP8
     }
 }

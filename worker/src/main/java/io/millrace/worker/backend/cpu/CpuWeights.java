@@ -35,11 +35,13 @@ final class CpuWeights {
     private final Map<Integer, Long> packed = new HashMap<>();
     private final WeightSource source;
     private final CpuSettings settings;
+    private final NativeDevice device;
     private final int[] program;
 
-    CpuWeights(Decoder decoder, WeightSource source, CpuSettings settings) {
+    CpuWeights(Decoder decoder, WeightSource source, CpuSettings settings, NativeDevice device) {
         this.source = source;
         this.settings = settings;
+        this.device = device;
         StepProgram program = decoder.program();
         this.program = program.encode();
         for (int handle = 0; handle < program.tensors().size(); handle++) {
@@ -64,13 +66,13 @@ final class CpuWeights {
 
     private long bytes(WeightSlot slot) {
         WeightTensor tensor = source.tensor(slot.tensor());
-        Optional<GroupedWeight> grouped = slot.rows().turned() ? Optional.empty() : GroupedWeight.of(tensor);
+        Optional<GroupedWeight> grouped = slot.rows().turned() ? Optional.empty() : GroupedWeight.of(tensor, device);
         if (grouped.isPresent()) {
             return grouped.get().bytes(slot.elements() / grouped.get().columns());
         }
         DType dtype = tensor.dtype();
         boolean kept = NativeType.of(dtype).isPresent()
-                && (settings.precision() == CpuSettings.Precision.NATIVE || dtype.blockSize() == 1);
+                && (settings.precision() != CpuSettings.Precision.F32 || dtype.blockSize() == 1);
         return kept ? dtype.bytes(slot.elements()) : slot.elements() * Float.BYTES;
     }
 
@@ -82,7 +84,8 @@ final class CpuWeights {
             WeightSlot slot = weight.slot();
             WeightTensor tensor = source.tensor(slot.tensor());
             boolean turned = slot.rows().turned();
-            GroupedWeight grouped = turned ? null : GroupedWeight.of(tensor).orElse(null);
+            GroupedWeight grouped =
+                    turned ? null : GroupedWeight.of(tensor, device).orElse(null);
             NativeType type =
                     turned ? NativeType.F32 : NativeType.of(tensor.dtype()).orElse(NativeType.F32);
             all[at++] = weight.handle();
@@ -126,7 +129,8 @@ final class CpuWeights {
         long most = 0;
         for (Bound weight : weights) {
             WeightTensor tensor = source.tensor(weight.slot().tensor());
-            if (!weight.slot().rows().turned() && GroupedWeight.of(tensor).isPresent()) {
+            if (!weight.slot().rows().turned()
+                    && GroupedWeight.of(tensor, device).isPresent()) {
                 continue;
             }
             DType dtype = tensor.dtype();
@@ -139,10 +143,10 @@ final class CpuWeights {
     }
 
     /** Hands a weight over in memory of ours: where the kernels read a mapped file that became shorter, the process would end. */
-    private static void bind(NativeKernels kernels, long model, int handle, WeightTensor tensor, MemorySegment buffer) {
+    private void bind(NativeKernels kernels, long model, int handle, WeightTensor tensor, MemorySegment buffer) {
         long rows = Dequantizer.rows(tensor);
         long columns = Dequantizer.columns(tensor);
-        Optional<GroupedWeight> grouped = GroupedWeight.of(tensor);
+        Optional<GroupedWeight> grouped = GroupedWeight.of(tensor, device);
         if (grouped.isPresent()) {
             CpuGroups.bind(kernels, model, handle, tensor, grouped.get());
             return;

@@ -46,7 +46,7 @@ public final class CudaBackend {
      * Loads a model. Weights, cache and the workspace of the largest step are taken now. The source is not needed afterwards.
      *
      * @param threads that sample, the engine's own among them; at least 1
-     * @param exact float32 throughout instead of bf16 activations, for comparing
+     * @param settings precision, and whether products of many rows are cuBLASLt's
      * @param limits the largest step
      * @throws MillraceException MR-CUDA-001 when the library cannot be loaded, MR-CUDA-002 for a device, program or type that cannot be used,
      *     MR-MEM-001 when all of it does not fit into the device's memory, or the pool for swapped blocks into the machine's, and what {@link CpuBackend#load} throws
@@ -57,14 +57,14 @@ public final class CudaBackend {
             WeightSource source,
             KvOptions options,
             int threads,
-            boolean exact,
+            CpuSettings settings,
             StepLimits limits,
             LoadProgress progress) {
         NativeKernels kernels = NativeKernels.open(library, NativeDevice.CUDA);
         return CpuBackend.load(
                 kernels,
                 weights -> {
-                    MemoryNeed need = need(kernels, decoder, weights, options, exact, limits);
+                    MemoryNeed need = need(kernels, decoder, weights, options, settings, limits);
                     if (need.shortByBytes() > 0) {
                         throw need.tooMuch("The model", "weights as the device keeps them");
                     }
@@ -76,15 +76,20 @@ public final class CudaBackend {
                 source,
                 options,
                 threads,
-                settings(exact),
+                settings.onDevice(),
                 progress);
     }
 
     /** What {@link #load} will take; nothing is loaded. MR-MEM-001 when the cache's budget does not hold one sequence. */
     public static MemoryNeed need(
-            Path library, Decoder decoder, WeightSource source, KvOptions options, boolean exact, StepLimits limits) {
-        CpuWeights weights = new CpuWeights(decoder, source, settings(exact));
-        return need(NativeKernels.open(library, NativeDevice.CUDA), decoder, weights, options, exact, limits);
+            Path library,
+            Decoder decoder,
+            WeightSource source,
+            KvOptions options,
+            CpuSettings settings,
+            StepLimits limits) {
+        CpuWeights weights = new CpuWeights(decoder, source, settings.onDevice(), NativeDevice.CUDA);
+        return need(NativeKernels.open(library, NativeDevice.CUDA), decoder, weights, options, settings, limits);
     }
 
     /**
@@ -93,8 +98,13 @@ public final class CudaBackend {
      * @param least a cache of one block
      */
     public static long roomForCache(
-            Path library, Decoder decoder, WeightSource source, KvOptions least, boolean exact, StepLimits limits) {
-        MemoryNeed need = need(library, decoder, source, least, exact, limits);
+            Path library,
+            Decoder decoder,
+            WeightSource source,
+            KvOptions least,
+            CpuSettings settings,
+            StepLimits limits) {
+        MemoryNeed need = need(library, decoder, source, least, settings, limits);
         long room = need.availableBytes() - need.weightBytes() - need.workBytes();
         return Math.max(need.kvBytes(), room - need.availableBytes() / KEPT_FREE);
     }
@@ -115,7 +125,7 @@ public final class CudaBackend {
             Decoder decoder,
             CpuWeights weights,
             KvOptions options,
-            boolean exact,
+            CpuSettings settings,
             StepLimits limits) {
         long free = usable(kernels).freeBytes();
         KvLayout layout = MemoryPlan.sized(decoder, options);
@@ -125,7 +135,7 @@ public final class CudaBackend {
         }
         try (Arena arena = Arena.ofConfined()) {
             NativeKernels.Need need = kernels.memory(
-                    CpuBackend.options(arena, layout, 1, settings(exact)),
+                    CpuBackend.options(arena, layout, 1, settings.onDevice()),
                     decoder.program().encode(),
                     weights.stored(),
                     CpuBackend.limits(limits, MemoryPlan.maxLength(decoder.config(), options)));
@@ -147,10 +157,6 @@ public final class CudaBackend {
 
     private static int filledUp(int dim) {
         return (dim + COLUMNS - 1) / COLUMNS * COLUMNS;
-    }
-
-    private static CpuSettings settings(boolean exact) {
-        return new CpuSettings(0, exact ? CpuSettings.Precision.F32 : CpuSettings.Precision.NATIVE, false);
     }
 
     private static NativeKernels.Device usable(NativeKernels kernels) {

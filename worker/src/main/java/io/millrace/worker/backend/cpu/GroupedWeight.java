@@ -5,9 +5,13 @@ import io.millrace.worker.model.quant.Grouped;
 import io.millrace.worker.model.quant.Scaled;
 import io.millrace.worker.model.weights.DType;
 import io.millrace.worker.model.weights.Dequantizer;
+import io.millrace.worker.model.weights.MappedFile;
 import io.millrace.worker.model.weights.PackedRows;
 import io.millrace.worker.model.weights.PackedWeight;
 import io.millrace.worker.model.weights.WeightTensor;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.math.BigInteger;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.Optional;
@@ -28,7 +32,9 @@ record GroupedWeight(
     enum Type {
         INT8(1, 5),
         INT4(0.5, 5),
-        CODEBOOK(0.5, 4);
+        CODEBOOK(0.5, 4),
+        /** Floats of 8 bits, without zeros; of a CUDA device. */
+        FP8(1, 4);
 
         private static final int FIRST = 15;
         private final double codeBytes;
@@ -63,18 +69,21 @@ record GroupedWeight(
         return (long) (rows * columns * type.codeBytes) + rows * groups() * type.factorBytes;
     }
 
-    /** Of a packed weight; empty where the kernels have no such form: it is to be widened. */
-    static Optional<GroupedWeight> of(WeightTensor tensor) {
+    /** Of a packed weight; empty where the kernels of that device have no such form: it is to be widened. */
+    static Optional<GroupedWeight> of(WeightTensor tensor, NativeDevice device) {
         PackedWeight packed = tensor.packed();
-        return packed == null ? Optional.empty() : of(packed);
+        return packed == null ? Optional.empty() : of(packed, device);
     }
 
-    private static Optional<GroupedWeight> of(PackedWeight packed) {
+    private static Optional<GroupedWeight> of(PackedWeight packed, NativeDevice device) {
         return switch (packed) {
             case Grouped grouped -> ofGrouped(grouped);
+            case Scaled scaled
+            when scaled.stored().values().dtype() == DType.F8_E4M3 ->
+                device == NativeDevice.CUDA ? ofFloats(scaled) : Optional.empty();
             case Scaled scaled -> ofScaled(scaled);
             case Codebook codebook -> ofCodebook(codebook);
-            case PackedRows rows -> of(rows.whole()).map(whole -> whole.withReader(some(rows, whole)));
+            case PackedRows rows -> of(rows.whole(), device).map(whole -> whole.withReader(some(rows, whole)));
             default -> Optional.empty();
         };
     }
@@ -191,6 +200,34 @@ record GroupedWeight(
             }
         };
         return Optional.of(new GroupedWeight(Type.INT8, columns, size, null, null, reader));
+    }
+
+    /** Blocks that do not divide the columns become smaller ones that do. */
+    private static Optional<GroupedWeight> ofFloats(Scaled weight) {
+        Scaled.Stored stored = weight.stored();
+        int columns = Math.toIntExact(stored.values().shape()[1]);
+        int size = BigInteger.valueOf(columns)
+                .gcd(BigInteger.valueOf(stored.blockColumns()))
+                .intValueExact();
+        if (stored.zeros() != null || !fits(columns, size)) {
+            return Optional.empty();
+        }
+        int groups = columns / size;
+        Reader reader = (first, count, codes, scales, zeros) -> {
+            WeightTensor values = stored.values();
+            try {
+                MemorySegment.copy(values.data(), ValueLayout.JAVA_BYTE, first * columns, codes, 0, count * columns);
+            } catch (InternalError e) {
+                throw MappedFile.fault(values.described(), e);
+            }
+            for (int r = 0; r < count; r++) {
+                float[] blocks = weight.scales(first + r);
+                for (int g = 0; g < groups; g++) {
+                    scales[r * groups + g] = blocks[(int) ((long) g * size / stored.blockColumns())];
+                }
+            }
+        };
+        return Optional.of(new GroupedWeight(Type.FP8, columns, size, null, null, reader));
     }
 
     private static Optional<GroupedWeight> ofCodebook(Codebook weight) {

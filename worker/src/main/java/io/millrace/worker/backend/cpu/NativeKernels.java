@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
 final class NativeKernels {
 
     /** Version of the header that this class was written for. */
-    static final int ABI_VERSION = 4;
+    static final int ABI_VERSION = 5;
 
     /** {@code MR_INT8}: a cache in bytes. */
     static final int INT8 = 15;
@@ -161,6 +161,10 @@ final class NativeKernels {
 
     Path path() {
         return path;
+    }
+
+    NativeDevice computesOn() {
+        return device;
     }
 
     /** Number of the best instruction set, or of the one that MILLRACE_ISA names. MR-CPU-005 when it names none that is here. */

@@ -63,7 +63,7 @@ class CudaGoldenTest {
         float[] last = model.logits("logits_last");
         float[] step32 = model.logits("logits_step32");
         for (int length : model.lengths()) {
-            try (ModelRuntime runtime = load(model, GoldenModels.blocks(16, 512, length), true)) {
+            try (ModelRuntime runtime = load(model, GoldenModels.blocks(16, 512, length), CpuModels.F32)) {
                 PagedRunner runner = new PagedRunner(runtime, 2);
                 model.prompts(length).stream()
                         .limit(most)
@@ -82,7 +82,7 @@ class CudaGoldenTest {
                 .findFirst()
                 .orElseThrow();
         KvOptions options = GoldenModels.blocks(16, 512, 0).withType(KvType.BF16);
-        try (ModelRuntime runtime = load(model, options, false)) {
+        try (ModelRuntime runtime = load(model, options, CpuSettings.DEFAULT)) {
             assertThat(runtime.numericsId()).isEqualTo("cuda-1-emulated-native-kv-bf16");
             PagedRunner runner = new PagedRunner(runtime, 1);
             Sequence seq = runner.sequence(prompt);
@@ -90,6 +90,28 @@ class CudaGoldenTest {
             runner.step(List.of(new Work(seq, 1, true)));
             assertThat(CpuGoldenTest.rms(seq.logits.subList(0, 40), expected))
                     .isLessThan(CpuGoldenTest.experts(model) ? BF16_EXPERTS_RMS : BF16_RMS);
+        }
+    }
+
+    /** With a cuBLASLt that multiplies by a plain loop. */
+    @Test
+    void productsByTheLibraryStayWithinTheBoundAndAreNamed() {
+        Case model = Case.folder("llama");
+        int[] prompt = model.prompts(0).stream()
+                .map(Prompt::ids)
+                .filter(ids -> ids.length == 40)
+                .findFirst()
+                .orElseThrow();
+        EmulatedCuda.plainCublasLt();
+        CpuSettings settings = CpuSettings.DEFAULT.withLibraryRows(16);
+        try (ModelRuntime runtime = load(model, GoldenModels.blocks(16, 512, 0), settings)) {
+            assertThat(runtime.numericsId()).isEqualTo("cuda-1-emulated-native-library16-1");
+            PagedRunner runner = new PagedRunner(runtime, 1);
+            Sequence seq = runner.sequence(prompt);
+            runner.step(List.of(new Work(seq, 39, true)));
+            runner.step(List.of(new Work(seq, 1, true)));
+            assertThat(CpuGoldenTest.rms(seq.logits.subList(0, 40), model.logits("logits_all")))
+                    .isLessThan(BF16_RMS);
         }
     }
 
@@ -105,7 +127,7 @@ class CudaGoldenTest {
                 .filter(ids -> ids.length == 40)
                 .findFirst()
                 .orElseThrow();
-        try (ModelRuntime runtime = load(model, GoldenModels.blocks(16, 512, 0).withType(type), false)) {
+        try (ModelRuntime runtime = load(model, GoldenModels.blocks(16, 512, 0).withType(type), CpuSettings.DEFAULT)) {
             assertThat(runtime.numericsId()).isEqualTo("cuda-1-emulated-native-kv-" + type.label());
             PagedRunner runner = new PagedRunner(runtime, 1);
             Sequence seq = runner.sequence(prompt);
@@ -124,9 +146,17 @@ class CudaGoldenTest {
         AtomicReference<MemoryNeed> planned = new AtomicReference<>();
         try (CpuRuntime runtime = (CpuRuntime) CpuModels.load(
                 Golden.path(Case.gguf("tiny-llama-mixed").file()), (decoder, source) -> {
-                    planned.set(CudaBackend.need(library, decoder, source, options, false, EmulatedCuda.LIMITS));
+                    planned.set(CudaBackend.need(
+                            library, decoder, source, options, CpuSettings.DEFAULT, EmulatedCuda.LIMITS));
                     return CudaBackend.load(
-                            library, decoder, source, options, 1, false, EmulatedCuda.LIMITS, LoadProgress.NONE);
+                            library,
+                            decoder,
+                            source,
+                            options,
+                            1,
+                            CpuSettings.DEFAULT,
+                            EmulatedCuda.LIMITS,
+                            LoadProgress.NONE);
                 })) {
             MemoryNeed need = Objects.requireNonNull(planned.get());
             assertThat(need.weightBytes()).isBetween(runtime.weightBytes(), runtime.weightBytes() + (1 << 20));
@@ -142,7 +172,7 @@ class CudaGoldenTest {
     @Test
     void aPoolForSwappedBlocksThatTheMachineHasNotGotIsRefusedWithTheNumbers() {
         KvOptions options = GoldenModels.blocks(16, 64, 0).withHostBytes(1L << 44);
-        assertThatThrownBy(() -> load(Case.folder("llama"), options, false))
+        assertThatThrownBy(() -> load(Case.folder("llama"), options, CpuSettings.DEFAULT))
                 .isInstanceOfSatisfying(
                         MillraceException.class, e -> assertThat(e.code()).isEqualTo("MR-MEM-001"))
                 .hasMessageContaining("MiB of the machine's memory, pinned")
@@ -157,11 +187,11 @@ class CudaGoldenTest {
                 .contains("MiB free");
     }
 
-    private static ModelRuntime load(Case model, KvOptions options, boolean exact) {
+    private static ModelRuntime load(Case model, KvOptions options, CpuSettings settings) {
         Path library = EmulatedCuda.library();
         return CpuModels.load(
                 Golden.path(model.file()),
                 (decoder, source) -> CudaBackend.load(
-                        library, decoder, source, options, 2, exact, EmulatedCuda.LIMITS, LoadProgress.NONE));
+                        library, decoder, source, options, 2, settings, EmulatedCuda.LIMITS, LoadProgress.NONE));
     }
 }

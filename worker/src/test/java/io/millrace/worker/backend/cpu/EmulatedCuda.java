@@ -10,6 +10,7 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Objects;
 import org.junit.jupiter.api.Assumptions;
 
 /** The library of CUDA kernels that run on the CPU, under their emulator. */
@@ -31,6 +32,25 @@ public final class EmulatedCuda {
             Assumptions.abort(reason);
         }
         return library;
+    }
+
+    /** From now on models that want products by cuBLASLt find one that multiplies by a plain loop. */
+    static void plainCublasLt() {
+        Path plain = Objects.requireNonNull(library().getParent()).resolve("libplain_cublaslt.so");
+        Linker linker = Linker.nativeLinker();
+        MethodHandle handle = linker.downcallHandle(
+                linker.defaultLookup().findOrThrow("setenv"),
+                FunctionDescriptor.of(
+                        ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.ADDRESS, ValueLayout.JAVA_INT));
+        try (Arena arena = Arena.ofConfined()) {
+            int status = (int) handle.invokeExact(
+                    arena.allocateFrom("MILLRACE_CUBLASLT"), arena.allocateFrom(plain.toString()), 1);
+            if (status != 0) {
+                throw new AssertionError("setenv: " + status);
+            }
+        } catch (Throwable e) {
+            throw new AssertionError(e);
+        }
     }
 
     /** A kernel faults after so many launches of the whole process, once; negative: none does. */
