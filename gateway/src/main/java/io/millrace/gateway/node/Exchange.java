@@ -101,6 +101,9 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     /** Accepted before the first part's journal began. */
     private final List<Accepted> held = new ArrayList<>();
 
+    /** Bytes gathered before the events of the last record. */
+    private int beforeLast;
+
     private boolean placed;
     private volatile boolean acknowledged;
     private boolean live = true;
@@ -305,6 +308,7 @@ public final class Exchange<T> implements JournalHub.Subscriber {
                     accepted.prompt() * call.n() + record.getTokens().getChoice(),
                     record.getTokens().getIdsCount());
         }
+        beforeLast = frames.size();
         renderer.accept(accepted, frames);
         if (call.shape().getStream() && (record.hasTokens() || record.hasEnd())) {
             open();
@@ -352,9 +356,12 @@ public final class Exchange<T> implements JournalHub.Subscriber {
         }
         int size = frames.size();
         if (size > 0) {
-            if (lagBytes.addAndGet(size) > settings.lagBytesMax()
-                    && call.shape().getStream()) {
-                cutOff();
+            // The events of one record make no client slow, however large: the last ones of a response repeat all of
+            // it.
+            long waiting = lagBytes.getAndAdd(size) + beforeLast;
+            beforeLast = 0;
+            if (waiting > settings.lagBytesMax() && call.shape().getStream()) {
+                cutOff(waiting);
                 return;
             }
             lastSentNanos = clock.nanos();
@@ -367,13 +374,13 @@ public final class Exchange<T> implements JournalHub.Subscriber {
     }
 
     /** The client reads too slowly: ends the connection, not the request; it may come back for the rest. */
-    private void cutOff() {
+    private void cutOff(long waitingBytes) {
         if (state == State.OPEN) {
             leave();
             observer.ended(Outcome.DETACHED, renderer.progress(), null);
         }
         close();
-        var slow = new SlowClientException(lagBytes.get());
+        var slow = new SlowClientException(waitingBytes);
         LOG.info("the client of request {} is cut: {}", call.id(), slow.getMessage());
         cut.tryEmitEmpty();
         out.tryEmitError(slow);

@@ -5,24 +5,19 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.gateway.testing.Gateway;
 import io.millrace.gateway.testing.GatewayFixture;
-import io.millrace.gateway.testing.Logged;
 import io.millrace.shared.proto.RequestRecord;
 import io.opentelemetry.api.common.AttributeKey;
 import io.opentelemetry.api.trace.SpanKind;
 import io.opentelemetry.sdk.trace.data.SpanData;
-import java.io.InputStream;
-import java.net.InetSocketAddress;
-import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpResponse;
-import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
 
-/** What operators rely on: traces, keys and limits, bounded memory for slow clients, settings that are checked. */
+/** What operators rely on: traces, keys and limits, settings that are checked. */
 @ExtendWith(GatewayFixture.class)
 @Timeout(90)
 class OperationTest {
@@ -136,71 +131,6 @@ class OperationTest {
             request.header("Authorization", "Bearer " + key);
         }
         return gateway.http().send(request.build(), HttpResponse.BodyHandlers.ofString());
-    }
-
-    @Test
-    void aSlowClientIsCutAndOthersGoOn(Gateway gateway) throws Exception {
-        String kilobytes = "x".repeat(64 * 1024);
-        gateway.serve("torrent", journal -> {
-            journal.admit().claim();
-            for (int i = 0; i < 400; i++) {
-                journal.token(0, kilobytes);
-            }
-        });
-        String body = "{\"model\":\"torrent\",\"prompt\":\"slow\",\"stream\":true}";
-        try (var slow = new Socket();
-                Logged all = Logged.of("ROOT")) {
-            // Before the connection, or the kernel would take tens of megabytes.
-            slow.setReceiveBufferSize(4096);
-            slow.connect(new InetSocketAddress("127.0.0.1", gateway.port()));
-            slow.setSoTimeout(20_000);
-            slow.getOutputStream()
-                    .write(
-                            ("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
-                                            + body.length() + "\r\n\r\n" + body)
-                                    .getBytes(StandardCharsets.UTF_8));
-            String id = gateway.cluster()
-                    .await(request -> request.getSubmit().getPromptText().equals("slow"))
-                    .getId();
-            gateway.cluster().await(request -> request.getId().equals(id) && request.hasDetach());
-            assertThat(gateway.post("/v1/completions", ECHO).statusCode()).isEqualTo(200);
-            assertThat(isClosedByServer(slow))
-                    .as("closed although nothing is read")
-                    .isTrue();
-            long read = drain(slow.getInputStream());
-            assertThat(read).isLessThan(400L * 64 * 1024);
-            assertThat(all.lines().stream().filter(line -> line.contains("is cut")))
-                    .hasSize(1)
-                    .allMatch(line -> line.contains(id));
-            assertThat(all.errors()).isEmpty();
-        }
-    }
-
-    /** Whether the server closes the connection within 10 s: then it answers what we write with a reset. */
-    private static boolean isClosedByServer(Socket socket) throws InterruptedException {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
-        while (System.nanoTime() < deadline) {
-            try {
-                socket.getOutputStream().write('x');
-            } catch (java.io.IOException reset) {
-                return true;
-            }
-            TimeUnit.MILLISECONDS.sleep(20);
-        }
-        return false;
-    }
-
-    private static long drain(InputStream in) {
-        long read = 0;
-        byte[] buffer = new byte[65536];
-        try {
-            for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
-                read += n;
-            }
-        } catch (java.io.IOException reset) {
-            return read;
-        }
-        return read;
     }
 
     @Test

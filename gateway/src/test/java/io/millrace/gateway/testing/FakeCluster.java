@@ -4,12 +4,15 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import io.millrace.shared.log.Log;
 import io.millrace.shared.log.LogReader;
 import io.millrace.shared.log.LogRecord;
+import io.millrace.shared.proto.Dup;
+import io.millrace.shared.proto.JournalRecord;
 import io.millrace.shared.proto.MemberBeat;
 import io.millrace.shared.proto.ModelCredit;
 import io.millrace.shared.proto.RequestRecord;
 import io.millrace.shared.topic.Topic;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
@@ -19,12 +22,16 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 
-/** Router and worker in one: beats with credits, and writes the journals that each model's script says. */
+/** Router and worker in one: beats with credits, writes the journals that each model's script says, and tells where they begin. */
 public final class FakeCluster implements AutoCloseable {
+
+    /** Offsets of a request and of its journal's first record. */
+    private record Begun(long req, CompletableFuture<Long> offset) {}
 
     private final Log log;
     private final Map<String, Consumer<Journal>> scripts = new ConcurrentHashMap<>();
     private final Map<String, ModelCredit> credits = new ConcurrentHashMap<>();
+    private final Map<String, Begun> begun = new ConcurrentHashMap<>();
     private final List<RequestRecord> requests = new CopyOnWriteArrayList<>();
     private final ScheduledExecutorService beats = Executors.newSingleThreadScheduledExecutor();
     private final LogReader reader;
@@ -84,11 +91,39 @@ public final class FakeCluster implements AutoCloseable {
             requests.add(request);
             Consumer<Journal> script = scripts.get(request.getSubmit().getModel());
             if (request.hasSubmit() && script != null) {
-                script.accept(
-                        Journal.in(log, record.partition(), request.getId(), record.offset(), request.getSubmit()));
+                script.accept(new Journal(
+                        each -> write(record, each), request.getId(), record.offset(), request.getSubmit()));
+            } else if (request.getAttach().getLocate()) {
+                locate(record, request.getId());
             }
         } catch (InvalidProtocolBufferException e) {
             throw new IllegalStateException(e);
+        }
+    }
+
+    private void write(LogRecord request, JournalRecord record) {
+        CompletableFuture<Long> offset = append(request.partition(), record);
+        begun.putIfAbsent(record.getId(), new Begun(request.offset(), offset));
+    }
+
+    private CompletableFuture<Long> append(int partition, JournalRecord record) {
+        return log.append(Topic.RESPONSES, partition, record.getId(), record.toByteArray());
+    }
+
+    /** Says where the journal of that id begins. */
+    private void locate(LogRecord question, String id) {
+        Begun journal = begun.get(id);
+        JournalRecord.Builder answer = JournalRecord.newBuilder().setId(id);
+        Dup.Builder dup = Dup.newBuilder().setDuplicate(question.offset());
+        if (journal == null) {
+            append(question.partition(), answer.setDup(dup.setUnknown(true)).build());
+        } else {
+            journal.offset()
+                    .thenAccept(begin -> append(
+                            question.partition(),
+                            answer.setReq(journal.req())
+                                    .setDup(dup.setAdmitOffset(begin))
+                                    .build()));
         }
     }
 

@@ -1,7 +1,6 @@
 package io.millrace.gateway.testing;
 
 import com.google.protobuf.ByteString;
-import io.millrace.shared.log.Log;
 import io.millrace.shared.proto.Admit;
 import io.millrace.shared.proto.Cancel;
 import io.millrace.shared.proto.Claim;
@@ -17,7 +16,6 @@ import io.millrace.shared.proto.Tokenization;
 import io.millrace.shared.proto.Tokens;
 import io.millrace.shared.proto.TopLogprob;
 import io.millrace.shared.proto.Usage;
-import io.millrace.shared.topic.Topic;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -46,10 +44,6 @@ public final class Journal {
         this.req = req;
         this.submit = submit;
         this.counts = new int[Math.max(1, submit.getN())];
-    }
-
-    static Journal in(Log log, int partition, String id, long req, Submit submit) {
-        return new Journal(record -> log.append(Topic.RESPONSES, partition, id, record.toByteArray()), id, req, submit);
     }
 
     public Submit submit() {
