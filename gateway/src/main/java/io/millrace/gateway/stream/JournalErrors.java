@@ -21,7 +21,7 @@ public final class JournalErrors {
         return switch (record.getRecordCase()) {
             case REJECT -> rejected(record.getReject());
             case REFUSE -> refused(record.getRefuse(), call, prompt);
-            case FAIL -> failed(record.getFail());
+            case FAIL -> failed(record.getFail(), call, prompt);
             case CANCEL -> cancelled(record.getCancel());
             default -> null;
         };
@@ -34,13 +34,23 @@ public final class JournalErrors {
     }
 
     private static ApiError refused(Refuse refuse, Call call, int prompt) {
-        String param = refuse.getParam().isEmpty() ? null : call.field(refuse.getParam(), prompt);
         return ApiError.of(
-                status(refuse.getStatus(), 400), code(refuse.getCode(), "refused"), param, refuse.getMessage());
+                status(refuse.getStatus(), 400),
+                code(refuse.getCode(), "refused"),
+                param(refuse.getParam(), call, prompt),
+                refuse.getMessage());
     }
 
-    private static ApiError failed(Fail fail) {
-        return ApiError.of(status(fail.getStatus(), 500), code(fail.getCode(), "failed"), null, fail.getMessage());
+    private static ApiError failed(Fail fail, Call call, int prompt) {
+        return ApiError.of(
+                status(fail.getStatus(), 500),
+                code(fail.getCode(), "failed"),
+                param(fail.getParam(), call, prompt),
+                fail.getMessage());
+    }
+
+    private static @Nullable String param(String name, Call call, int prompt) {
+        return name.isEmpty() ? null : call.field(name, prompt);
     }
 
     private static ApiError cancelled(Cancel cancel) {

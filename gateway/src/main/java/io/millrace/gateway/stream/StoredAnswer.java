@@ -63,7 +63,8 @@ public final class StoredAnswer {
                         .setFail(Fail.newBuilder()
                                 .setStatus(result.getErrorStatus())
                                 .setCode(result.getErrorCode())
-                                .setMessage(result.getErrorMessage()))
+                                .setMessage(result.getErrorMessage())
+                                .setParam(result.getErrorParam()))
                         .build());
         }
         return records;

@@ -228,6 +228,7 @@ class HttpTest {
                         journal -> journal.admit()
                                 .refuse(400, "context_length_exceeded", "messages", "5,000 tokens, 2,048 fit"))
                 .serve("failing", journal -> journal.admit().claim().fail(503, "model_replaced"))
+                .serve("choiceless", journal -> journal.admit().claim().fail(400, "MR-SAMPLING-002", "logit_bias"))
                 .serve("expiring", journal -> journal.admit().cancel("deadline"));
         for (boolean stream : new boolean[] {false, true}) {
             HttpResponse<String> rejected = chat(gateway, "rejecting", stream);
@@ -236,6 +237,7 @@ class HttpTest {
             assertError(rejected, 429, "queue_full", null);
             assertError(chat(gateway, "refusing", stream), 400, "context_length_exceeded", "messages");
             assertError(chat(gateway, "failing", stream), 503, "model_replaced", null);
+            assertError(chat(gateway, "choiceless", stream), 400, "MR-SAMPLING-002", "logit_bias");
             assertError(chat(gateway, "expiring", stream), 504, "deadline_exceeded", null);
         }
     }

@@ -244,12 +244,18 @@ public final class Journal {
     }
 
     public Journal fail(int status, String code) {
+        return fail(status, code, "");
+    }
+
+    /** The same, about a field of the request. */
+    public Journal fail(int status, String code, String param) {
         return write(JournalRecord.newBuilder()
                 .setFail(Fail.newBuilder()
                         .setAttempt(attempt + 1)
                         .setStatus(status)
                         .setCode(code)
-                        .setMessage("failed for the test")));
+                        .setMessage("failed for the test")
+                        .setParam(param)));
     }
 
     public Journal cancel(String cause) {

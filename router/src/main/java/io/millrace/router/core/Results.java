@@ -71,11 +71,13 @@ final class Results {
         if (last != null && last.hasRefuse()) {
             result.setErrorStatus(last.getRefuse().getStatus())
                     .setErrorCode(last.getRefuse().getCode())
-                    .setErrorMessage(last.getRefuse().getMessage());
+                    .setErrorMessage(last.getRefuse().getMessage())
+                    .setErrorParam(last.getRefuse().getParam());
         } else if (last != null && last.hasFail()) {
             result.setErrorStatus(last.getFail().getStatus())
                     .setErrorCode(last.getFail().getCode())
-                    .setErrorMessage(last.getFail().getMessage());
+                    .setErrorMessage(last.getFail().getMessage())
+                    .setErrorParam(last.getFail().getParam());
         }
         return result.build();
     }

@@ -653,7 +653,12 @@ class ParameterEffectsTest {
     @Test
     void nothingLeftToChooseIsTheClientsError() throws Exception {
         String field = "\"min_tokens\":3,\"allowed_token_ids\":[" + id('a') + "],\"stop_token_ids\":[" + id('a') + "]";
-        assertThat(error(TEXT, field, 400).get("code").asString()).isEqualTo("MR-SAMPLING-002");
+        JsonNode error = error(TEXT, field, 400);
+        assertThat(error.get("code").asString()).isEqualTo("MR-SAMPLING-002");
+        assertThat(error.get("param").asString()).isEqualTo("allowed_token_ids");
+        String forbidden = ",\"guided_regex\":\"[uvw]{4}\"";
+        assertThat(error(TEXT, only("xyz") + forbidden, 400).get("param").asString())
+                .isEqualTo("allowed_token_ids");
         assertThat(error(CHAT, field, 400).get("type").asString()).isEqualTo("invalid_request_error");
     }
 

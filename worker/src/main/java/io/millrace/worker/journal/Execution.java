@@ -78,6 +78,7 @@ final class Execution implements GenerationListener, PoolingListener {
 
     private Phase phase = Phase.PREPARING;
     private boolean claimed;
+    private BlamedFields fields = BlamedFields.NONE;
     private List<Long> prefixHashes = List.of();
     private int[] counts = new int[0];
     private boolean[] ended = new boolean[0];
@@ -177,6 +178,7 @@ final class Execution implements GenerationListener, PoolingListener {
             return false;
         }
         promptTokens = promptLength;
+        fields = BlamedFields.of(submit);
         prefixHashes = submit.getPrefixHashList();
         counts = accepted.stream().mapToInt(ids -> ids.length).toArray();
         ended = over.clone();
@@ -191,7 +193,11 @@ final class Execution implements GenerationListener, PoolingListener {
                 return false;
             }
         } else if (dispatch.getPromptHash() != 0 && dispatch.getPromptHash() != promptHash) {
-            fail(500, "prompt_mismatch", "this worker made another prompt of the request than the worker before");
+            fail(new Preparation.Refused(
+                    500,
+                    "prompt_mismatch",
+                    "this worker made another prompt of the request than the worker before",
+                    ""));
             return false;
         }
         phase = Phase.WAITING;
@@ -239,7 +245,7 @@ final class Execution implements GenerationListener, PoolingListener {
             return;
         }
         if (claimed) {
-            fail(refusal.status(), refusal.code(), refusal.message());
+            fail(refusal);
             return;
         }
         finish(
@@ -307,18 +313,19 @@ final class Execution implements GenerationListener, PoolingListener {
         owner.onOver(this);
     }
 
-    private void fail(int status, String code, String message) {
+    private void fail(Preparation.Refused why) {
         finish(
                 "failed",
                 record().setFail(Fail.newBuilder()
                         .setAttempt(dispatch.getAttempt())
                         .setAid(aid)
                         .setN(Arrays.stream(counts).sum())
-                        .setStatus(status)
-                        .setCode(code)
-                        .setMessage(message)));
-        spans.stopped(code, true);
-        over("failed", code);
+                        .setStatus(why.status())
+                        .setCode(why.code())
+                        .setMessage(why.message())
+                        .setParam(why.param())));
+        spans.stopped(why.code(), true);
+        over("failed", why.code());
         owner.onStopped(this);
     }
 
@@ -489,7 +496,8 @@ final class Execution implements GenerationListener, PoolingListener {
         if (retryable) {
             giveBack(EngineFailures.cause(code));
         } else {
-            fail(EngineFailures.status(code), EngineFailures.code(code), message);
+            fail(new Preparation.Refused(
+                    EngineFailures.status(code), EngineFailures.code(code), message, fields.of(code)));
         }
     }
 
