@@ -2,13 +2,11 @@ package io.millrace.standalone.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.millrace.standalone.broker.BrokerSettings;
-import io.millrace.standalone.broker.EmbeddedBroker;
+import java.io.IOException;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -34,50 +32,29 @@ class LostDeviceTest {
     @Test
     void aWorkerThatLosesItsDeviceEndsAndItsRequestGoesOnElsewhere() throws Exception {
         Assumptions.assumeTrue(Files.isRegularFile(LIBRARY), "SKIPPED, the emulated CUDA kernels are not built");
-        int port = Processes.freePort();
-        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), 0));
-                Processes processes = new Processes(dir);
+        try (WorkerProcesses processes = new WorkerProcesses(dir);
                 var threads = Executors.newVirtualThreadPerTaskExecutor()) {
             // Some of the launches are those of its warm-up; the rest are not enough for the answer.
-            Process faulty = worker(processes, broker, "faulty", Map.of("EMULATED_CUDA_FAULT_AFTER", "900"));
-            processes.start(
-                    "rest",
-                    "up",
-                    "--workers",
-                    "0",
-                    "--kafka",
-                    broker.bootstrap(),
-                    "--port",
-                    String.valueOf(port),
-                    "--set",
-                    "millrace.kafka.partitions=4",
-                    "--set",
-                    "millrace.kafka.slots=4");
-            processes.awaitOutput("rest", "Ready at");
-            String url = "http://127.0.0.1:" + port;
-            SystemUnderTest.awaitServed(url, "tiny-llama-f16");
+            Process faulty = worker(processes, "faulty", Map.of("EMULATED_CUDA_FAULT_AFTER", "900"));
+            String url = processes.serve("tiny-llama-f16");
             Future<HttpResponse<String>> answer = threads.submit(() -> ask(url));
 
             assertThat(faulty.waitFor(120, TimeUnit.SECONDS)).isTrue();
             assertThat(faulty.exitValue()).isEqualTo(3);
             assertThat(Files.readString(processes.output("faulty"))).contains("MR-CUDA-004");
 
-            worker(processes, broker, "sound", Map.of());
+            worker(processes, "sound", Map.of());
             HttpResponse<String> resumed = answer.get(120, TimeUnit.SECONDS);
             assertThat(resumed.statusCode()).as(resumed.body()).isEqualTo(200);
             assertThat(text(resumed)).isEqualTo(text(ask(url)));
         }
     }
 
-    private static Process worker(Processes processes, EmbeddedBroker broker, String name, Map<String, String> more)
-            throws Exception {
-        List<String> arguments = new ArrayList<>(
-                List.of("worker", "--kafka", broker.bootstrap(), "--engine", "cuda", "--model", MODEL.toString()));
-        arguments.addAll(List.of("--kv-memory", "16MB", "--set", "millrace.kafka.partitions=4"));
-        arguments.addAll(List.of("--set", "millrace.kafka.slots=4"));
-        Map<String, String> environment = new java.util.HashMap<>(more);
+    private static Process worker(WorkerProcesses processes, String name, Map<String, String> more) throws IOException {
+        Map<String, String> environment = new HashMap<>(more);
         environment.put("MILLRACE_CUDA_KERNELS", LIBRARY.toAbsolutePath().toString());
-        return processes.start(name, environment, arguments.toArray(String[]::new));
+        return processes.worker(
+                name, environment, "--engine", "cuda", "--model", MODEL.toString(), "--kv-memory", "16MB");
     }
 
     private static HttpResponse<String> ask(String url) throws Exception {

@@ -9,8 +9,6 @@ import io.millrace.shared.log.kafka.KafkaLog;
 import io.millrace.shared.log.kafka.KafkaSettings;
 import io.millrace.shared.proto.Assignment;
 import io.millrace.shared.topic.Topic;
-import io.millrace.standalone.broker.BrokerSettings;
-import io.millrace.standalone.broker.EmbeddedBroker;
 import io.millrace.standalone.cli.CommandLines;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -50,31 +48,15 @@ class PoisonProcessTest {
 
     @Test
     void aRequestThatEndsItsWorkerEachTimeIsGivenUpAndOthersAreNot() throws Exception {
-        int port = Processes.freePort();
-        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), 0));
-                Processes processes = new Processes(dir);
-                KafkaLog log = new KafkaLog(KafkaSettings.of(broker.bootstrap()).withClientId("test"));
+        try (WorkerProcesses processes = new WorkerProcesses(dir);
+                KafkaLog log =
+                        new KafkaLog(KafkaSettings.of(processes.bootstrap()).withClientId("test"));
                 var threads = Executors.newVirtualThreadPerTaskExecutor()) {
             for (int slot = 0; slot < WORKERS; slot++) {
-                start(processes, broker, slot, 0);
+                start(processes, slot, 0);
             }
-            processes.start(
-                    "rest",
-                    "up",
-                    "--workers",
-                    "0",
-                    "--kafka",
-                    broker.bootstrap(),
-                    "--port",
-                    String.valueOf(port),
-                    "--set",
-                    "millrace.kafka.partitions=4",
-                    "--set",
-                    "millrace.kafka.slots=4");
-            processes.awaitOutput("rest", "Ready at");
-            String url = "http://127.0.0.1:" + port;
-            SystemUnderTest.awaitServed(url, "alpha");
-            Thread restarts = Thread.ofVirtual().start(() -> restart(processes, broker));
+            String url = processes.serve("alpha");
+            Thread restarts = Thread.ofVirtual().start(() -> restart(processes));
             try (LogReader reader = log.reader("poison", this::strike)) {
                 for (int slot = 0; slot < WORKERS; slot++) {
                     reader.assign(Topic.ASSIGNMENTS, slot, LogReader.BEGINNING);
@@ -92,16 +74,19 @@ class PoisonProcessTest {
                 for (Future<HttpResponse<String>> each : innocent) {
                     assertThat(each.get(120, TimeUnit.SECONDS).statusCode()).isEqualTo(200);
                 }
-                String list = run(broker, "dead-letters", "list");
+                String list = run(processes.bootstrap(), "dead-letters", "list");
                 assertThat(list).contains(kills.get() + " crashes");
                 String id = list.substring(0, list.indexOf(' '));
 
                 // Tried again it is as bad: a dead letter of its own.
-                String retried = run(broker, "dead-letters", "retry", id);
+                String retried = run(processes.bootstrap(), "dead-letters", "retry", id);
                 assertThat(retried).startsWith("retried as ").contains("poison");
-                assertThat(run(broker, "dead-letters", "list").lines().filter(line -> line.contains("crashes")))
+                assertThat(run(processes.bootstrap(), "dead-letters", "list")
+                                .lines()
+                                .filter(line -> line.contains("crashes")))
                         .hasSize(2);
-                assertThat(run(broker, "dead-letters", "retry", id)).startsWith("was retried already as ");
+                assertThat(run(processes.bootstrap(), "dead-letters", "retry", id))
+                        .startsWith("was retried already as ");
             } finally {
                 restarts.interrupt();
                 restarts.join();
@@ -126,12 +111,12 @@ class PoisonProcessTest {
         }
     }
 
-    private void restart(Processes processes, EmbeddedBroker broker) {
+    private void restart(WorkerProcesses processes) {
         try {
             for (int number = 1; ; number++) {
                 int slot = died.take();
                 bySlot.get(slot).waitFor();
-                start(processes, broker, slot, number);
+                start(processes, slot, number);
             }
         } catch (InterruptedException end) {
             Thread.currentThread().interrupt();
@@ -140,33 +125,27 @@ class PoisonProcessTest {
         }
     }
 
-    private void start(Processes processes, EmbeddedBroker broker, int slot, int number) throws IOException {
+    private void start(WorkerProcesses processes, int slot, int number) throws IOException {
         bySlot.put(
                 slot,
-                processes.start(
+                processes.worker(
                         "worker-" + slot + "-" + number,
-                        "worker",
-                        "--kafka",
-                        broker.bootstrap(),
+                        Map.of(),
                         "--model",
                         "mock:alpha",
                         "--set",
                         "millrace.worker.slot=" + slot,
                         "--set",
-                        "millrace.worker.mock-step=100ms",
-                        "--set",
-                        "millrace.kafka.partitions=4",
-                        "--set",
-                        "millrace.kafka.slots=4"));
+                        "millrace.worker.mock-step=100ms"));
     }
 
     private static String body(String prompt) {
         return "{\"model\":\"alpha\",\"prompt\":\"" + prompt + "\",\"max_tokens\":60,\"ignore_eos\":true}";
     }
 
-    private static String run(EmbeddedBroker broker, String... args) {
+    private static String run(String bootstrap, String... args) {
         List<String> all = new ArrayList<>(List.of(args));
-        all.addAll(List.of("--kafka", broker.bootstrap(), "--patience", "120"));
+        all.addAll(List.of("--kafka", bootstrap, "--patience", "120"));
         var out = new ByteArrayOutputStream();
         CommandLines.run(all.toArray(String[]::new), new PrintStream(out), new PrintStream(out));
         return out.toString(StandardCharsets.UTF_8);

@@ -2,25 +2,15 @@ package io.millrace.worker.journal;
 
 import com.google.protobuf.ByteString;
 import io.millrace.shared.log.Clock;
-import io.millrace.shared.proto.Claim;
 import io.millrace.shared.proto.Dispatch;
-import io.millrace.shared.proto.End;
-import io.millrace.shared.proto.Fail;
 import io.millrace.shared.proto.JournalRecord;
-import io.millrace.shared.proto.Output;
-import io.millrace.shared.proto.Refuse;
 import io.millrace.shared.proto.RunningAttempt;
 import io.millrace.shared.proto.Submit;
-import io.millrace.shared.proto.Tokens;
 import io.millrace.shared.proto.Usage;
-import io.millrace.shared.proto.Yield;
 import io.millrace.worker.engine.GenerationListener;
 import io.millrace.worker.engine.PoolingListener;
 import io.millrace.worker.sampling.SampledToken;
 import io.opentelemetry.api.trace.SpanContext;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -32,10 +22,6 @@ import java.util.List;
 final class Execution implements GenerationListener, PoolingListener {
 
     private static final int EARLY_TOKENS = 4;
-    /** Indexes of OUTPUT: the same in each attempt, so that what is accepted already counts once. */
-    private static final int OUTPUT_ECHO = 0;
-
-    private static final int OUTPUT_PROMPT_LOGPROBS = 1;
 
     /** What an execution tells its worker. */
     interface Owner {
@@ -74,22 +60,14 @@ final class Execution implements GenerationListener, PoolingListener {
     private final WorkerMetrics metrics;
     private final ExecutionSpans spans;
     private final Owner owner;
-    private final long receivedNanos;
+    private final AttemptRecords records;
+    private final AttemptProgress progress;
 
     private Phase phase = Phase.PREPARING;
     private boolean claimed;
     private BlamedFields fields = BlamedFields.NONE;
     private List<Long> prefixHashes = List.of();
-    private int[] counts = new int[0];
-    private boolean[] ended = new boolean[0];
-    private long[] lastTokenNanos = new long[0];
-    private int[] reasoning = new int[0];
     private String outputKind = "";
-    private int promptTokens;
-    private int cachedTokens;
-    private int produced;
-    private long scheduledNanos;
-    private long firstNanos;
 
     Execution(
             String id,
@@ -114,7 +92,8 @@ final class Execution implements GenerationListener, PoolingListener {
         this.writer = around.writer();
         this.clock = around.clock();
         this.owner = around.owner();
-        this.receivedNanos = clock.nanos();
+        this.records = new AttemptRecords(id, req, dispatch, aid, model, worker);
+        this.progress = new AttemptProgress(clock.nanos());
         // A router's CLAIM stands in the journal already.
         this.claimed = !dispatch.getAid().isEmpty();
     }
@@ -164,7 +143,7 @@ final class Execution implements GenerationListener, PoolingListener {
                 .setPartition(partition)
                 .setAid(claimed ? aid : ByteString.EMPTY)
                 .setAttempt(dispatch.getAttempt())
-                .setEarly(phase == Phase.PREFILL || (phase == Phase.DECODE && produced < EARLY_TOKENS))
+                .setEarly(phase == Phase.PREFILL || (phase == Phase.DECODE && progress.produced() < EARLY_TOKENS))
                 .build();
     }
 
@@ -177,18 +156,14 @@ final class Execution implements GenerationListener, PoolingListener {
         if (phase != Phase.PREPARING) {
             return false;
         }
-        promptTokens = promptLength;
+        progress.prepared(promptLength, accepted, over);
         fields = BlamedFields.of(submit);
         prefixHashes = submit.getPrefixHashList();
-        counts = accepted.stream().mapToInt(ids -> ids.length).toArray();
-        ended = over.clone();
-        lastTokenNanos = new long[counts.length];
-        reasoning = new int[counts.length];
         outputKind = submit.getTask() == Submit.Task.SCORE ? "score" : "embedding";
         spans.request(submit, promptLength);
         if (!claimed) {
             claimed = true;
-            append(record().setClaim(claimRecord(promptLength, promptHash)));
+            append(records.claim(promptLength, promptHash, spans.trace()));
             if (isOver()) {
                 return false;
             }
@@ -205,38 +180,12 @@ final class Execution implements GenerationListener, PoolingListener {
         return true;
     }
 
-    private Claim.Builder claimRecord(int promptLength, long promptHash) {
-        return Claim.newBuilder()
-                .setAttempt(dispatch.getAttempt())
-                .setAid(aid)
-                .setWorker(worker.id())
-                .setIncarnation(worker.incarnation())
-                .setSlot(worker.slot())
-                .setWeightsHash(model.weightsHash())
-                .setTokenizerHash(model.tokenizerHash())
-                .setNumericsId(model.numericsId())
-                .setPromptLength(promptLength)
-                .setPromptHash(promptHash)
-                .setSolo(dispatch.getSolo())
-                .setTrace(spans.trace());
-    }
-
     /** The prompt's own text, for a client that gave ids and wants them back. */
     synchronized void echo(int[] prompt) {
         if (phase == Phase.OVER) {
             return;
         }
-        var text = ByteString.newOutput();
-        for (int token : prompt) {
-            byte[] bytes = model.tokenBytes(token);
-            text.write(bytes, 0, bytes.length);
-        }
-        append(record().setOutput(Output.newBuilder()
-                .setAid(aid)
-                .setIndex(OUTPUT_ECHO)
-                .setLast(true)
-                .setKind("echo")
-                .setData(text.toByteString())));
+        append(records.echo(prompt));
     }
 
     /** Validation said no. */
@@ -248,14 +197,7 @@ final class Execution implements GenerationListener, PoolingListener {
             fail(refusal);
             return;
         }
-        finish(
-                "refused",
-                record().setRefuse(Refuse.newBuilder()
-                        .setAttempt(dispatch.getAttempt())
-                        .setStatus(refusal.status())
-                        .setCode(refusal.code())
-                        .setMessage(refusal.message())
-                        .setParam(refusal.param())));
+        finish("refused", records.refuse(refusal));
         spans.stopped(refusal.code(), false);
         over("refused", refusal.code());
     }
@@ -271,10 +213,11 @@ final class Execution implements GenerationListener, PoolingListener {
                         model.name(),
                         worker.id(),
                         dispatch.getAttempt(),
-                        promptTokens,
-                        cachedTokens,
-                        produced),
-                new RequestLog.Times(receivedNanos, scheduledNanos, firstNanos, clock.nanos()));
+                        progress.promptTokens(),
+                        progress.cachedTokens(),
+                        progress.produced()),
+                new RequestLog.Times(
+                        progress.receivedNanos(), progress.scheduledNanos(), progress.firstNanos(), clock.nanos()));
     }
 
     /**
@@ -288,13 +231,9 @@ final class Execution implements GenerationListener, PoolingListener {
         phase = Phase.OVER;
         if (!claimed) {
             claimed = true;
-            append(record().setClaim(claimRecord(0, 0)));
+            append(records.claim(0, 0, spans.trace()));
         }
-        var yield = Yield.newBuilder().setAid(aid).setCause(cause);
-        for (int count : counts) {
-            yield.addCounts(count);
-        }
-        finish("yielded", record().setYield(yield));
+        finish("yielded", records.yield(cause, progress.counts()));
         spans.stopped(cause, false);
         over("yielded", cause);
         owner.onStopped(this);
@@ -314,16 +253,7 @@ final class Execution implements GenerationListener, PoolingListener {
     }
 
     private void fail(Preparation.Refused why) {
-        finish(
-                "failed",
-                record().setFail(Fail.newBuilder()
-                        .setAttempt(dispatch.getAttempt())
-                        .setAid(aid)
-                        .setN(Arrays.stream(counts).sum())
-                        .setStatus(why.status())
-                        .setCode(why.code())
-                        .setMessage(why.message())
-                        .setParam(why.param())));
+        finish("failed", records.fail(why, progress.sum()));
         spans.stopped(why.code(), true);
         over("failed", why.code());
         owner.onStopped(this);
@@ -333,9 +263,8 @@ final class Execution implements GenerationListener, PoolingListener {
     public synchronized void onScheduled(int cached) {
         if (phase == Phase.WAITING) {
             phase = Phase.PREFILL;
-            cachedTokens = cached;
-            scheduledNanos = clock.nanos();
-            spans.measured(() -> metrics.scheduled(scheduledNanos - receivedNanos));
+            long waitedNanos = progress.scheduled(cached, clock.nanos());
+            spans.measured(() -> metrics.scheduled(waitedNanos));
             spans.scheduled(cached);
         }
     }
@@ -347,37 +276,20 @@ final class Execution implements GenerationListener, PoolingListener {
         }
         long now = clock.nanos();
         first(now);
-        var out = Tokens.newBuilder()
-                .setAid(aid)
-                .setChoice(choice)
-                .setStart(start)
-                .setText(text);
-        for (SampledToken token : tokens) {
-            out.addIds(token.id());
-            if (!Float.isNaN(token.logprob())) {
-                out.addLogprobs(Logprobs.of(token, model));
-            }
-        }
-        append(record().setTokens(out));
-        produced += tokens.size();
-        counts[choice] = start + tokens.size();
-        long gapNanos = lastTokenNanos[choice] == 0 ? 0 : now - lastTokenNanos[choice];
+        append(records.tokens(choice, start, tokens, text));
+        long gapNanos = progress.tokens(choice, start, tokens.size(), now);
         spans.measured(() -> metrics.tokens(tokens.size(), gapNanos));
-        lastTokenNanos[choice] = now;
     }
 
     private void first(long now) {
         if (phase == Phase.DECODE) {
             return;
         }
-        if (scheduledNanos == 0) {
-            scheduledNanos = now;
-        }
         phase = Phase.DECODE;
-        firstNanos = now;
-        spans.measured(() -> metrics.first(now - receivedNanos, now - scheduledNanos));
+        progress.first(now);
+        spans.measured(() -> metrics.first(now - progress.receivedNanos(), now - progress.scheduledNanos()));
         spans.firstToken();
-        owner.onPrefilled(this, prefixHashes, promptTokens);
+        owner.onPrefilled(this, prefixHashes, progress.promptTokens());
     }
 
     @Override
@@ -385,17 +297,7 @@ final class Execution implements GenerationListener, PoolingListener {
         if (phase == Phase.OVER) {
             return;
         }
-        var all = Tokens.newBuilder();
-        for (SampledToken token : tokens) {
-            all.addIds(token.id()).addLogprobs(Logprobs.of(token, model));
-        }
-        append(record().setOutput(Output.newBuilder()
-                .setAid(aid)
-                .setIndex(OUTPUT_PROMPT_LOGPROBS)
-                .setPart(0)
-                .setLast(true)
-                .setKind("prompt_logprobs")
-                .setData(all.build().toByteString())));
+        append(records.promptLogprobs(tokens));
     }
 
     @Override
@@ -404,41 +306,16 @@ final class Execution implements GenerationListener, PoolingListener {
             return;
         }
         first(clock.nanos());
-        append(record().setOutput(Output.newBuilder()
-                .setAid(aid)
-                .setIndex(index)
-                .setPart(0)
-                .setLast(true)
-                .setKind(outputKind)
-                .setData(floats(values))));
-    }
-
-    /** Little-endian float32. */
-    private static ByteString floats(float[] values) {
-        ByteBuffer bytes = ByteBuffer.allocate(values.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
-        bytes.asFloatBuffer().put(values);
-        return ByteString.copyFrom(bytes);
+        append(records.output(index, outputKind, values));
     }
 
     /** Writes an answer that was made without the engine, and ends: the output in its parts, or none where it stands already. */
     synchronized void answer(String kind, List<ByteString> parts) {
         for (int i = 0; i < parts.size() && phase != Phase.OVER; i++) {
-            append(record().setOutput(Output.newBuilder()
-                    .setAid(aid)
-                    .setIndex(0)
-                    .setPart(i)
-                    .setLast(i == parts.size() - 1)
-                    .setKind(kind)
-                    .setData(parts.get(i))));
+            append(records.part(0, kind, i, i == parts.size() - 1, parts.get(i)));
         }
         if (phase != Phase.OVER) {
-            finish(
-                    "finished",
-                    record().setEnd(End.newBuilder()
-                            .setAid(aid)
-                            .setFinishReason("stop")
-                            .setInexact(dispatch.getInexact())
-                            .setUsage(Usage.getDefaultInstance())));
+            finish("finished", records.end(0, "stop", "", "", Usage.getDefaultInstance()));
             spans.finished(0, "stop");
         }
     }
@@ -446,7 +323,7 @@ final class Execution implements GenerationListener, PoolingListener {
     @Override
     public synchronized void onReasoning(int choice, int tokens) {
         if (phase != Phase.OVER) {
-            reasoning[choice] = tokens;
+            progress.reasoning(choice, tokens);
         }
     }
 
@@ -462,29 +339,14 @@ final class Execution implements GenerationListener, PoolingListener {
         }
         long now = clock.nanos();
         first(now);
-        ended[choice] = true;
-        JournalRecord.Builder record = record().setEnd(End.newBuilder()
-                .setAid(aid)
-                .setChoice(choice)
-                .setN(n)
-                .setFinishReason(finishReason)
-                .setStopReason(stopReason)
-                .setText(text)
-                .setInexact(dispatch.getInexact())
-                .setUsage(Usage.newBuilder()
-                        .setPromptTokens(promptTokens)
-                        .setCompletionTokens(n)
-                        .setCachedTokens(cachedTokens)
-                        .setReasoningTokens(reasoning[choice])));
-        for (boolean over : ended) {
-            if (!over) {
-                append(record);
-                return;
-            }
+        JournalRecord record = records.end(choice, finishReason, stopReason, text, progress.usage(choice, n));
+        if (!progress.ended(choice)) {
+            append(record);
+            return;
         }
         finish("finished", record);
-        spans.measured(() -> metrics.ended(now - firstNanos));
-        spans.finished(Arrays.stream(counts).sum(), finishReason);
+        spans.measured(() -> metrics.ended(now - progress.firstNanos()));
+        spans.finished(progress.sum(), finishReason);
         over("finished", finishReason);
     }
 
@@ -506,13 +368,9 @@ final class Execution implements GenerationListener, PoolingListener {
         drop("cancelled");
     }
 
-    private JournalRecord.Builder record() {
-        return JournalRecord.newBuilder().setId(id).setReq(req);
-    }
-
     /** Appends a record that more may follow. */
-    private void append(JournalRecord.Builder record) {
-        writer.journal(partition, record.build(), spans.trace()).whenComplete((offset, error) -> {
+    private void append(JournalRecord record) {
+        writer.journal(partition, record, spans.trace()).whenComplete((offset, error) -> {
             if (error != null) {
                 giveBack("log");
             }
@@ -520,9 +378,9 @@ final class Execution implements GenerationListener, PoolingListener {
     }
 
     /** Appends the last record; the worker forgets the execution once it is confirmed, or known not to be. */
-    private void finish(String outcome, JournalRecord.Builder last) {
+    private void finish(String outcome, JournalRecord last) {
         phase = Phase.OVER;
         metrics.outcome(outcome);
-        writer.journal(partition, last.build(), spans.trace()).whenComplete((offset, error) -> owner.onOver(this));
+        writer.journal(partition, last, spans.trace()).whenComplete((offset, error) -> owner.onOver(this));
     }
 }
