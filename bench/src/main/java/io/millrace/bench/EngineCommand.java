@@ -13,9 +13,8 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -85,18 +84,8 @@ final class EngineCommand implements Callable<Integer> {
             description = "Where the models are made (default target/bench-models).")
     private @Nullable Path models;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     @Override
     public Integer call() throws IOException {
@@ -111,7 +100,7 @@ final class EngineCommand implements Callable<Integer> {
         List<WeightMix> mixes = types.stream().map(WeightMix::of).toList();
         List<EngineWork> worksWanted = works.stream().map(EngineWork::of).toList();
         List<LlamaPeer> contenders = peerFolders().stream().map(LlamaPeer::new).toList();
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         if (contenders.isEmpty()) {
             print.println("No peer: give its folder with --peer or MILLRACE_BENCH_PEER. Ours alone.");
         }
@@ -119,11 +108,7 @@ final class EngineCommand implements Callable<Integer> {
         Results results = new Results();
         ObjectNode all = results.object()
                 .put("bench", "engine")
-                .put(
-                        "command",
-                        "./millrace "
-                                + String.join(
-                                        " ", spec.commandLine().getParseResult().originalArgs()))
+                .put("command", output.command())
                 .put("threads", threads)
                 .put("rounds", rounds)
                 .put("prefill_chunk", chunk)
@@ -148,7 +133,7 @@ final class EngineCommand implements Callable<Integer> {
                 }
             }
         }
-        print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "engine", all));
+        output.write("engine", all);
         return 0;
     }
 

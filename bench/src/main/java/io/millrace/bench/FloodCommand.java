@@ -1,27 +1,19 @@
 package io.millrace.bench;
 
-import io.millrace.standalone.broker.BrokerSettings;
-import io.millrace.standalone.broker.EmbeddedBroker;
-import io.millrace.standalone.parts.Part;
 import io.millrace.standalone.parts.PartsApplication;
 import io.millrace.standalone.parts.Role;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -77,18 +69,8 @@ final class FloodCommand implements Callable<Integer> {
             description = "What a step of the engine takes (default ${DEFAULT-VALUE}).")
     private int stepMs;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     private final AtomicInteger numbers = new AtomicInteger();
 
@@ -102,22 +84,14 @@ final class FloodCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        Path data = Files.createTempDirectory("millrace-bench");
-        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(data.resolve("kafka"), 0));
-                PartsApplication all = start(EnumSet.allOf(Role.class), broker);
-                PartsApplication second = start(EnumSet.of(Role.GATEWAY), broker)) {
-            return measure(List.of(all, second));
-        } finally {
-            LogCommand.delete(data);
+        try (BenchSystem system = BenchSystem.start()) {
+            return measure(List.of(
+                    system.add(EnumSet.allOf(Role.class), flags()), system.add(EnumSet.of(Role.GATEWAY), flags())));
         }
     }
 
-    private PartsApplication start(EnumSet<Role> roles, EmbeddedBroker broker) {
+    private Map<String, Object> flags() {
         Map<String, Object> flags = new HashMap<>(Map.of(
-                "server.port",
-                0,
-                "millrace.kafka.bootstrap-servers",
-                broker.bootstrap(),
                 "millrace.kafka.partitions",
                 4,
                 "millrace.kafka.slots",
@@ -135,24 +109,19 @@ final class FloodCommand implements Callable<Integer> {
         for (int i = 0; i < others; i++) {
             flags.put("millrace.gateway.api-keys.other-key-" + i, "other-" + i);
         }
-        PartsApplication parts =
-                PartsApplication.start(roles, flags, Map.of(), CompletableFuture.completedFuture(null), line -> {});
-        for (Part part : parts.parts()) {
-            part.started().join();
-        }
-        return parts;
+        return flags;
     }
 
     private Integer measure(List<PartsApplication> gateways) throws InterruptedException, IOException {
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         List<OpenAiStream> victims = new ArrayList<>();
         for (int i = 0; i < others; i++) {
             for (PartsApplication each : gateways) {
-                victims.add(new OpenAiStream("http://127.0.0.1:" + each.port(), MODEL, "other-key-" + i));
+                victims.add(new OpenAiStream(BenchSystem.url(each), MODEL, "other-key-" + i));
             }
         }
         List<OpenAiStream> floods = gateways.stream()
-                .map(each -> new OpenAiStream("http://127.0.0.1:" + each.port(), MODEL, "flood-key"))
+                .map(each -> new OpenAiStream(BenchSystem.url(each), MODEL, "flood-key"))
                 .toList();
         List<Phase> phases = List.of(new Phase("alone", 0), new Phase("at quota", 0.9), new Phase("flooded", times));
         double victimRate = others * 0.5 * quota / SECONDS_A_MINUTE;
@@ -208,7 +177,7 @@ final class FloodCommand implements Callable<Integer> {
                         "p99_change_from_alone_percent",
                         100 * (flooded / phases.getFirst().victim().firstMs(99) - 1));
         print.printf("p99 of the other tenants, flooded against at quota: %+.1f %%%n", more);
-        print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "flood", all));
+        output.write("flood", all);
         boolean failed = phases.stream().anyMatch(phase -> phase.victim().failed() > 0);
         return failed ? 1 : 0;
     }

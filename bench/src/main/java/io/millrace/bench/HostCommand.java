@@ -7,19 +7,15 @@ import io.millrace.worker.serving.ModelHost;
 import io.millrace.worker.serving.ModelOptions;
 import io.millrace.worker.serving.ModelProgress;
 import io.millrace.worker.serving.ServedModel;
-import java.io.PrintWriter;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -57,18 +53,8 @@ final class HostCommand implements Callable<Integer> {
             description = "After three that warm the JVM up (default ${DEFAULT-VALUE}).")
     private int rounds;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     @Override
     public Integer call() throws InterruptedException, ExecutionException {
@@ -112,12 +98,11 @@ final class HostCommand implements Callable<Integer> {
             }
         }
         HostShare median = HostShare.median(shares);
-        median.print(spec.commandLine().getOut());
+        median.print(output.print());
         median.write(all.putObject("median"));
         ArrayNode each = all.putArray("host_share");
         shares.forEach(share -> each.add(Math.round(share.share() * 1e4) / 1e4));
-        PrintWriter print = spec.commandLine().getOut();
-        print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "host", all));
+        output.write("host", all);
         return 0;
     }
 

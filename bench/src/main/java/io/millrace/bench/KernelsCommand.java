@@ -2,14 +2,12 @@ package io.millrace.bench;
 
 import io.millrace.shared.error.MillraceException;
 import java.io.PrintWriter;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
@@ -47,18 +45,8 @@ final class KernelsCommand implements Callable<Integer> {
     @Option(names = "--rounds", defaultValue = "5", description = "Samples of each (default ${DEFAULT-VALUE}).")
     private int rounds;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     @Override
     public Integer call() {
@@ -68,16 +56,12 @@ final class KernelsCommand implements Callable<Integer> {
                     "MR-BENCH-002",
                     "--threads " + threads + " must be 1 or more, --rounds " + rounds + " in 1..1,000.");
         }
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         MachineProbe program = new MachineProbe(threads);
         Results results = new Results();
         ObjectNode all = results.object()
                 .put("bench", "kernels")
-                .put(
-                        "command",
-                        "./millrace "
-                                + String.join(
-                                        " ", spec.commandLine().getParseResult().originalArgs()))
+                .put("command", output.command())
                 .put("threads", threads)
                 .put("rounds", rounds);
         ArrayNode table = all.putArray("results");
@@ -105,7 +89,7 @@ final class KernelsCommand implements Callable<Integer> {
             ladder.print(print);
             ladder.write(all.putArray("ladder"));
         }
-        print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "kernels", all));
+        output.write("kernels", all);
         return 0;
     }
 }

@@ -12,11 +12,9 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.Callable;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
@@ -50,18 +48,8 @@ final class LoadCommand implements Callable<Integer> {
     @Option(names = CHILD, hidden = true)
     private boolean child;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     private final Results results = new Results();
 
@@ -71,7 +59,7 @@ final class LoadCommand implements Callable<Integer> {
             throw new MillraceException("MR-BENCH-002", "--rounds " + rounds + " must be in 1..1,000.");
         }
         ModelOptions options = ModelOptions.DEFAULT.withEngine(engine);
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         if (child) {
             ObjectNode one = results.object();
             LoadRun.of(model, options).write(one);
@@ -96,7 +84,7 @@ final class LoadCommand implements Callable<Integer> {
                 .put("rounds", rounds);
         report(print, "fresh JVM", cold, all.putObject("fresh_jvm"));
         report(print, "warm JVM", warm, all.putObject("warm_jvm"));
-        print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "load", all));
+        output.write("load", all);
         return 0;
     }
 

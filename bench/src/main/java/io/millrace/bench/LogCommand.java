@@ -1,8 +1,5 @@
 package io.millrace.bench;
 
-import io.millrace.standalone.broker.BrokerSettings;
-import io.millrace.standalone.broker.EmbeddedBroker;
-import io.millrace.standalone.parts.Part;
 import io.millrace.standalone.parts.PartsApplication;
 import io.millrace.standalone.parts.Role;
 import io.millrace.worker.serving.ModelHost;
@@ -11,20 +8,13 @@ import io.millrace.worker.serving.ModelProgress;
 import io.millrace.worker.serving.ServedModel;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.EnumSet;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CompletableFuture;
 import java.util.function.IntFunction;
-import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -66,18 +56,8 @@ final class LogCommand implements Callable<Integer> {
             description = "What a step of the engine takes (default ${DEFAULT-VALUE}).")
     private int stepMs;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     /** One way's times: its first requests, how it became steady, and those that count. */
     private record Way(LoadResult cold, SteadyState.Reached steady, LoadResult load) {
@@ -89,7 +69,7 @@ final class LogCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         Way direct = direct();
         Way path = path();
         print.printf("%-26s %9s %9s %9s %9s%n", "", "ttft p50", "ttft p99", "itl p50", "itl p99");
@@ -120,7 +100,7 @@ final class LogCommand implements Callable<Integer> {
         started.set("direct", results.percentiles(direct.cold()));
         started.set("path", results.percentiles(path.cold()));
         difference(direct.cold(), path.cold()).write(started.putObject("delta"));
-        print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "log", all));
+        output.write("log", all);
         return path.failed() + direct.failed() == 0 ? 0 : 1;
     }
 
@@ -169,31 +149,18 @@ final class LogCommand implements Callable<Integer> {
     }
 
     private Way path() throws IOException, InterruptedException {
-        Path data = Files.createTempDirectory("millrace-bench");
-        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(data.resolve("kafka"), 0));
-                PartsApplication parts = PartsApplication.start(
-                        EnumSet.allOf(Role.class),
-                        Map.of(
-                                "server.port",
-                                0,
-                                "millrace.kafka.bootstrap-servers",
-                                broker.bootstrap(),
-                                "millrace.worker.models[0]",
-                                MODEL,
-                                "millrace.worker.engine",
-                                "mock",
-                                "millrace.worker.mock-step",
-                                stepMs + "ms"),
-                        Map.of(),
-                        CompletableFuture.completedFuture(null),
-                        line -> {})) {
-            for (Part part : parts.parts()) {
-                part.started().join();
-            }
-            OpenAiStream server = new OpenAiStream("http://127.0.0.1:" + parts.port(), MODEL, null);
+        try (BenchSystem system = BenchSystem.start()) {
+            PartsApplication parts = system.add(
+                    EnumSet.allOf(Role.class),
+                    Map.of(
+                            "millrace.worker.models[0]",
+                            MODEL,
+                            "millrace.worker.engine",
+                            "mock",
+                            "millrace.worker.mock-step",
+                            stepMs + "ms"));
+            OpenAiStream server = new OpenAiStream(BenchSystem.url(parts), MODEL, null);
             return measure(i -> server.run(prompt(i), maxTokens, i));
-        } finally {
-            delete(data);
         }
     }
 
@@ -211,13 +178,5 @@ final class LogCommand implements Callable<Integer> {
 
     private static String prompt(int number) {
         return "Request " + number + " asks for nothing but hashes.";
-    }
-
-    static void delete(Path folder) throws IOException {
-        try (Stream<Path> tree = Files.walk(folder)) {
-            for (Path path : tree.sorted(Comparator.reverseOrder()).toList()) {
-                Files.deleteIfExists(path);
-            }
-        }
     }
 }

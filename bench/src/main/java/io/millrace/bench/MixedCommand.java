@@ -7,7 +7,6 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -16,9 +15,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
@@ -68,18 +66,8 @@ final class MixedCommand implements Callable<Integer> {
             description = "Tokens of an answer (default ${DEFAULT-VALUE}).")
     private int maxTokens;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     private final JsonMapper json = new JsonMapper();
     private final HttpClient client = HttpClient.newHttpClient();
@@ -89,7 +77,7 @@ final class MixedCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws InterruptedException, ExecutionException {
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         for (int i = 0; i < KINDS.size(); i++) {
             ask(i);
         }
@@ -121,7 +109,7 @@ final class MixedCommand implements Callable<Integer> {
                 .put("together_tokens_per_s", tokens / togetherS)
                 .put("one_by_one_tokens_per_s", tokens / aloneS)
                 .put("equal", equal);
-        print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "mixed", all));
+        output.write("mixed", all);
         return equal == requests ? 0 : 1;
     }
 

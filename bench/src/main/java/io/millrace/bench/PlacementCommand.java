@@ -1,31 +1,19 @@
 package io.millrace.bench;
 
-import io.millrace.standalone.broker.BrokerSettings;
-import io.millrace.standalone.broker.EmbeddedBroker;
-import io.millrace.standalone.parts.Part;
-import io.millrace.standalone.parts.PartsApplication;
 import io.millrace.standalone.parts.Role;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.net.URI;
 import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CompletableFuture;
 import org.HdrHistogram.Histogram;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -41,7 +29,10 @@ import tools.jackson.databind.node.ObjectNode;
 final class PlacementCommand implements Callable<Integer> {
 
     private static final String MODEL = "mock";
-    private static final long PATIENCE_S = 60;
+    /** So that all of it ends in about two minutes, however slow the machine is. */
+    private static final long PATIENCE_S = 10;
+
+    private static final long DECIDE_S_MAX = 12;
     private static final int MOCK_ENTRY_BYTES = 16;
     private static final int OPEN_OF_ONE_ROUTER = 2_500;
     private static final List<String> POLICIES = List.of("cost", "least-loaded", "round-robin");
@@ -85,18 +76,8 @@ final class PlacementCommand implements Callable<Integer> {
             description = "Of each policy, after half as many to warm it; 0: none (default ${DEFAULT-VALUE}).")
     private int requests;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     /** Prompt tokens looked up in the workers' prefix caches, and found there. */
     private record Cached(double queries, double hits) {
@@ -106,30 +87,35 @@ final class PlacementCommand implements Callable<Integer> {
         }
     }
 
-    private record Outcome(LoadResult load, double hitRate) {}
+    /** What became of a policy's requests; one without an answer in time has failed too. */
+    private record Outcome(LoadResult load, int failed, double hitRate) {}
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         ObjectNode all = new Results().object().put("bench", "placement");
         decide(print, all.putObject("decisions"));
         Map<String, Outcome> outcomes = new LinkedHashMap<>();
         for (String policy : requests == 0 ? List.<String>of() : POLICIES) {
-            outcomes.put(policy, serve(policy));
+            Outcome outcome = serve(policy);
+            outcomes.put(policy, outcome);
+            if (outcomes.size() == 1) {
+                print.printf("%-14s %9s %9s %9s %9s%n", "", "ttft p50", "ttft p99", "hit rate", "failed");
+            }
+            row(print, policy, outcome);
         }
         boolean failed = !outcomes.isEmpty() && report(print, outcomes, all);
-        print.println(
-                "Written to " + new Results().write(out == null ? Results.defaultFolder() : out, "placement", all));
+        output.write("placement", all);
         return failed ? 1 : 0;
     }
 
     private void decide(PrintWriter print, ObjectNode into) {
         PlacementDecisions timed = new PlacementDecisions(decidingWorkers, OPEN_OF_ONE_ROUTER);
-        timed.run(decisions);
-        timed.run(decisions);
+        timed.run(decisions / 2, DECIDE_S_MAX);
+        timed.run(decisions, DECIDE_S_MAX);
         Histogram nanos = timed.decisionNanos;
         into.put("workers", decidingWorkers)
-                .put("decisions", decisions)
+                .put("decisions", nanos.getTotalCount())
                 .put("mean_us", nanos.getMean() / 1e3)
                 .put("p50_us", nanos.getValueAtPercentile(50) / 1e3)
                 .put("p99_us", nanos.getValueAtPercentile(99) / 1e3)
@@ -151,36 +137,22 @@ final class PlacementCommand implements Callable<Integer> {
                 timed.looks(),
                 timed.beatNanos.getValueAtPercentile(50) / 1e3,
                 timed.beatNanos.getValueAtPercentile(99) / 1e3);
+        print.flush();
     }
 
     private Outcome serve(String policy) throws IOException, InterruptedException {
-        Path data = Files.createTempDirectory("millrace-bench");
-        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(data.resolve("kafka"), 0));
-                PartsApplication parts = PartsApplication.start(
-                        EnumSet.allOf(Role.class),
-                        flags(policy, broker),
-                        Map.of(),
-                        CompletableFuture.completedFuture(null),
-                        line -> {})) {
-            for (Part part : parts.parts()) {
-                part.started().join();
-            }
-            OpenAiStream server = new OpenAiStream("http://127.0.0.1:" + parts.port(), MODEL, null);
+        try (BenchSystem system = BenchSystem.start()) {
+            String url = BenchSystem.url(system.add(EnumSet.allOf(Role.class), flags(policy)));
+            OpenAiStream server = new OpenAiStream(url, MODEL, null);
             load(server, requests / 2, 1);
-            Cached before = cached(parts.port());
+            Cached before = cached(url);
             LoadResult load = load(server, requests, 2);
-            return new Outcome(load, cached(parts.port()).since(before));
-        } finally {
-            LogCommand.delete(data);
+            return new Outcome(load, requests - load.ok(), cached(url).since(before));
         }
     }
 
-    private Map<String, Object> flags(String policy, EmbeddedBroker broker) {
+    private Map<String, Object> flags(String policy) {
         return Map.of(
-                "server.port",
-                0,
-                "millrace.kafka.bootstrap-servers",
-                broker.bootstrap(),
                 "millrace.router.placement",
                 policy,
                 "millrace.worker.count",
@@ -217,24 +189,20 @@ final class PlacementCommand implements Callable<Integer> {
         return text + " Question " + own + " is short.";
     }
 
-    private static Cached cached(int port) throws IOException, InterruptedException {
+    private static Cached cached(String url) throws IOException, InterruptedException {
         try (HttpClient client = HttpClient.newHttpClient()) {
-            String metrics = client.send(
-                            HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/actuator/prometheus"))
-                                    .build(),
-                            HttpResponse.BodyHandlers.ofString())
-                    .body();
+            PrometheusText metrics = PrometheusText.read(client, PrometheusText.at(url));
             return new Cached(
-                    sum(metrics, "millrace_prefix_cache_queries_total"),
-                    sum(metrics, "millrace_prefix_cache_hits_total"));
+                    metrics.sum("millrace_prefix_cache_queries_total"),
+                    metrics.sum("millrace_prefix_cache_hits_total"));
         }
     }
 
-    private static double sum(String metrics, String name) {
-        return metrics.lines()
-                .filter(line -> line.startsWith(name))
-                .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
-                .sum();
+    private static void row(PrintWriter print, String policy, Outcome outcome) {
+        print.printf(
+                "%-14s %9.1f %9.1f %9.3f %9d%n",
+                policy, outcome.load().firstMs(50), outcome.load().firstMs(99), outcome.hitRate(), outcome.failed());
+        print.flush();
     }
 
     private boolean report(PrintWriter print, Map<String, Outcome> outcomes, ObjectNode all) {
@@ -246,24 +214,16 @@ final class PlacementCommand implements Callable<Integer> {
                 .put("row_us", rowMicros)
                 .put("requests", requests)
                 .put("requests_per_s", rate);
-        print.printf("%-14s %9s %9s %9s %9s%n", "", "ttft p50", "ttft p99", "hit rate", "failed");
         boolean failed = false;
         for (Map.Entry<String, Outcome> each : outcomes.entrySet()) {
             LoadResult load = each.getValue().load();
-            failed |= load.failed() > 0;
-            print.printf(
-                    "%-14s %9.1f %9.1f %9.3f %9d%n",
-                    each.getKey(),
-                    load.firstMs(50),
-                    load.firstMs(99),
-                    each.getValue().hitRate(),
-                    load.failed());
+            failed |= each.getValue().failed() > 0;
             served.putObject(each.getKey().replace('-', '_'))
                     .put("ttft_p50_ms", load.firstMs(50))
                     .put("ttft_p99_ms", load.firstMs(99))
                     .put("hit_rate", each.getValue().hitRate())
                     .put("ok", load.ok())
-                    .put("failed", load.failed());
+                    .put("failed", each.getValue().failed());
         }
         Outcome cost = outcomes.values().iterator().next();
         for (Map.Entry<String, Outcome> each : outcomes.entrySet()) {

@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.SplittableRandom;
+import java.util.concurrent.TimeUnit;
 import org.HdrHistogram.Histogram;
 
 /**
@@ -123,14 +124,15 @@ final class PlacementDecisions {
         return List.copyOf(hashes);
     }
 
-    /** Makes so many decisions; the times of those before are forgotten. */
-    void run(int decisions) {
+    /** Makes so many decisions, or as many as so many seconds allow; the times of those before are forgotten. */
+    void run(int decisions, long secondsMax) {
         decisionNanos.reset();
         decisionCpuNanos.reset();
         beatNanos.reset();
         withPrefix = 0;
         long before = placement.looks();
-        for (int i = 0; i < decisions; i++) {
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(secondsMax);
+        for (int i = 0; i < decisions && (i == 0 || System.nanoTime() < end); i++) {
             for (int b = 0; b < BEATS_BETWEEN; b++) {
                 beat();
             }

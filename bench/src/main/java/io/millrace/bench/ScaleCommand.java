@@ -8,16 +8,13 @@ import io.millrace.shared.log.LogRecord;
 import io.millrace.shared.topic.Topic;
 import java.io.PrintWriter;
 import java.nio.ByteBuffer;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -83,21 +80,8 @@ final class ScaleCommand implements Callable<Integer> {
             description = "Also run it for so long in virtual time, with the routers' real code; 0: do not.")
     private int simulateS;
 
-    @Option(
-            names = "--out",
-            paramLabel = "DIR",
-            description = "Where a simulation's JSON goes (default bench/results).")
-    private @Nullable Path outDir;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     @Override
     public Integer call() throws InterruptedException {
@@ -124,7 +108,7 @@ final class ScaleCommand implements Callable<Integer> {
                 brokerMbPerS * 1e6,
                 0.5);
         double folded = foldedPerS(MEASURE_NANOS);
-        PrintWriter out = spec.commandLine().getOut();
+        PrintWriter out = output.print();
         table(scale).forEach(out::println);
         out.printf(
                 Locale.ROOT,
@@ -175,7 +159,7 @@ final class ScaleCommand implements Callable<Integer> {
                     .put("paper_bytes", line.paperBytes())
                     .put("simulated_bytes", line.countedBytes());
         }
-        out.println("Written to " + results.write(outDir == null ? Results.defaultFolder() : outDir, "scale", all));
+        output.write("scale", all);
     }
 
     /** What the paper says, what was counted, and the difference. */

@@ -2,7 +2,6 @@ package io.millrace.bench;
 
 import io.millrace.shared.error.MillraceException;
 import java.io.PrintWriter;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -10,9 +9,8 @@ import java.util.concurrent.Callable;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ObjectNode;
 
 /** {@code millrace bench serve}. */
@@ -117,18 +115,8 @@ final class ServeCommand implements Callable<Integer> {
     @Option(names = "--seed", defaultValue = "1", description = "Of arrivals and prompts (default ${DEFAULT-VALUE}).")
     private long seed;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     /** 0 when every request was answered, 1 otherwise. */
     @Override
@@ -142,7 +130,7 @@ final class ServeCommand implements Callable<Integer> {
         if (streams < 0 || streams > 10_000) {
             throw new MillraceException("MR-BENCH-002", "--streams " + streams + " must lie in 0..10,000.");
         }
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         print.printf(
                 "%-32s %6s %6s %9s %9s %9s %9s %9s %9s %8s%n",
                 "server",
@@ -169,8 +157,7 @@ final class ServeCommand implements Callable<Integer> {
         if (peer != null) {
             measure(peer, peerModel == null ? model : peerModel, print, results, all.putObject("peer"));
         }
-        Path folder = out == null ? Results.defaultFolder() : out;
-        print.println("Written to " + results.write(folder, "serve", all));
+        output.write("serve", all);
         return failed == 0 ? 0 : 1;
     }
 

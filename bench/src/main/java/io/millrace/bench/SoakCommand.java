@@ -1,31 +1,24 @@
 package io.millrace.bench;
 
 import io.millrace.shared.error.MillraceException;
-import io.millrace.standalone.broker.BrokerSettings;
-import io.millrace.standalone.broker.EmbeddedBroker;
-import io.millrace.standalone.parts.Part;
 import io.millrace.standalone.parts.PartsApplication;
 import io.millrace.standalone.parts.Role;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.net.URI;
 import java.net.http.HttpClient;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.IntFunction;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -81,18 +74,8 @@ final class SoakCommand implements Callable<Integer> {
             description = "Most requests in a step; they and the step set the capacity (default ${DEFAULT-VALUE}).")
     private int maxRunning;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     private final AtomicInteger numbers = new AtomicInteger();
 
@@ -109,21 +92,14 @@ final class SoakCommand implements Callable<Integer> {
                     "--minutes, --share, --capacity-seconds, --clients and --max-running must be above zero, --samples at least %d."
                             .formatted(SoakVerdict.SAMPLES_MIN));
         }
-        Path data = Files.createTempDirectory("millrace-bench");
-        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(data.resolve("kafka"), 0));
-                PartsApplication parts = start(broker)) {
-            return measure(parts.port(), data);
-        } finally {
-            LogCommand.delete(data);
+        try (BenchSystem system = BenchSystem.start()) {
+            PartsApplication parts = system.add(EnumSet.allOf(Role.class), flags());
+            return measure(BenchSystem.url(parts), system.data());
         }
     }
 
-    private PartsApplication start(EmbeddedBroker broker) {
-        Map<String, Object> flags = Map.of(
-                "server.port",
-                0,
-                "millrace.kafka.bootstrap-servers",
-                broker.bootstrap(),
+    private Map<String, Object> flags() {
+        return Map.of(
                 "millrace.kafka.partitions",
                 4,
                 "millrace.kafka.slots",
@@ -139,18 +115,11 @@ final class SoakCommand implements Callable<Integer> {
                 // So few that they are reached in the first minutes: what is kept on purpose is full then.
                 "millrace.router.known-ids-max",
                 KNOWN_IDS);
-        PartsApplication parts = PartsApplication.start(
-                EnumSet.allOf(Role.class), flags, Map.of(), CompletableFuture.completedFuture(null), line -> {});
-        for (Part part : parts.parts()) {
-            part.started().join();
-        }
-        return parts;
     }
 
-    private Integer measure(int port, Path data) throws InterruptedException {
-        PrintWriter print = spec.commandLine().getOut();
-        String url = "http://127.0.0.1:" + port;
-        URI metrics = URI.create(url + "/actuator/prometheus");
+    private Integer measure(String url, Path data) throws InterruptedException {
+        PrintWriter print = output.print();
+        URI metrics = PrometheusText.at(url);
         var stream = new OpenAiStream(url, MODEL, null);
         IntFunction<StreamTimes> one =
                 i -> stream.run("Request " + numbers.incrementAndGet() + " asks for nothing but hashes.", maxTokens, i);
@@ -253,7 +222,7 @@ final class SoakCommand implements Callable<Integer> {
         all.put("verdict", wrong.isEmpty() ? "flat" : "not flat");
         wrong.forEach(print::println);
         print.printf("%s after %,d answers%n", wrong.isEmpty() ? "Flat" : "Not flat", load.ok());
-        print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "soak", all));
+        output.write("soak", all);
         return wrong.isEmpty() ? 0 : 1;
     }
 }

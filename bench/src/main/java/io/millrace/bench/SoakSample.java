@@ -5,8 +5,6 @@ import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.net.URI;
 import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
@@ -41,8 +39,7 @@ record SoakSample(long second, long heapBytes, long files, int threads, Map<Stri
         long heap = ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed();
         int threads = ManagementFactory.getThreadMXBean().getThreadCount();
         try {
-            String text = http.send(HttpRequest.newBuilder(metrics).build(), HttpResponse.BodyHandlers.ofString())
-                    .body();
+            String text = PrometheusText.read(http, metrics).text();
             return new SoakSample(second, heap, files(log), threads, underWay(text));
         } catch (IOException e) {
             throw new UncheckedIOException(e);

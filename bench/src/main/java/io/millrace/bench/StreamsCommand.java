@@ -3,10 +3,6 @@ package io.millrace.bench;
 import com.sun.management.UnixOperatingSystemMXBean;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.standalone.Main;
-import io.millrace.standalone.broker.BrokerSettings;
-import io.millrace.standalone.broker.EmbeddedBroker;
-import io.millrace.standalone.parts.Part;
-import io.millrace.standalone.parts.PartsApplication;
 import io.millrace.standalone.parts.Role;
 import io.millrace.standalone.process.Children;
 import io.millrace.standalone.process.ProgramProcesses;
@@ -22,14 +18,11 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeoutException;
 import org.HdrHistogram.Histogram;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -75,39 +68,18 @@ final class StreamsCommand implements Callable<Integer> {
     @Option(names = "--heap", defaultValue = "1g", description = "Of the gateway, at most (default ${DEFAULT-VALUE}).")
     private String heap = "";
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     @Override
     public Integer call() throws IOException, InterruptedException, TimeoutException {
         checkFiles(streams + FILES_SPARE);
-        Path data = Files.createTempDirectory("millrace-bench");
-        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(data.resolve("kafka"), 0));
-                PartsApplication parts = PartsApplication.start(
-                        EnumSet.of(Role.ROUTER, Role.WORKER),
-                        flags(broker),
-                        Map.of(),
-                        CompletableFuture.completedFuture(null),
-                        line -> {});
-                ProgramProcesses processes = new ProgramProcesses(data, Main.class.getName())) {
-            for (Part part : parts.parts()) {
-                part.started().join();
-            }
-            Process gateway = processes.start("gateway", gatewayJvm(), gatewayArguments(broker));
+        try (BenchSystem system = BenchSystem.start();
+                ProgramProcesses processes = new ProgramProcesses(system.data(), Main.class.getName())) {
+            system.add(EnumSet.of(Role.ROUTER, Role.WORKER), flags());
+            Process gateway = processes.start("gateway", gatewayJvm(), gatewayArguments(system.bootstrap()));
             processes.awaitOutput("gateway", Children.READY, READY_S_MAX);
-            return measure(gateway, address(processes.output("gateway")), broker.bootstrap());
-        } finally {
-            LogCommand.delete(data);
+            return measure(gateway, address(processes.output("gateway")), system.bootstrap());
         }
     }
 
@@ -122,14 +94,10 @@ final class StreamsCommand implements Callable<Integer> {
         }
     }
 
-    private Map<String, Object> flags(EmbeddedBroker broker) {
+    private Map<String, Object> flags() {
         int each = (streams + workers - 1) / workers;
         long stepMs = Math.max(1, 1_000L * streams / eventsPerS);
         return Map.of(
-                "server.port",
-                0,
-                "millrace.kafka.bootstrap-servers",
-                broker.bootstrap(),
                 "millrace.kafka.partitions",
                 PARTITIONS,
                 "millrace.worker.count",
@@ -157,11 +125,11 @@ final class StreamsCommand implements Callable<Integer> {
                 "-XX:MaxDirectMemorySize=1g");
     }
 
-    private List<String> gatewayArguments(EmbeddedBroker broker) {
+    private List<String> gatewayArguments(String bootstrap) {
         return List.of(
                 "gateway",
                 "--kafka",
-                broker.bootstrap(),
+                bootstrap,
                 "--port",
                 "0",
                 "--set",
@@ -186,7 +154,7 @@ final class StreamsCommand implements Callable<Integer> {
 
     private Integer measure(Process gateway, InetSocketAddress address, String bootstrap)
             throws IOException, InterruptedException {
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         try (AppendTimes appended = new AppendTimes(bootstrap, PARTITIONS);
                 ManyStreams client = new ManyStreams(address, this::body)) {
             int warm = Math.max(1, Math.min(100, streams / 10));
@@ -276,7 +244,7 @@ final class StreamsCommand implements Callable<Integer> {
                 .put("events_of_unknown_time", unknown)
                 .put("heap_kb_a_stream", heapKb)
                 .put("gateway_cores", cores);
-        print.println("Written to " + new Results().write(out == null ? Results.defaultFolder() : out, "streams", all));
+        output.write("streams", all);
         return faults == 0 && client.speaking() == streams && unknown == 0 ? 0 : 1;
     }
 }

@@ -1,32 +1,23 @@
 package io.millrace.bench;
 
 import com.sun.net.httpserver.HttpServer;
-import io.millrace.standalone.broker.BrokerSettings;
-import io.millrace.standalone.broker.EmbeddedBroker;
-import io.millrace.standalone.parts.Part;
 import io.millrace.standalone.parts.PartsApplication;
 import io.millrace.standalone.parts.Role;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumSet;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
@@ -76,32 +67,21 @@ final class TracingCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private String model;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         AtomicLong bytes = new AtomicLong();
         HttpServer sink = sink(bytes);
-        Path data = Files.createTempDirectory("millrace-bench");
         List<Double> ratios = new ArrayList<>();
         List<Double> without = new ArrayList<>();
         List<Double> with = new ArrayList<>();
         String endpoint = "http://127.0.0.1:" + sink.getAddress().getPort();
-        try (EmbeddedBroker broker = EmbeddedBroker.start(BrokerSettings.local(data.resolve("kafka"), 0));
-                PartsApplication plain = parts(broker, "plain.", "");
-                PartsApplication traced = parts(broker, "traced.", endpoint)) {
+        try (BenchSystem system = BenchSystem.start()) {
+            PartsApplication plain = system.add(EnumSet.allOf(Role.class), flags("plain.", ""));
+            PartsApplication traced = system.add(EnumSet.allOf(Role.class), flags("traced.", endpoint));
             OpenAiStream one = server(plain);
             OpenAiStream other = server(traced);
             for (int i = 0; i < WARM_UP; i++) {
@@ -121,7 +101,6 @@ final class TracingCommand implements Callable<Integer> {
             }
         } finally {
             sink.stop(0);
-            LogCommand.delete(data);
         }
         double ratio = median(ratios);
         print.printf(
@@ -141,7 +120,7 @@ final class TracingCommand implements Callable<Integer> {
                 .put("ratio", ratio)
                 .put("ratio_p25", quantile(ratios, 0.25))
                 .put("ratio_p75", quantile(ratios, 0.75));
-        print.println("Written to " + results.write(out == null ? Results.defaultFolder() : out, "tracing", all));
+        output.write("tracing", all);
         return 0;
     }
 
@@ -170,26 +149,24 @@ final class TracingCommand implements Callable<Integer> {
         return server;
     }
 
-    private PartsApplication parts(EmbeddedBroker broker, String prefix, String endpoint) {
-        Map<String, Object> flags = new HashMap<>();
-        flags.put("server.port", 0);
-        flags.put("millrace.kafka.bootstrap-servers", broker.bootstrap());
-        flags.put("millrace.kafka.topic-prefix", prefix);
-        flags.put("millrace.kafka.partitions", 4);
-        flags.put("millrace.kafka.slots", 4);
-        flags.put("millrace.worker.models[0]", MODEL + "=" + model);
-        flags.put("millrace.worker.mock-step", stepMs + "ms");
-        flags.put("millrace.telemetry.otlp-endpoint", endpoint);
-        PartsApplication parts = PartsApplication.start(
-                EnumSet.allOf(Role.class), flags, Map.of(), CompletableFuture.completedFuture(null), line -> {});
-        for (Part part : parts.parts()) {
-            part.started().join();
-        }
-        return parts;
+    private Map<String, Object> flags(String prefix, String endpoint) {
+        return Map.of(
+                "millrace.kafka.topic-prefix",
+                prefix,
+                "millrace.kafka.partitions",
+                4,
+                "millrace.kafka.slots",
+                4,
+                "millrace.worker.models[0]",
+                MODEL + "=" + model,
+                "millrace.worker.mock-step",
+                stepMs + "ms",
+                "millrace.telemetry.otlp-endpoint",
+                endpoint);
     }
 
     private static OpenAiStream server(PartsApplication parts) {
-        return new OpenAiStream("http://127.0.0.1:" + parts.port(), MODEL, null);
+        return new OpenAiStream(BenchSystem.url(parts), MODEL, null);
     }
 
     /** Tokens a second of all streams together. */

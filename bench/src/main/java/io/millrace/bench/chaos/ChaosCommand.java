@@ -1,6 +1,6 @@
 package io.millrace.bench.chaos;
 
-import io.millrace.bench.Results;
+import io.millrace.bench.BenchOutput;
 import io.millrace.shared.error.MillraceException;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -13,9 +13,8 @@ import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 
 /** {@code millrace bench chaos}. */
 @Command(
@@ -74,22 +73,12 @@ public final class ChaosCommand implements Callable<Integer> {
     @Option(names = "--keep", paramLabel = "DIR", description = "Where logs and data are kept; default: nowhere.")
     private @Nullable Path keep;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where the JSON goes (default bench/results).")
-    private @Nullable Path out;
-
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            hidden = true)
-    private boolean help;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
+    @Mixin
+    private final BenchOutput output = new BenchOutput();
 
     @Override
     public Integer call() throws InterruptedException {
-        PrintWriter print = spec.commandLine().getOut();
+        PrintWriter print = output.print();
         boolean mock = model.equals("mock");
         ChaosSetup setup = new ChaosSetup(
                 brokers,
@@ -111,9 +100,7 @@ public final class ChaosCommand implements Callable<Integer> {
                         })
                         .run(dir.toAbsolutePath(), kinds -> ChaosRun.matrix(chosen(kinds), seed, faults));
                 ChaosTable.print(report, print);
-                Path file = new Results()
-                        .write(out == null ? Results.defaultFolder() : out, "chaos", ChaosTable.json(report));
-                print.println("Written to " + file);
+                output.write("chaos", ChaosTable.json(report));
                 return report.violations().isEmpty() ? 0 : 1;
             } finally {
                 if (keep == null) {

@@ -30,12 +30,12 @@ public final class CommandLines {
 
     /** All commands, those of other modules too. */
     public static CommandLine create(PrintStream out, PrintStream err) {
-        CommandLine commands = new CommandLine(new MillraceCommand())
-                .setOut(new PrintWriter(out, true, StandardCharsets.UTF_8))
-                .setErr(new PrintWriter(err, true, StandardCharsets.UTF_8));
+        CommandLine commands = new CommandLine(new MillraceCommand());
         for (Subcommand found : ServiceLoader.load(Subcommand.class)) {
             commands.addSubcommand(found);
         }
+        commands.setOut(new PrintWriter(out, true, StandardCharsets.UTF_8));
+        commands.setErr(new PrintWriter(err, true, StandardCharsets.UTF_8));
         commands.setUsageHelpAutoWidth(true);
         commands.setCaseInsensitiveEnumValuesAllowed(true);
         commands.setExecutionExceptionHandler((failure, command, parsed) -> {
