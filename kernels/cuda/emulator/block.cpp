@@ -97,9 +97,9 @@ class Block {
     if (failed_) fail(MR_INTERNAL, "a kernel failed in block (%u, %u, %u): %s", index.x, index.y, index.z, error_.c_str());
   }
 
-  static void enter();
+  [[noreturn]] static void enter();
 
-  void live() {
+  [[noreturn]] void live() {
     Fiber::entered(current_->fiber, main_);
     try {
       (*body_)();
@@ -116,7 +116,7 @@ class Block {
     release();
     Fiber& next = alive_ > 0 ? self->after->fiber : main_;
     current_ = self->after;
-    Fiber::change(self->fiber, next);
+    Fiber::leave(self->fiber, next);
   }
 
   void release() {

@@ -23,6 +23,9 @@ class Fiber {
   // Leaves `from`, which is running, for `to`; returns when somebody switches back.
   static void change(Fiber& from, Fiber& to);
 
+  // Leaves `from`, which has ended, for `to`.
+  [[noreturn]] static void leave(Fiber& from, Fiber& to);
+
   // Where its stack lies is to be learnt anew: it is another's than before.
   void forget() { bottom_ = nullptr; }
 
@@ -30,8 +33,6 @@ class Fiber {
   static void entered(Fiber& self, Fiber& from);
 
  private:
-  static constexpr size_t kStackBytes = 128 << 10;
-
   std::unique_ptr<uint8_t[]> stack_;
 #if defined(__x86_64__)
   void* top_ = nullptr;
