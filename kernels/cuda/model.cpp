@@ -200,6 +200,10 @@ void Model::rope(int table, const float* frequencies, int half, float factor) {
 }
 
 void Model::copy_blocks(int group, const int32_t* from, const int32_t* to, int count) {
+  or_forget([&] { copy_within(group, from, to, count); });
+}
+
+void Model::copy_within(int group, const int32_t* from, const int32_t* to, int count) {
   check_copy(group, from, to, count, blocks_);
   if (count == 0) return;
   const Group& g = groups_[static_cast<size_t>(group)];
@@ -216,13 +220,17 @@ void Model::copy_blocks(int group, const int32_t* from, const int32_t* to, int c
 }
 
 void Model::swap_out(int group, const int32_t* from, const int32_t* host_to, int count) {
-  check_swap(group, from, host_to, count, blocks_, host_blocks_, false);
-  if (count > 0) groups_[static_cast<size_t>(group)].swap->out(stream_, from, host_to, count);
+  or_forget([&] {
+    check_swap(group, from, host_to, count, blocks_, host_blocks_, false);
+    if (count > 0) groups_[static_cast<size_t>(group)].swap->out(stream_, from, host_to, count);
+  });
 }
 
 void Model::swap_in(int group, const int32_t* host_from, const int32_t* to, int count) {
-  check_swap(group, to, host_from, count, blocks_, host_blocks_, true);
-  if (count > 0) groups_[static_cast<size_t>(group)].swap->in(stream_, host_from, to, count);
+  or_forget([&] {
+    check_swap(group, to, host_from, count, blocks_, host_blocks_, true);
+    if (count > 0) groups_[static_cast<size_t>(group)].swap->in(stream_, host_from, to, count);
+  });
 }
 
 int64_t Model::host_bytes() const {

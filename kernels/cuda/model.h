@@ -125,8 +125,19 @@ class Model {
   void count_ops(const mr_step& step);
   void launch_step(const mr_step& step, bool chooses);
   void launch_all(int most_rows, int most_logit_rows, bool chooses);
+  void copy_within(int group, const int32_t* from, const int32_t* to, int count);
   // What was launched ends, and is not collected.
   void forget_steps();
+  // A body whose failure takes along what was launched.
+  template <class Body>
+  void or_forget(const Body& body) {
+    try {
+      body();
+    } catch (...) {
+      forget_steps();
+      throw;
+    }
+  }
   void launch_op(const Op& op, RowCount rows);
   // Adds to the chain of row ops, which is launched before anything else is, or when rows are others.
   void add(const RowOp& op, RowCount rows);

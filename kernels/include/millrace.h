@@ -349,13 +349,14 @@ typedef struct mr_stage_time {
  * nanoseconds of the clock CLOCK_MONOTONIC, which System.nanoTime reads too. */
 int32_t mr_profile(mr_model* model, mr_stage_time* times, int32_t room, int32_t* count);
 
-/* Copies whole blocks in all layers of a group, all reads before all writes. */
+/* Copies whole blocks in all layers of a group, all reads before all writes. After a failure the cache is unknown, and what was submitted is
+ * forgotten. */
 int32_t mr_copy_blocks(mr_model* model, int32_t group, const int32_t* from, const int32_t* to, int32_t count, char* error,
                        int64_t error_size);
 
 /* Swaps whole blocks, in all layers of a group: from the cache to its pool on the host, and back. In order with steps: what earlier ones have
  * written is copied, later ones may write to the blocks. On a CUDA device it returns while they are copied; nothing that is passed is needed
- * afterwards. A block is written at most once a call. */
+ * afterwards. A block is written at most once a call. Fails as mr_copy_blocks. */
 int32_t mr_swap_out(mr_model* model, int32_t group, const int32_t* from, const int32_t* host_to, int32_t count, char* error, int64_t error_size);
 int32_t mr_swap_in(mr_model* model, int32_t group, const int32_t* host_from, const int32_t* to, int32_t count, char* error, int64_t error_size);
 

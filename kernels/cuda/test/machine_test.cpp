@@ -226,6 +226,31 @@ TEST(a_kernel_that_faults_fails_its_step) {
   CHECK(mr_run(runner->model(), &step, text, sizeof text) == MR_FAULT, "nothing runs after a fault: %s", text);
 }
 
+TEST(a_copy_of_blocks_that_fails_takes_along_what_was_submitted) {
+  Llama llama;
+  Machine kept;
+  auto runner = llama.runner(cuda_options(0), MR_BF16, 1);
+  int32_t token = 1, position = 0, slot = 0, starts[2] = {0, 1}, length = 1, block = 0, row = 0, to = 1;
+  mr_step step{1, 1, 1, 1, &token, &position, &slot, starts, &length, &block, &row, nullptr};
+  mr_sampling how{};
+  how.chooses = 1;
+  how.logprobs = how.last = how.mask_at = -1;
+  mr_sampled first, out;
+  char text[512] = "";
+  CHECK(mr_submit(runner->model(), &step, &how, nullptr, 0, text, sizeof text) == MR_OK, "%s", text);
+  CHECK(mr_collect(runner->model(), &first, nullptr, text, sizeof text) == MR_OK, "%s", text);
+  token = 2;
+  CHECK(mr_submit(runner->model(), &step, &how, nullptr, 0, text, sizeof text) == MR_OK, "%s", text);
+  emulator::machine().allocations = 0;
+  CHECK(mr_copy_blocks(runner->model(), 0, &block, &to, 1, text, sizeof text) == MR_MEMORY && has(text, "copies of KV blocks"), "%s", text);
+  emulator::machine().allocations = -1;
+  CHECK(mr_collect(runner->model(), &out, nullptr, text, sizeof text) == MR_INVALID, "%s", text);
+  CHECK(mr_copy_blocks(runner->model(), 0, &block, &to, 1, text, sizeof text) == MR_OK, "%s", text);
+  token = 1;
+  for (int i = 0; i < MR_STEPS; i++) CHECK(mr_submit(runner->model(), &step, &how, nullptr, 0, text, sizeof text) == MR_OK, "%s", text);
+  CHECK(mr_collect(runner->model(), &out, nullptr, text, sizeof text) == MR_OK && out.id == first.id, "%d, expected %d: %s", out.id, first.id, text);
+}
+
 TEST(a_fault_shows_when_a_submitted_step_is_collected) {
   Llama llama;
   Random random(38);

@@ -47,7 +47,10 @@ public interface ModelRuntime extends AutoCloseable {
         return 0;
     }
 
-    /** Copies whole blocks in all layers of a group: {@code to[i] = from[i]}, all reads before all writes of the same call. */
+    /**
+     * Copies whole blocks in all layers of a group: {@code to[i] = from[i]}, all reads before all writes of the same call. Fails as {@link #run}; then
+     * all that were submitted are gone.
+     */
     void copyBlocks(int group, int[] from, int[] to);
 
     /**

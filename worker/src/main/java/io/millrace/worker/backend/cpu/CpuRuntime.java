@@ -1,5 +1,6 @@
 package io.millrace.worker.backend.cpu;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.OpCosts;
@@ -193,20 +194,20 @@ final class CpuRuntime implements ModelRuntime {
     public void copyBlocks(int group, int[] from, int[] to) {
         requireOpen();
         if (from.length > 0) {
-            kernels.copyBlocks(model, group, from, to);
+            move(() -> kernels.copyBlocks(model, group, from, to));
         }
     }
 
     @Override
     public void swapOut(int group, int[] from, int[] hostTo) {
         requireOpen();
-        kernels.swapOut(model, group, from, hostTo);
+        move(() -> kernels.swapOut(model, group, from, hostTo));
     }
 
     @Override
     public void swapIn(int group, int[] hostFrom, int[] to) {
         requireOpen();
-        kernels.swapIn(model, group, hostFrom, to);
+        move(() -> kernels.swapIn(model, group, hostFrom, to));
     }
 
     @Override
@@ -214,6 +215,18 @@ final class CpuRuntime implements ModelRuntime {
         return layout.hostBlocks() == 0
                 ? 0
                 : 2.0 * kernels.hostBytes(model) / layout.hostBlocks() / kernels.swapBytesPerS();
+    }
+
+    /** A failure takes along what was submitted. */
+    private void move(Runnable call) {
+        try {
+            call.run();
+        } catch (MillraceException e) {
+            if (device != null) {
+                device.forget();
+            }
+            throw e;
+        }
     }
 
     private void requireOpen() {

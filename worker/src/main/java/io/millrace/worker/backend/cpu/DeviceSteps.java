@@ -64,7 +64,7 @@ final class DeviceSteps implements AutoCloseable {
         try {
             kernels.submit(model, step, choices.rows(), choices.words(), error);
         } catch (MillraceException e) {
-            flying.clear();
+            forget();
             throw e;
         }
         flying.add(in.sampling());
@@ -81,7 +81,7 @@ final class DeviceSteps implements AutoCloseable {
         try {
             kernels.collect(model, out, raw, error);
         } catch (MillraceException e) {
-            flying.clear();
+            forget();
             throw e;
         }
         @Nullable SampledToken[] tokens = new SampledToken[rows.length];
@@ -139,6 +139,11 @@ final class DeviceSteps implements AutoCloseable {
         MemorySegment.copy(out, JAVA_INT, TOP_IDS_AT, ids, 0, count);
         MemorySegment.copy(out, JAVA_FLOAT, TOP_LOGITS_AT, best, 0, count);
         return SampledToken.of(id, out.get(JAVA_FLOAT, 20), ids, best, out.get(JAVA_FLOAT, 8), out.get(JAVA_DOUBLE, 0));
+    }
+
+    /** A call has failed, and the kernels have forgotten what was submitted. */
+    void forget() {
+        flying.clear();
     }
 
     @Override

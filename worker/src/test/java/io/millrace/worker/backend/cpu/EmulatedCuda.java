@@ -23,11 +23,14 @@ public final class EmulatedCuda {
 
     /** Skips the calling test, saying why, when it was not built. */
     public static Path library() {
-        Path library = new KernelLibrary("", "millrace_cuda_emulated", NativeDevice.CUDA)
-                .anywhere()
-                .orElse(Path.of("none"));
+        return built("millrace_cuda_emulated", "the emulated CUDA kernels are");
+    }
+
+    /** A library that {@code kernels/build.sh tests} makes; skips the calling test, saying why, when it was not built. */
+    static Path built(String name, String what) {
+        Path library = new KernelLibrary("", name, NativeDevice.CUDA).anywhere().orElse(Path.of("none"));
         if (!Files.isRegularFile(library)) {
-            String reason = "SKIPPED, the emulated CUDA kernels are not built: run kernels/build.sh tests, with CMake";
+            String reason = "SKIPPED, " + what + " not built: run kernels/build.sh tests, with CMake";
             System.err.println(reason);
             Assumptions.abort(reason);
         }
