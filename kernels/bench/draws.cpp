@@ -17,11 +17,11 @@ void measure_draws(int isa, int rounds) {
     const char* name;
     mr_draw how;
   };
-  const Kind kinds[] = {{"greedy", {0, 0, 0, 0, 1, 0}},
-                        {"temperature 1", {1, 0.5, 0, 0, 1, 0}},
-                        {"top-p 0.95", {1, 0.5, 0, 0, 0.95f, 0}},
-                        {"top-k 50, top-p 0.9", {1 / 0.7, 0.5, 0, 50, 0.9f, 0}},
-                        {"min-p 0.05", {1, 0.5, 0, 0, 1, 0.05f}}};
+  const Kind kinds[] = {{"greedy", {0, 0, 0, 0, 1, 0, -1}},
+                        {"temperature 1", {1, 0.5, 0, 0, 1, 0, -1}},
+                        {"top-p 0.95", {1, 0.5, 0, 0, 0.95f, 0, -1}},
+                        {"top-k 50, top-p 0.9", {1 / 0.7, 0.5, 0, 50, 0.9f, 0, -1}},
+                        {"min-p 0.05", {1, 0.5, 0, 0, 1, 0.05f, -1}}};
   // Most logits near zero, some that stand out.
   std::mt19937 random(1);
   std::normal_distribution<float> normal(0, 2.5f);

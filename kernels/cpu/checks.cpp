@@ -1,5 +1,7 @@
 #include "checks.h"
 
+#include <algorithm>
+
 #include "error.h"
 #include "pack.h"
 #include "types.h"
@@ -152,9 +154,21 @@ void check_step(const mr_step& s, int vocabulary, int block_tokens, const std::v
   }
 }
 
-void check_sampling(const mr_sampling* sampling, int rows, int vocabulary, int64_t words, int before) {
+// That a draft is the token of the next logit row, which stands after this one in its sequence.
+static void check_draft(const mr_step& step, const mr_sampling* sampling, int r) {
+  const int row = step.logit_row[r], draft = sampling[r].draft;
+  const bool follows = r + 1 < step.logit_rows && sampling[r + 1].chooses != 0 && step.logit_row[r + 1] == row + 1 &&
+                       !std::binary_search(step.query_start, step.query_start + step.sequences + 1, row + 1);
+  if (!follows) fail(MR_INVALID, "logit row %d has draft %d, which no logit row after it in its sequence verifies", r, draft);
+  if (step.tokens[row + 1] != draft || sampling[r + 1].position != sampling[r].position + 1) {
+    fail(MR_INVALID, "logit row %d has draft %d for position %d, the row after it token %d, and chooses for %d", r, draft, sampling[r].position,
+         step.tokens[row + 1], sampling[r + 1].position);
+  }
+}
+
+void check_sampling(const mr_step& step, const mr_sampling* sampling, int vocabulary, int64_t words, int before) {
   auto within = [&](int at, int64_t count) { return count == 0 || (at >= 0 && count > 0 && at + count <= words); };
-  for (int r = 0; r < rows; r++) {
+  for (int r = 0; r < step.logit_rows; r++) {
     const mr_sampling& s = sampling[r];
     if (s.chooses == 0) continue;
     if (!(s.temperature >= 0) || s.logprobs > MR_TOP || s.last >= before || s.prompt < 0 || s.prompt > s.history_count) {
@@ -165,6 +179,7 @@ void check_sampling(const mr_sampling* sampling, int rows, int vocabulary, int64
         (s.mask_at != -1 && !within(s.mask_at, (vocabulary + 31) / 32))) {
       fail(MR_INVALID, "what logit row %d refers to is not within %lld words", r, static_cast<long long>(words));
     }
+    if (s.draft >= 0) check_draft(step, sampling, r);
   }
 }
 

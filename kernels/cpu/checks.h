@@ -31,8 +31,8 @@ void check_rope(int table, int half);
 
 // `blocks`: of each group; `before`: logit rows of the step before to which tokens may refer.
 void check_step(const mr_step& step, int vocabulary, int block_tokens, const std::vector<int>& blocks, int before = 0);
-// `before` as above; `words`: how many there are.
-void check_sampling(const mr_sampling* sampling, int rows, int vocabulary, int64_t words, int before);
+// Of a step that was checked. `before` as above; `words`: how many there are.
+void check_sampling(const mr_step& step, const mr_sampling* sampling, int vocabulary, int64_t words, int before);
 // `blocks` of each group; those that are copied exist.
 void check_copy(int group, const int32_t* from, const int32_t* to, int count, const std::vector<int>& blocks);
 // `blocks` and `host_blocks` of each group; `in`: host blocks are read, and each block is written once.

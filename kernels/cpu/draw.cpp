@@ -147,10 +147,22 @@ void Model::draw(const float* logits, const mr_draw* draws, int count, int32_t* 
     if (!fits) fail(MR_INVALID, "draw %d: row %d, scale %g, uniform %g, top-k %d, top-p %g, min-p %g", i, d.row, d.scale, d.uniform, d.top_k,
                     static_cast<double>(d.top_p), static_cast<double>(d.min_p));
   }
+  // Draws that verify drafts are made one after the other, by one thread.
+  chains_.clear();
+  for (int i = 0; i < count; i++) {
+    if (i == 0 || draws[i - 1].draft < 0) chains_.push_back(i);
+  }
+  if (count > 0 && draws[count - 1].draft >= 0) fail(MR_INVALID, "draw %d has draft %d, which no draw after it verifies", count - 1, draws[count - 1].draft);
   drawers_.resize(static_cast<size_t>(pool_.threads()));
-  pool_.run(count, [&](int i, int thread) {
+  pool_.run(static_cast<int>(chains_.size()), [&](int chain, int thread) {
     KeepDenormals keep;
-    ids[i] = drawers_[static_cast<size_t>(thread)].draw(kernels_, logits + int64_t{draws[i].row} * vocabulary_, vocabulary_, draws[i]);
+    Drawer& drawer = drawers_[static_cast<size_t>(thread)];
+    int i = chains_[static_cast<size_t>(chain)];
+    for (bool accepted = true;; i++) {
+      ids[i] = accepted ? drawer.draw(kernels_, logits + int64_t{draws[i].row} * vocabulary_, vocabulary_, draws[i]) : MR_DRAW_REFUSED;
+      if (draws[i].draft < 0) break;
+      accepted = accepted && ids[i] == draws[i].draft;
+    }
   });
 }
 

@@ -159,6 +159,8 @@ class Model {
   Memory expert_in_, expert_gate_, expert_up_, expert_out_;
   std::vector<Memory> scratch_;
   std::vector<Drawer> drawers_;
+  // First draws of those that verify drafts, and draws that are alone.
+  std::vector<int> chains_;
   Memory partials_;
   std::vector<AttentionPlan> attention_plans_;
   float* logits_ = nullptr;

@@ -26,6 +26,9 @@ struct Profile {
   int32_t* count = nullptr;
 };
 
+// What a step does with its logits: gives them back; chooses ids; verifies drafts by them too.
+enum class Choosing { kNone, kIds, kDrafts };
+
 class Model {
  public:
   Model(const mr_options& options, const int32_t* program, int64_t words);
@@ -123,8 +126,8 @@ class Model {
   void send_inputs(const mr_step& step, Flight& flight);
   void launch_submitted(const mr_step& step, const mr_sampling* sampling, const int32_t* words, int64_t word_count);
   void count_ops(const mr_step& step);
-  void launch_step(const mr_step& step, bool chooses);
-  void launch_all(int most_rows, int most_logit_rows, bool chooses);
+  void launch_step(const mr_step& step, Choosing how);
+  void launch_all(int most_rows, int most_logit_rows, Choosing how);
   void copy_within(int group, const int32_t* from, const int32_t* to, int count);
   // What was launched ends, and is not collected.
   void forget_steps();
@@ -191,8 +194,8 @@ class Model {
   RowChain chain_{};
   RowCount chain_rows_;
   StepTasks tasks_;
-  // By most rows, and whether ids are chosen; a bucket is captured the second time it is wanted.
-  std::map<std::pair<int, bool>, Graph> graphs_;
+  // By most rows, and how ids are chosen; a bucket is captured the second time it is wanted.
+  std::map<std::pair<int, Choosing>, Graph> graphs_;
   Choices choices_;
   // The steps under way are `flying_` from `first_` on.
   Flight flights_[MR_STEPS];

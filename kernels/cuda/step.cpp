@@ -5,6 +5,7 @@
 
 #include "checks.h"
 #include "core/sample.h"
+#include "core/verify.h"
 #include "error.h"
 #include "model.h"
 #include "needs.h"
@@ -46,7 +47,7 @@ void Model::run(const mr_step& step) {
   make_room(step);
   send_inputs(step, flights_[0]);
   chosen_rows_ = 0;
-  launch_step(step, false);
+  launch_step(step, Choosing::kNone);
   if (step.logit_rows > 0 && plan_.logits >= 0) {
     stream_.download(step.logits, room_.logits.data(), int64_t{step.logit_rows} * width_of(plan_.logits) * 4);
   }
@@ -77,13 +78,15 @@ void Model::launch_submitted(const mr_step& step, const mr_sampling* sampling, c
   check_step(step, vocabulary_, block_tokens_, blocks_, chosen_rows_);
   if (step.logit_rows > 0 && (!sampling || (word_count > 0 && !words))) fail(MR_INVALID, "sampling is null");
   const int width = width_of(plan_.logits), rows = step.logit_rows;
-  check_sampling(sampling, rows, width, word_count, chosen_rows_);
+  check_sampling(step, sampling, width, word_count, chosen_rows_);
   make_room(step);
   Flight& flight = flights_[(first_ + flying_) % MR_STEPS];
   flight.logit_rows = rows;
   flight.copied.clear();
   int choosing = 0;
+  bool drafts = false;
   for (int r = 0; r < rows; r++) {
+    drafts = drafts || draft_after(sampling[r]) >= 0;
     choosing += sampling[r].chooses != 0 ? 1 : 0;
     if (sampling[r].chooses == 0 || sampling[r].wants_logits != 0) flight.copied.push_back(r);
   }
@@ -92,7 +95,7 @@ void Model::launch_submitted(const mr_step& step, const mr_sampling* sampling, c
   flight.logits.need(static_cast<int64_t>(flight.copied.size()) * width * 4);
   send_inputs(step, flight);
   if (rows > 0) choices_.send(stream_, flight, sampling, rows, words, word_count);
-  launch_step(step, true);
+  launch_step(step, drafts ? Choosing::kDrafts : Choosing::kIds);
   if (rows > 0) stream_.download(flight.results.data(), choices_.results(), int64_t{rows} * static_cast<int64_t>(sizeof(mr_sampled)));
   auto* to = flight.logits.as<float>();
   for (int row : flight.copied) {
@@ -133,17 +136,17 @@ void Model::count_ops(const mr_step& step) {
   }
 }
 
-void Model::launch_step(const mr_step& step, bool chooses) {
+void Model::launch_step(const mr_step& step, Choosing how) {
   count_ops(step);
   if (profile_.times) *profile_.count = 0;
   const int bucket = bucket_of(step.rows);
   const bool graph = !profile_.times && !nvtx_wants_ops() && !uses_library(step.rows) && step.rows <= kMostGraphRows && bucket <= room_.shape.rows && step.logit_rows > 0 &&
                      step.logit_rows <= std::min(bucket, room_.shape.logit_rows);
   if (graph) {
-    auto [entry, first] = graphs_.try_emplace({bucket, chooses});
+    auto [entry, first] = graphs_.try_emplace({bucket, how});
     if (!first && !entry->second.there()) {
       const int logit_rows = std::min(bucket, room_.shape.logit_rows);
-      entry->second = Graph::capture(stream_, [&] { launch_all(bucket, logit_rows, chooses); });
+      entry->second = Graph::capture(stream_, [&] { launch_all(bucket, logit_rows, how); });
     }
     if (entry->second.there()) {
       entry->second.launch(stream_);
@@ -151,7 +154,7 @@ void Model::launch_step(const mr_step& step, bool chooses) {
       return;
     }
   }
-  launch_all(step.rows, step.logit_rows, chooses);
+  launch_all(step.rows, step.logit_rows, how);
 }
 
 // Makes room for a step. When memory could not be had, everything is asked for anew by the next.
@@ -275,11 +278,11 @@ void Model::send_inputs(const mr_step& step, Flight& flight) {
   stream_.upload(room_.inputs.data(), ints, room_.shape.ints() * 4);
 }
 
-void Model::launch_all(int most_rows, int most_logit_rows, bool chooses) {
+void Model::launch_all(int most_rows, int most_logit_rows, Choosing how) {
   const StepShape& shape = room_.shape;
   const RowCount rows{most_rows, input(shape.counts() + kRowCount)};
   const RowCount logit_rows{most_logit_rows, input(shape.counts() + kLogitRowCount)};
-  if (chooses) {
+  if (how != Choosing::kNone) {
     int32_t* tokens = room_.inputs.as<int32_t>() + shape.tokens();
     resolve(stream_, rows, logit_rows, tokens, most_logit_rows > 0 ? choices_.rows() : nullptr, choices_.ids(), vocabulary_);
   }
@@ -300,7 +303,10 @@ void Model::launch_all(int most_rows, int most_logit_rows, bool chooses) {
     time = {began, now_ns() - began, count.most, 1, {static_cast<int32_t>(i)}};
   }
   launch_chain();
-  if (chooses && most_logit_rows > 0) sample(stream_, logit_rows, choices_.arguments({room_.logits.as<float>(), width_of(plan_.logits)}));
+  if (how == Choosing::kNone || most_logit_rows == 0) return;
+  const SampleArguments p = choices_.arguments({room_.logits.as<float>(), width_of(plan_.logits)});
+  sample(stream_, logit_rows, p);
+  if (how == Choosing::kDrafts) verify(stream_, logit_rows, p);
 }
 
 void Model::add(const RowOp& op, RowCount rows) {

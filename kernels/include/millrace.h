@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /* Raised when a structure or the meaning of a function changes. */
-#define MR_ABI_VERSION 5
+#define MR_ABI_VERSION 6
 
 enum {
   MR_OK = 0,
@@ -201,7 +201,15 @@ typedef struct mr_sampling {
   int32_t suppressed_count;
   /* [(vocabulary + 31) / 32] a bit for each id, 1 allowed; -1: all are. */
   int32_t mask_at;
+  /* The id that was drafted to follow here, which the next row verifies; -1: none was. */
+  int32_t draft;
 } mr_sampling;
+
+/* Drafts are verified by rows one after the other, k + 1 for k drafts: the token of each row but the first is the draft of the one before, of the
+ * same sequence, and how its id is chosen takes the drafts before it for ids (in its position, its history, its mask; rows may refer to the same words).
+ * Each row chooses as if it were alone. A draft is accepted when it is the id that its row before has chosen, and all before it are; the rows after the
+ * first that is not are refused. So the first row, and one for each accepted draft, have chosen the ids that steps of one row would have chosen. What
+ * refused rows have put into the cache is written again by whoever has their positions next. */
 
 enum {
   MR_ROW_LEFT = 0,
@@ -209,7 +217,9 @@ enum {
   /* A logit is NaN or infinite. */
   MR_ROW_BROKEN = 2,
   /* No id is left to choose. */
-  MR_ROW_EMPTY = 3
+  MR_ROW_EMPTY = 3,
+  /* It verifies what follows a draft that was not chosen; what else is said of it counts for nothing. */
+  MR_ROW_REFUSED = 4
 };
 
 /* What was chosen. */
@@ -227,6 +237,8 @@ typedef struct mr_sampled {
   /* The best, the best first. */
   int32_t top_ids[MR_TOP];
   float top_logits[MR_TOP];
+  /* Of a row that is the first of some that verify drafts: how many are accepted. */
+  int32_t accepted;
 } mr_sampled;
 
 /* MR_ABI_VERSION of the library. */
@@ -312,7 +324,12 @@ typedef struct mr_draw {
   float top_p;
   /* 0: off. */
   float min_p;
+  /* The id that was drafted to follow here; -1: none was. The next draw is made only when this one is that id, and is MR_DRAW_REFUSED otherwise, as are
+   * those after it up to the first whose draw before has no draft. */
+  int32_t draft;
 } mr_draw;
+
+enum { MR_DRAW_REFUSED = -2 };
 
 /* Draws from rows of `logits` ([..][vocabulary]), with all threads; the same ids on every instruction set. An id is -1 where a logit is NaN or
  * +infinity or all are -infinity. Only on the CPU. */

@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "pool.h"
+#include "runner.h"
 
 namespace millrace::test {
 namespace {
@@ -86,12 +87,63 @@ TEST(a_draw_keeps_denormals_and_takes_what_the_filters_leave) {
   Drawer drawer;
   for (const Kernels* k : all_kernels()) {
     auto draw = [&](mr_draw how) { return drawer.draw(*k, x.data(), 6, how); };
-    CHECK(draw({0, 0.99, 0, 0, 1, 0}) == 1, "the largest");
-    CHECK(draw({1, 0.999, 0, 1, 1, 0}) == 1, "top-k of one");
-    CHECK(draw({1, 0.999, 0, 2, 1, 0}) == 3 && draw({1, 0, 0, 2, 1, 0}) == 1, "top-k of two");
-    CHECK(draw({1, 0.9999, 0, 0, 0.5f, 0}) == 3 && draw({1, 0.9999, 0, 0, 0.3f, 0}) == 1, "top-p");
-    CHECK(draw({1, 0.9999, 0, 0, 1, 0.3f}) == 4 && draw({1, 0, 0, 0, 1, 0.3f}) == 1, "min-p");
-    CHECK(draw({1, 0, 0, 0, 1, 0}) == 0 && draw({1, 0.99999, 0, 0, 1, 0}) == 4, "all");
+    CHECK(draw({0, 0.99, 0, 0, 1, 0, -1}) == 1, "the largest");
+    CHECK(draw({1, 0.999, 0, 1, 1, 0, -1}) == 1, "top-k of one");
+    CHECK(draw({1, 0.999, 0, 2, 1, 0, -1}) == 3 && draw({1, 0, 0, 2, 1, 0, -1}) == 1, "top-k of two");
+    CHECK(draw({1, 0.9999, 0, 0, 0.5f, 0, -1}) == 3 && draw({1, 0.9999, 0, 0, 0.3f, 0, -1}) == 1, "top-p");
+    CHECK(draw({1, 0.9999, 0, 0, 1, 0.3f, -1}) == 4 && draw({1, 0, 0, 0, 1, 0.3f, -1}) == 1, "min-p");
+    CHECK(draw({1, 0, 0, 0, 1, 0, -1}) == 0 && draw({1, 0.99999, 0, 0, 1, 0, -1}) == 4, "all");
+  }
+}
+
+TEST(draws_that_verify_drafts_are_those_of_one_by_one_up_to_the_first_that_is_refused) {
+  const int n = 60, length = 7;
+  Random random(73);
+  // Row number i are the logits after id i.
+  std::vector<float> table = random.normals(static_cast<size_t>(n * n), 2);
+  Builder b;
+  int weight = b.weight("logits", n, n), x = b.rows(n), logits = b.logit_rows(n);
+  b.op(1, {weight, x, Builder::bits(1)});
+  b.op(11, {x, logits});
+  b.op(13, {logits});
+  char message[512] = "";
+  for (int threads : {1, 3}) {
+    Runner runner(b.encode(), options(mr_isa_best(), threads), {}, 1);
+    auto drawn = [&](const std::vector<mr_draw>& draws) {
+      std::vector<int32_t> ids(draws.size(), -7);
+      CHECK(mr_draw_ids(runner.model(), table.data(), draws.data(), static_cast<int32_t>(draws.size()), ids.data(), message, sizeof message) == MR_OK, "%s", message);
+      return ids;
+    };
+    for (int round = 0; round < 40; round++) {
+      const mr_draw how = {round % 4 == 0 ? 0 : 1.1, 0, 0, round % 3 == 0 ? 9 : 0, round % 5 == 0 ? 0.7f : 1, 0, -1};
+      auto at = [&](int32_t id, int i, int32_t draft) {
+        mr_draw d = how;
+        d.row = id;
+        d.uniform = std::fmod(0.37 * (round + 1) + 0.61 * i, 1);
+        d.draft = draft;
+        return d;
+      };
+      std::vector<int32_t> one = {random.below(n)};
+      for (int i = 0; i <= length; i++) one.push_back(drawn({at(one.back(), i, -1)})[0]);
+      // Three sequences in one call: wrong at some place, without drafts, wrong nowhere.
+      const int wrong = round % length;
+      std::vector<int32_t> drafts(one.begin() + 1, one.begin() + 1 + length);
+      drafts[static_cast<size_t>(wrong)] = (drafts[static_cast<size_t>(wrong)] + 1) % n;
+      std::vector<mr_draw> draws;
+      for (int i = 0; i <= length; i++) draws.push_back(at(i == 0 ? one[0] : drafts[static_cast<size_t>(i - 1)], i, i < length ? drafts[static_cast<size_t>(i)] : -1));
+      draws.push_back(at(one[2], 2, -1));
+      for (int i = 0; i <= length; i++) draws.push_back(at(one[static_cast<size_t>(i)], i, i < length ? one[static_cast<size_t>(i + 1)] : -1));
+      std::vector<int32_t> ids = drawn(draws);
+      for (int i = 0; i <= length; i++) {
+        const int32_t expected = i <= wrong ? one[static_cast<size_t>(i + 1)] : MR_DRAW_REFUSED;
+        CHECK(ids[static_cast<size_t>(i)] == expected, "%d threads, round %d, row %d: %d, expected %d", threads, round, i, ids[static_cast<size_t>(i)], expected);
+        CHECK(ids[static_cast<size_t>(length + 2 + i)] == one[static_cast<size_t>(i + 1)], "%d threads, round %d, row %d of what is accepted", threads, round, i);
+      }
+      CHECK(ids[length + 1] == one[3], "%d threads, round %d: alone", threads, round);
+    }
+    mr_draw last = {0, 0, 0, 0, 1, 0, 3};
+    int32_t id = 0;
+    CHECK(mr_draw_ids(runner.model(), table.data(), &last, 1, &id, message, sizeof message) == MR_INVALID && std::strstr(message, "draw 0 has draft 3"), "%s", message);
   }
 }
 

@@ -238,7 +238,7 @@ class Bench {
       mr_sampling& h = how[static_cast<size_t>(r)];
       h = {};
       h.chooses = r + 1;
-      h.logprobs = h.last = h.mask_at = -1;
+      h.logprobs = h.last = h.mask_at = h.draft = -1;
       h.temperature = temperature;
       h.top_k = top_k;
       h.top_p = top_p;
@@ -297,7 +297,7 @@ class Bench {
     for (mr_sampling& h : how) {
       h = {};
       h.chooses = 1;
-      h.logprobs = h.last = h.mask_at = -1;
+      h.logprobs = h.last = h.mask_at = h.draft = -1;
     }
     std::vector<mr_sampled> out(static_cast<size_t>(rows));
     std::vector<double> all;

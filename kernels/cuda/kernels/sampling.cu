@@ -3,6 +3,7 @@
 
 #include "core/numbers.h"
 #include "core/sample.h"
+#include "core/verify.h"
 
 namespace millrace::cuda {
 namespace {
@@ -411,11 +412,21 @@ __device__ void sample_row(const Row& row, const SampleArguments& p, const mr_sa
   out.status = MR_ROW_CHOSEN;
 }
 
+// A thread for each row that begins drafts.
+__global__ void __launch_bounds__(256) verify_kernel(RowCount rows, SampleArguments p) {
+  each(*rows.count, [&](int r) {
+    if (begins_drafts(p.rows, r)) verify_drafts(p.rows, r, p.out, p.ids);
+  });
+}
+
 __global__ void __launch_bounds__(512) sample_kernel(RowCount rows, SampleArguments p) {
   MR_SHARED_MEMORY(Shared, shared);
   if (static_cast<int>(blockIdx.x) >= *rows.count) return;
   const mr_sampling& how = p.rows[blockIdx.x];
-  if (threadIdx.x == 0) p.ids[blockIdx.x] = 0;
+  if (threadIdx.x == 0) {
+    p.ids[blockIdx.x] = 0;
+    p.out[blockIdx.x].accepted = 0;
+  }
   if (how.chooses == 0) {
     if (threadIdx.x == 0) p.out[blockIdx.x].status = MR_ROW_LEFT;
     return;
@@ -445,5 +456,7 @@ void sample(cudaStream_t stream, RowCount rows, const SampleArguments& p) {
   const unsigned threads = p.vocabulary <= 4096 ? 128 : 512;
   launch(sample_kernel, rows.most, threads, sizeof(Shared), stream, rows, p);
 }
+
+void verify(cudaStream_t stream, RowCount rows, const SampleArguments& p) { launch(verify_kernel, 1, 256, 0, stream, rows, p); }
 
 }  // namespace millrace::cuda

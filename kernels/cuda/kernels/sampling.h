@@ -28,4 +28,7 @@ void resolve(cudaStream_t stream, RowCount rows, RowCount logit_rows, int32_t* t
 
 void sample(cudaStream_t stream, RowCount rows, const SampleArguments& p);
 
+// Of rows that were sampled: accepts drafts, and refuses what follows the first that is not accepted.
+void verify(cudaStream_t stream, RowCount rows, const SampleArguments& p);
+
 }  // namespace millrace::cuda

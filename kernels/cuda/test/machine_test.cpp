@@ -234,7 +234,7 @@ TEST(a_copy_of_blocks_that_fails_takes_along_what_was_submitted) {
   mr_step step{1, 1, 1, 1, &token, &position, &slot, starts, &length, &block, &row, nullptr};
   mr_sampling how{};
   how.chooses = 1;
-  how.logprobs = how.last = how.mask_at = -1;
+  how.logprobs = how.last = how.mask_at = how.draft = -1;
   mr_sampled first, out;
   char text[512] = "";
   CHECK(mr_submit(runner->model(), &step, &how, nullptr, 0, text, sizeof text) == MR_OK, "%s", text);
@@ -261,7 +261,7 @@ TEST(a_fault_shows_when_a_submitted_step_is_collected) {
   mr_step step{1, 1, 1, 1, &token, &position, &slot, starts, &length, &block, &row, nullptr};
   mr_sampling how{};
   how.chooses = 1;
-  how.logprobs = how.last = how.mask_at = -1;
+  how.logprobs = how.last = how.mask_at = how.draft = -1;
   mr_sampled out;
   char text[512] = "";
   CHECK(mr_submit(runner->model(), &step, &how, nullptr, 0, text, sizeof text) == MR_OK, "%s", text);

@@ -32,7 +32,7 @@ TEST(steps_and_ops_are_ranges_of_nvtx_while_a_tool_listens) {
   mr_step step{1, 1, 1, 1, &token, &position, &slot, starts, &length, &block, &row, nullptr};
   mr_sampling how{};
   how.chooses = 1;
-  how.logprobs = how.last = how.mask_at = -1;
+  how.logprobs = how.last = how.mask_at = how.draft = -1;
   mr_sampled chosen;
   char message[512] = "";
   CHECK(mr_submit(submits->model(), &step, &how, nullptr, 0, message, sizeof message) == MR_OK, "%s", message);

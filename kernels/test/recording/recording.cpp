@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/verify.h"
 #include "error.h"
 #include "log.h"
 #include "program.h"
@@ -56,7 +57,7 @@ void write_step(Line& line, const mr_model& model, const mr_step& s) {
   const float floats[] = {h.temperature, h.top_p, h.min_p, h.typical_p, h.presence, h.frequency, h.repetition};
   line((at + "floats").c_str(), floats, 7);
   one("top_k", h.top_k), one("seed", static_cast<int64_t>(static_cast<uint64_t>(h.seed_high) << 32 | h.seed_low));
-  one("choice", h.choice), one("position", h.position), one("prompt", h.prompt), one("last", h.last);
+  one("choice", h.choice), one("position", h.position), one("prompt", h.prompt), one("last", h.last), one("draft", h.draft);
   list("history", h.history_at, h.history_count);
   list("bias", h.bias_at, int64_t{2} * h.bias_count);
   list("suppressed", h.suppressed_at, h.suppressed_count);
@@ -165,7 +166,7 @@ MR_EXPORT int32_t mr_memory(const mr_options* options, const int32_t*, int64_t w
 MR_EXPORT int32_t mr_create(const mr_options* options, const int32_t* program, int64_t words, mr_model** model, char* error, int64_t error_size) {
   Line line("mr_create");
   line("abi_version", options->abi_version)("isa", options->isa)("precision", options->precision)("threads", options->threads);
-  line("block_tokens", options->block_tokens)("group", &options->group->blocks, int64_t{6} * options->groups);
+  line("block_tokens", options->block_tokens)("group", &options->group->blocks, static_cast<int64_t>(sizeof(mr_kv_group) / 4) * options->groups);
   if (const int32_t status = line.outcome(error, error_size)) return status;
   try {
     auto made = std::make_unique<mr_model>();
@@ -269,6 +270,9 @@ MR_EXPORT int32_t mr_submit(mr_model* model, const mr_step* step, const mr_sampl
   for (int r = 0; r < step->logit_rows; r++) {
     flying.sampled.push_back(sampled(sampling[r], model->chosen[static_cast<size_t>(r)]));
     flying.copied += sampling[r].chooses == 0 || sampling[r].wants_logits != 0 ? 1 : 0;
+  }
+  for (int r = 0; r < step->logit_rows; r++) {
+    if (millrace::cuda::begins_drafts(sampling, r)) millrace::cuda::verify_drafts(sampling, r, flying.sampled.data(), model->chosen.data());
   }
   model->flying.push_back(std::move(flying));
   return MR_OK;

@@ -1,17 +1,19 @@
 package io.millrace.worker.backend;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.sampling.Drafts;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.Sampler;
 import io.millrace.worker.sampling.SamplingRow;
 import java.util.Arrays;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
  * What a step gives back.
  *
  * @param sampled [R] the id chosen for each logit row, with its log probabilities where asked for; null where the row's
- *     sampling was null or failed
+ *     sampling was null or failed, or verifies what follows a draft that was not chosen ({@link Drafts})
  * @param logits [R][vocabulary] raw float32 logits, only of rows whose sampling was null or asked for them; otherwise null
  * @param errors [R] why a row could not be sampled (a NaN, nothing left to choose): its own failure, not the step's; null when
  *     no row failed
@@ -50,7 +52,7 @@ public record StepOutputs(
     public static StepOutputs sample(Sampler sampler, float[] logits, int vocabulary, @Nullable SamplingRow[] rows) {
         SampledToken[] sampled = new SampledToken[rows.length];
         float[][] raw = null;
-        MillraceException[] errors = null;
+        @Nullable MillraceException[] errors = new MillraceException[rows.length];
         for (int r = 0; r < rows.length; r++) {
             SamplingRow row = rows[r];
             int at = r * vocabulary;
@@ -64,10 +66,24 @@ public record StepOutputs(
             try {
                 sampled[r] = sampler.sample(logits, at, row);
             } catch (MillraceException e) {
-                errors = errors == null ? new MillraceException[rows.length] : errors;
                 errors[r] = e;
             }
         }
-        return new StepOutputs(sampled, raw, errors);
+        return StepOutputs.verified(rows, sampled, raw, errors);
+    }
+
+    /**
+     * Of rows that have all been sampled: what verifies drafts in vain is taken back.
+     *
+     * @param errors [R] null where a row did not fail
+     */
+    public static StepOutputs verified(
+            @Nullable SamplingRow[] rows,
+            @Nullable SampledToken[] sampled,
+            float @Nullable [][] logits,
+            @Nullable MillraceException[] errors) {
+        Drafts.refuse(rows, sampled, errors);
+        boolean failed = Arrays.stream(errors).anyMatch(Objects::nonNull);
+        return new StepOutputs(sampled, logits, failed ? errors : null);
     }
 }

@@ -12,8 +12,9 @@ import org.jspecify.annotations.Nullable;
  * @param topK 0 is off
  * @param topP 1 is off
  * @param minP 0 is off
+ * @param draft as {@link SamplingRow#draft}
  */
-public record Draw(double scale, double uniform, int topK, float topP, float minP) {
+public record Draw(double scale, double uniform, int topK, float topP, float minP, int draft) {
 
     /** Null for a row that wants more than an id, or changes its logits first, or is typical. */
     public static @Nullable Draw of(SamplingRow row) {
@@ -22,9 +23,9 @@ public record Draw(double scale, double uniform, int topK, float topP, float min
             return null;
         }
         if (p.temperature() == 0 || p.topK() == 1) {
-            return new Draw(0, 0, 0, 1, 0);
+            return new Draw(0, 0, 0, 1, 0, row.draft());
         }
         double uniform = Philox.uniform(row.seed(), row.choice(), row.position(), Philox.Purpose.SAMPLE);
-        return new Draw(1.0 / p.temperature(), uniform, p.topK(), p.topP(), p.minP());
+        return new Draw(1.0 / p.temperature(), uniform, p.topK(), p.topP(), p.minP(), row.draft());
     }
 }

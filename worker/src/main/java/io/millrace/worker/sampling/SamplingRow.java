@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param suppressed ids that may not be chosen now (eos before min_tokens, bad words); may be empty
  * @param wantLogits whether the raw logits come back as well
  * @param mask ids that a grammar allows; null: all
+ * @param draft the id that was drafted to follow; the next row, of the same sequence, verifies it ({@link Drafts}); -1: none was
  */
 public record SamplingRow(
         SamplingParams params,
@@ -22,7 +23,21 @@ public record SamplingRow(
         TokenHistory history,
         int[] suppressed,
         boolean wantLogits,
-        @Nullable TokenMask mask) {
+        @Nullable TokenMask mask,
+        int draft) {
+
+    /** Without a draft. */
+    public SamplingRow(
+            SamplingParams params,
+            long seed,
+            int choice,
+            int position,
+            TokenHistory history,
+            int[] suppressed,
+            boolean wantLogits,
+            @Nullable TokenMask mask) {
+        this(params, seed, choice, position, history, suppressed, wantLogits, mask, -1);
+    }
 
     /** Without a grammar. */
     public SamplingRow(
@@ -34,6 +49,11 @@ public record SamplingRow(
             int[] suppressed,
             boolean wantLogits) {
         this(params, seed, choice, position, history, suppressed, wantLogits, null);
+    }
+
+    /** The same, and an id that was drafted to follow. */
+    public SamplingRow withDraft(int id) {
+        return new SamplingRow(params, seed, choice, position, history, suppressed, wantLogits, mask, id);
     }
 
     /** Whether anything changes the logits before an id is chosen. */

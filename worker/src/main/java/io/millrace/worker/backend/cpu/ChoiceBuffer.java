@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 /** How a step's ids are to be chosen, in native memory: {@code mr_sampling} of each row, and the words it refers to. Used again. */
 final class ChoiceBuffer implements AutoCloseable {
 
-    private static final int ROW_INTS = 25;
+    private static final int ROW_INTS = 26;
     private static final int CHOOSES = 0;
     private static final int FLOATS_FROM = 4;
     private static final int SEED = 12;
@@ -22,6 +22,7 @@ final class ChoiceBuffer implements AutoCloseable {
     private static final int BIAS = 20;
     private static final int SUPPRESSED = 22;
     private static final int MASK = 24;
+    private static final int DRAFT = 25;
 
     private final NativeRoom rowRoom = new NativeRoom();
     private final NativeRoom wordRoom = new NativeRoom();
@@ -37,7 +38,10 @@ final class ChoiceBuffer implements AutoCloseable {
         for (int r = 0; r < sampling.length; r++) {
             SamplingRow row = sampling[r];
             if (row != null && DeviceSteps.chooses(row)) {
-                write(rows.asSlice((long) r * ROW_INTS * Integer.BYTES, ROW_INTS * Integer.BYTES), row);
+                MemorySegment to = rows.asSlice((long) r * ROW_INTS * Integer.BYTES, ROW_INTS * Integer.BYTES);
+                write(to, row);
+                SamplingRow next = r + 1 < sampling.length ? sampling[r + 1] : null;
+                put(to, DRAFT, next != null && DeviceSteps.chooses(next) ? row.draft() : -1);
             }
         }
     }

@@ -26,11 +26,12 @@ final class DeviceSteps implements AutoCloseable {
     private static final int TOP = 32;
     private static final int TOP_IDS_AT = 32;
     private static final int TOP_LOGITS_AT = TOP_IDS_AT + 4 * TOP;
-    private static final int SAMPLED_BYTES = TOP_LOGITS_AT + 4 * TOP;
+    private static final int SAMPLED_BYTES = TOP_LOGITS_AT + 4 * TOP + 8;
 
     private static final int CHOSEN = 1;
     private static final int BROKEN = 2;
     private static final int EMPTY = 3;
+    private static final int REFUSED = 4;
 
     private final NativeKernels kernels;
     private final long model;
@@ -87,7 +88,6 @@ final class DeviceSteps implements AutoCloseable {
         @Nullable SampledToken[] tokens = new SampledToken[rows.length];
         float[][] kept = new float[rows.length][];
         @Nullable MillraceException[] errors = new MillraceException[rows.length];
-        boolean failed = false;
         int at = 0;
         for (int r = 0; r < rows.length; r++) {
             SamplingRow row = rows[r];
@@ -102,13 +102,12 @@ final class DeviceSteps implements AutoCloseable {
                 tokens[r] = chooses(row) ? token(out.asSlice((long) r * SAMPLED_BYTES), row) : host(kept[r], row);
             } catch (MillraceException e) {
                 errors[r] = e;
-                failed = true;
             }
             if (!row.wantLogits()) {
                 kept[r] = null;
             }
         }
-        return new StepOutputs(tokens, back == 0 ? null : kept, failed ? errors : null);
+        return StepOutputs.verified(rows, tokens, back == 0 ? null : kept, errors);
     }
 
     private SampledToken host(float[] row, SamplingRow how) {
@@ -118,13 +117,17 @@ final class DeviceSteps implements AutoCloseable {
         return host.sample(row, how);
     }
 
-    private SampledToken token(MemorySegment out, SamplingRow row) {
+    /** Null of a row that is refused. */
+    private @Nullable SampledToken token(MemorySegment out, SamplingRow row) {
         int status = out.get(JAVA_INT, 12);
         if (status == BROKEN) {
             throw SamplingFailures.broken(out.get(JAVA_INT, 24), out.get(JAVA_FLOAT, 28), vocabulary, row);
         }
         if (status == EMPTY) {
             throw SamplingFailures.noneLeft(vocabulary, row);
+        }
+        if (status == REFUSED) {
+            return null;
         }
         if (status != CHOSEN) {
             throw new IllegalStateException("the kernels left a row with status " + status);

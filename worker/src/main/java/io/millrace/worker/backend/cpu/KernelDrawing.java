@@ -13,8 +13,8 @@ import org.jspecify.annotations.Nullable;
 /** Draws the ids of a step in the kernels, by all of their threads. One caller at a time. */
 final class KernelDrawing implements RowSamplers.Drawing {
 
-    /** {@code mr_draw}: two doubles, four words. */
-    private static final int DRAW_BYTES = 32;
+    /** {@code mr_draw}: two doubles, five words, filled up. */
+    private static final int DRAW_BYTES = 40;
 
     private final NativeKernels kernels;
     private final long model;
@@ -44,7 +44,8 @@ final class KernelDrawing implements RowSamplers.Drawing {
         for (int r = 0; r < rows.length; r++) {
             Draw draw = rows[r];
             if (draw != null) {
-                write(draw, r, (long) count * DRAW_BYTES);
+                boolean verified = r + 1 < rows.length && rows[r + 1] != null;
+                write(draw, r, verified ? draw.draft() : -1, (long) count * DRAW_BYTES);
                 row[count++] = r;
             }
         }
@@ -57,12 +58,13 @@ final class KernelDrawing implements RowSamplers.Drawing {
         return drawn;
     }
 
-    private void write(Draw draw, int row, long at) {
+    private void write(Draw draw, int row, int draft, long at) {
         draws.set(JAVA_DOUBLE, at, draw.scale());
         draws.set(JAVA_DOUBLE, at + 8, draw.uniform());
         draws.set(JAVA_INT, at + 16, row);
         draws.set(JAVA_INT, at + 20, draw.topK());
         draws.set(JAVA_FLOAT, at + 24, draw.topP());
         draws.set(JAVA_FLOAT, at + 28, draw.minP());
+        draws.set(JAVA_INT, at + 32, draft);
     }
 }

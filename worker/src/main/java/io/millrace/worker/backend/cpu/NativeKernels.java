@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
 final class NativeKernels {
 
     /** Version of the header that this class was written for. */
-    static final int ABI_VERSION = 5;
+    static final int ABI_VERSION = 6;
 
     /** {@code MR_INT8}: a cache in bytes. */
     static final int INT8 = 15;

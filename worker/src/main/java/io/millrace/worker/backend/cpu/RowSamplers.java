@@ -23,6 +23,9 @@ final class RowSamplers {
     /** Fewer rows are not worth waking a thread. */
     private static final int ALONE = 3;
 
+    /** Of a row that verifies what follows a refused draft. */
+    static final int REFUSED = -2;
+
     private static final int[] NO_IDS = {};
     private static final float[] NO_LOGPROBS = {};
 
@@ -30,7 +33,7 @@ final class RowSamplers {
     @FunctionalInterface
     interface Drawing {
 
-        /** Ids of the rows; negative where a row has no draw, or none can be chosen. */
+        /** Ids of the rows; negative where a row has no draw, or none can be chosen, {@link #REFUSED} where a draft before it was not. */
         int[] draw(MemorySegment logits, @Nullable Draw[] draws);
     }
 
@@ -66,12 +69,10 @@ final class RowSamplers {
         (parallel && left.length > ALONE ? all.parallel() : all)
                 .forEach(r -> one(logits, r, rows[r], sampled, raw, errors));
         boolean kept = false;
-        boolean failed = false;
         for (int r = 0; r < n; r++) {
             kept |= raw[r] != null;
-            failed |= errors[r] != null;
         }
-        return new StepOutputs(sampled, kept ? raw : null, failed ? errors : null);
+        return StepOutputs.verified(rows, sampled, kept ? raw : null, errors);
     }
 
     /** Draws where that is enough; the rows that are left. */
@@ -87,7 +88,9 @@ final class RowSamplers {
                 sampled[r] = new SampledToken(ids[r], Float.NaN, NO_IDS, NO_LOGPROBS);
             }
         }
-        return IntStream.range(0, rows.length).filter(r -> ids[r] < 0).toArray();
+        return IntStream.range(0, rows.length)
+                .filter(r -> ids[r] < 0 && ids[r] != REFUSED)
+                .toArray();
     }
 
     private void one(

@@ -98,7 +98,7 @@ public final class MockRuntime implements ModelRuntime {
         int rows = in.logitRows().length;
         SampledToken[] sampled = new SampledToken[rows];
         float[][] logits = null;
-        MillraceException[] errors = null;
+        @Nullable MillraceException[] errors = new MillraceException[rows];
         for (int r = 0; r < rows; r++) {
             int t = in.logitRows()[r];
             int s = sequenceOf(in, t);
@@ -116,14 +116,14 @@ public final class MockRuntime implements ModelRuntime {
             try {
                 sampled[r] = sampler != null && x != null ? sampler.sample(x, row) : mockSample(state, row);
             } catch (MillraceException e) {
-                errors = errors == null ? new MillraceException[rows] : errors;
                 errors[r] = e;
             }
         }
+        StepOutputs out = StepOutputs.verified(in.sampling(), sampled, logits, errors);
         lastSampled =
                 Arrays.stream(sampled).mapToInt(t -> t == null ? -1 : t.id()).toArray();
         spend(started, config.stepNanos() + config.rowNanos() * in.rows());
-        return new StepOutputs(sampled, logits, errors);
+        return out;
     }
 
     @Override

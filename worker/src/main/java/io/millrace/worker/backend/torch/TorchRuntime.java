@@ -15,7 +15,9 @@ import io.millrace.worker.sampling.Sampler;
 import io.millrace.worker.sampling.SamplingRow;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -315,14 +317,12 @@ final class TorchRuntime implements ModelRuntime {
                 }
             }
         });
-        boolean anyRaw = false;
-        boolean anyError = false;
+        boolean anyRaw = Arrays.stream(raw).anyMatch(Objects::nonNull);
+        StepOutputs out = StepOutputs.verified(rows, sampled, anyRaw ? raw : null, errors);
         for (int r = 0; r < rows.length; r++) {
             lastSampled[r] = sampled[r] == null ? -1 : sampled[r].id();
-            anyRaw |= raw[r] != null;
-            anyError |= errors[r] != null;
         }
-        return new StepOutputs(sampled, anyRaw ? raw : null, anyError ? errors : null);
+        return out;
     }
 
     @Override
