@@ -66,6 +66,29 @@ class SwapTest {
         }
     }
 
+    /** The first ends with the step under way, and the second is preempted by itself: there is no step left that could carry its blocks. */
+    @Test
+    void whoIsPreemptedWhenNothingElseRunsGetsToTheHostToo() throws Exception {
+        Gate gate = new Gate();
+        var mock = mock(10).withHostBlocks(12);
+        try (TestEngine e = MockEngine.overlapping(config(40), mock, gate)) {
+            Recorder before = e.submit(Requests.of("x", 5, 6).maxTokens(1));
+            gate.awaitEntered();
+            Recorder first = e.submit(
+                    Requests.of("a", ids(1, 16, VOCABULARY)).maxTokens(8).priority(5));
+            Recorder second = e.submit(Requests.of("b", ids(2, 9, VOCABULARY)).maxTokens(20));
+            gate.open();
+            before.await();
+            assertThat(first.await().ids(0)).isEqualTo(TOKENS.greedy(ids(1, 16, VOCABULARY), 8));
+            assertThat(second.await().ids(0)).isEqualTo(TOKENS.greedy(ids(2, 9, VOCABULARY), 20));
+            EngineLoad load = e.engine.load();
+            assertThat(load.preemptions()).isEqualTo(1);
+            assertThat(load.host().swappedOut()).isEqualTo(4);
+            // The others are still in the prefix cache; this one was not booked yet.
+            assertThat(load.host().swappedIn()).isEqualTo(1);
+        }
+    }
+
     private static void runSix(TestEngine e) {
         List<Recorder> all = new ArrayList<>();
         for (int i = 0; i < 6; i++) {
