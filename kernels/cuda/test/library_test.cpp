@@ -242,13 +242,13 @@ TEST(fp8_activations_want_a_chip_that_multiplies_them_and_cublaslt) {
 TEST(what_cublaslt_has_no_way_for_is_ours) {
   Plain plain;
   Random random(54);
-  // The plain one has none for 64 columns.
-  Products products(37, 64, random);
+  // The plain one has none for 160 columns.
+  Products products(37, 160, random);
   auto runner = products.p.runner(library_options());
-  const std::vector<uint8_t> stored = random_stored(MR_Q8_0, 37, 64, random);
-  runner->bind(products.weight, MR_Q8_0, 37, 64, stored);
-  runner->bind(products.other, 11, 64, products.plain);
-  products.check(*runner, widened(MR_Q8_0, 37, 64, stored), false, "ours", 40);
+  const std::vector<uint8_t> stored = random_stored(MR_Q8_0, 37, 160, random);
+  runner->bind(products.weight, MR_Q8_0, 37, 160, stored);
+  runner->bind(products.other, 11, 160, products.plain);
+  products.check(*runner, widened(MR_Q8_0, 37, 160, stored), false, "ours", 40);
   CHECK(plain.multiplied() == 0);
 }
 

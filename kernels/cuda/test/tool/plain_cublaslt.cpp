@@ -17,7 +17,7 @@ using millrace::e4m3_to_float;
 constexpr int kGood = 0, kInvalid = 7, kUnsupported = 15;
 constexpr size_t kWorkspace = 4096;
 // There is no way for so many columns.
-constexpr uint64_t kNone = 64;
+constexpr uint64_t kNone = 160;
 
 std::atomic<int64_t> products, products_fp8, chosen;
 
