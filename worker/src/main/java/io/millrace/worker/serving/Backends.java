@@ -74,6 +74,15 @@ final class Backends {
         }
     }
 
+    /**
+     * Loads the kernels' library where it is to serve, which takes a moment the first time in a process: {@link #load} finds it loaded.
+     *
+     * @return whether it is to serve
+     */
+    static boolean prepare(ModelOptions options) {
+        return !options.engine().equals(CUDA) && choose(options.engine()).library() != null;
+    }
+
     /** Memory that loading takes. MR-MEM-001 when the KV cache's budget does not hold one sequence. */
     static MemoryNeed need(ModelFiles files, KvOptions kv, ModelOptions options) {
         if (options.engine().equals(CUDA)) {

@@ -23,6 +23,11 @@ final class Beside<T> {
         return result.isCompletedExceptionally();
     }
 
+    /** Waits until it is over, whatever came of it. */
+    void settle() {
+        result.exceptionally(failure -> null).join();
+    }
+
     /** Waits for it; throws what it threw. */
     T take() {
         try {

@@ -28,9 +28,12 @@ final class LoadedModels {
     static ServedModel load(
             ResolvedModel model, ModelOptions options, LoadProgress progress, Clock clock, StepListener steps) {
         LoadWatch watch = new LoadWatch(clock);
+        Beside<Boolean> kernels =
+                Beside.start("millrace-load-kernels", () -> watch.time("kernels", () -> Backends.prepare(options)));
         try (OpenModel files = watch.time("files", () -> OpenModel.open(model.path(), options.task()))) {
             ServedModel served = switch (files) {
-                case ModelFiles generating -> generating(model, generating, options, progress, clock, steps, watch);
+                case ModelFiles generating ->
+                    generating(model, generating, kernels, options, progress, clock, steps, watch);
                 case PooledFiles pooled -> pooled(model, pooled, options, progress, clock, steps, watch);
             };
             LOG.info("{} is loaded after {}", model.name(), served.loadTimes());
@@ -60,6 +63,7 @@ final class LoadedModels {
     private static ServedModel generating(
             ResolvedModel model,
             ModelFiles files,
+            Beside<Boolean> kernels,
             ModelOptions options,
             LoadProgress progress,
             Clock clock,
@@ -68,6 +72,7 @@ final class LoadedModels {
         KvBudget budget = KvBudget.of(files.decoder().config(), options, () -> Backends.cacheBytes(files, options));
         EngineConfig config = Engines.config(model.name(), budget.maxModelLen(), options);
         Beside<TextSide> beside = Beside.start("millrace-load-text", () -> TextSide.of(files, options, config, watch));
+        kernels.settle();
         Backends.Loaded loaded = weights(files, budget, options, progress, beside, watch);
         try {
             TextSide text = beside.take();
