@@ -94,7 +94,14 @@ Built build(const Setting& s, int tokens) {
   b.op(13, {logits});
   std::vector<int32_t> words = b.encode();
   mr_kv_group group{(tokens + 15) / 16, m.layers, m.kv_heads, m.dim, m.dim, MR_F32, 0};
-  mr_options o{MR_ABI_VERSION, s.isa, MR_PRECISION_NATIVE, s.threads, 0, 0, 16, 1, &group};
+  mr_options o{};
+  o.abi_version = MR_ABI_VERSION;
+  o.isa = s.isa;
+  o.precision = MR_PRECISION_NATIVE;
+  o.threads = s.threads;
+  o.block_tokens = 16;
+  o.groups = 1;
+  o.group = &group;
   Built built;
   built.model = std::make_unique<Model>(o, words.data(), static_cast<int64_t>(words.size()));
   int64_t most = 0;
