@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the native kernels into kernels/build: with CMake where it is, otherwise with the compiler alone. Prints why not on its last line.
+# Builds the native kernels into kernels/build: with CMake where it is, otherwise with the compiler alone. Prints why not on its last line, and
+# exits with 3 where there is no compiler for them.
 #   kernels/build.sh          the library
 #   kernels/build.sh tests    its tests and benchmarks too, and the CUDA kernels under their emulator (with CMake)
 set -euo pipefail
@@ -9,9 +10,9 @@ compiler="${CXX:-}"
 for name in c++ g++ clang++; do
   [[ -n "$compiler" ]] || compiler="$(command -v "$name" || true)"
 done
-[[ -n "$compiler" ]] || { echo "no C++ compiler (apt install g++ cmake)"; exit 1; }
+[[ -n "$compiler" ]] || { echo "no C++ compiler (apt install g++ cmake)"; exit 3; }
 echo 'int main() { return [](auto x) consteval { return x; }(0); }' | "$compiler" -std=c++20 -x c++ -fsyntax-only - 2> /dev/null \
-  || { echo "$compiler knows no C++20; install g++ 11 or clang 14, or newer"; exit 1; }
+  || { echo "$compiler knows no C++20; install g++ 11 or clang 14, or newer"; exit 3; }
 
 case "$(uname -s)" in
   Darwin) library=libmillrace.dylib ;;
