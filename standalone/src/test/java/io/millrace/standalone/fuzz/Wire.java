@@ -94,17 +94,18 @@ final class Wire implements AutoCloseable {
         }
         boolean events = headers.getOrDefault("content-type", "").startsWith("text/event-stream");
         boolean none = head || status == 101 || status == 204 || status == 304;
-        String body = none ? "" : body(headers, events ? EVENTS_BYTES_MAX : Integer.MAX_VALUE);
-        boolean more = !headers.getOrDefault("connection", "").equals("close")
-                && !(events && body.length() >= EVENTS_BYTES_MAX);
-        return new Answer(status, headers, body, more && (none || framed(headers)));
+        byte[] body = none ? new byte[0] : body(headers, events ? EVENTS_BYTES_MAX : Integer.MAX_VALUE);
+        // A stream as long as that was not read to its end.
+        boolean more =
+                !headers.getOrDefault("connection", "").equals("close") && !(events && body.length >= EVENTS_BYTES_MAX);
+        return new Answer(status, headers, new String(body, StandardCharsets.UTF_8), more && (none || framed(headers)));
     }
 
     private static boolean framed(Map<String, String> headers) {
         return headers.containsKey("content-length") || headers.containsKey("transfer-encoding");
     }
 
-    private String body(Map<String, String> headers, int most) throws IOException {
+    private byte[] body(Map<String, String> headers, int most) throws IOException {
         var out = new ByteArrayOutputStream();
         if (headers.containsKey("content-length")) {
             out.writeBytes(in.readNBytes(Integer.parseInt(headers.get("content-length"))));
@@ -121,7 +122,7 @@ final class Wire implements AutoCloseable {
         } else {
             out.writeBytes(in.readNBytes(most));
         }
-        return out.toString(StandardCharsets.UTF_8);
+        return out.toByteArray();
     }
 
     private String line() throws IOException {
