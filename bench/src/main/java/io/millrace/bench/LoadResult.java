@@ -18,6 +18,8 @@ final class LoadResult {
     private int ok;
     private int good;
     private long tokens;
+    private long promptTokens;
+    private long cachedTokens;
 
     /**
      * Empty.
@@ -37,6 +39,8 @@ final class LoadResult {
         }
         ok++;
         tokens += times.tokens();
+        promptTokens += times.promptTokens();
+        cachedTokens += times.cachedTokens();
         first.recordValue(Math.min(NANOS_MAX, times.firstNanos()));
         total.recordValue(Math.min(NANOS_MAX, times.totalNanos()));
         for (long each : times.gapNanos()) {
@@ -46,6 +50,19 @@ final class LoadResult {
         if (times.firstNanos() <= firstLimitNanos && decode <= gapLimitNanos * Math.max(1, times.tokens() - 1L)) {
             good++;
         }
+    }
+
+    /** Takes what another has gathered, which must be over. */
+    synchronized void add(LoadResult other) {
+        first.add(other.first);
+        gap.add(other.gap);
+        total.add(other.total);
+        other.errors.forEach((error, count) -> errors.merge(error, count, Integer::sum));
+        ok += other.ok;
+        good += other.good;
+        tokens += other.tokens;
+        promptTokens += other.promptTokens;
+        cachedTokens += other.cachedTokens;
     }
 
     synchronized int ok() {
@@ -66,6 +83,16 @@ final class LoadResult {
 
     synchronized long tokens() {
         return tokens;
+    }
+
+    /** Mean tokens of a prompt, as the server counted them. */
+    synchronized double promptTokens() {
+        return ok == 0 ? 0 : promptTokens / (double) ok;
+    }
+
+    /** Of them, those that the server had in its cache. */
+    synchronized double cachedTokens() {
+        return ok == 0 ? 0 : cachedTokens / (double) ok;
     }
 
     /** Milliseconds to the first token at that percentile. */

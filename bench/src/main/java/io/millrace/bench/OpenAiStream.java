@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import org.apache.hc.client5.http.classic.methods.HttpPost;
 import org.apache.hc.client5.http.config.ConnectionConfig;
+import org.apache.hc.client5.http.impl.DefaultClientConnectionReuseStrategy;
 import org.apache.hc.client5.http.impl.classic.CloseableHttpClient;
 import org.apache.hc.client5.http.impl.classic.HttpClients;
 import org.apache.hc.client5.http.impl.io.PoolingHttpClientConnectionManagerBuilder;
@@ -31,6 +32,7 @@ final class OpenAiStream {
     private static final Duration TIMEOUT = Duration.ofMinutes(5);
     private static final int CONNECTIONS_MAX = 16_384;
     private static final int BUFFER_BYTES = 8_192;
+    private static final String TEXT = "\"content\":\"";
 
     private final CloseableHttpClient client;
     private final @Nullable String authorization;
@@ -44,11 +46,22 @@ final class OpenAiStream {
      * @param base with or without {@code /v1}
      */
     OpenAiStream(String base, String model, @Nullable String apiKey) {
+        this(base, model, apiKey, true);
+    }
+
+    /** One that connects for each request: some servers promise to keep a connection and close it after a stream, as llama.cpp's does. */
+    static OpenAiStream connectingAnew(String base, String model, @Nullable String apiKey) {
+        return new OpenAiStream(base, model, apiKey, false);
+    }
+
+    private OpenAiStream(String base, String model, @Nullable String apiKey, boolean keep) {
         String trimmed = base.replaceAll("/+$", "").replaceAll("/v1$", "");
         this.endpoint = trimmed + "/v1/chat/completions";
         this.model = model;
         this.authorization = apiKey == null ? null : "Bearer " + apiKey;
         this.client = HttpClients.custom()
+                .setConnectionReuseStrategy(
+                        keep ? DefaultClientConnectionReuseStrategy.INSTANCE : (request, response, context) -> false)
                 .setConnectionManager(PoolingHttpClientConnectionManagerBuilder.create()
                         .setMaxConnTotal(CONNECTIONS_MAX)
                         .setMaxConnPerRoute(CONNECTIONS_MAX)
@@ -109,6 +122,8 @@ final class OpenAiStream {
         private long[] gaps = new long[64];
         private int chunks;
         private int usage;
+        private int promptTokens;
+        private int cachedTokens;
         private long first;
         private long last;
         private boolean done;
@@ -139,6 +154,14 @@ final class OpenAiStream {
                 done = true;
                 return;
             }
+            int at = text.indexOf(TEXT);
+            if (at >= 0 && !text.contains("\"usage\":{")) {
+                // Nearly all of them; a text's own quotes are escaped.
+                if (text.charAt(at + TEXT.length()) != '"') {
+                    text(now);
+                }
+                return;
+            }
             try {
                 event(json.readTree(text.substring(5)), now);
             } catch (JacksonException e) {
@@ -150,12 +173,19 @@ final class OpenAiStream {
             if (event.has("error")) {
                 fault = "error in the stream";
             }
-            usage = Math.max(
-                    usage, event.path("usage").path("completion_tokens").asInt(0));
+            JsonNode counts = event.path("usage");
+            usage = Math.max(usage, counts.path("completion_tokens").asInt(0));
+            promptTokens = Math.max(promptTokens, counts.path("prompt_tokens").asInt(0));
+            cachedTokens = Math.max(
+                    cachedTokens,
+                    counts.path("prompt_tokens_details").path("cached_tokens").asInt(0));
             JsonNode content = event.path("choices").path(0).path("delta").path("content");
-            if (content.asString("").isEmpty()) {
-                return;
+            if (!content.asString("").isEmpty()) {
+                text(now);
             }
+        }
+
+        private void text(long now) {
             if (chunks == 0) {
                 first = now - sent;
             } else {
@@ -182,7 +212,14 @@ final class OpenAiStream {
             }
             long total = System.nanoTime() - sent;
             return new StreamTimes(
-                    true, "", first, Arrays.copyOf(gaps, chunks - 1), total, usage == 0 ? chunks : usage);
+                    true,
+                    "",
+                    first,
+                    Arrays.copyOf(gaps, chunks - 1),
+                    total,
+                    usage == 0 ? chunks : usage,
+                    promptTokens,
+                    cachedTokens);
         }
     }
 }

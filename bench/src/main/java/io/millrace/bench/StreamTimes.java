@@ -9,8 +9,23 @@ package io.millrace.bench;
  * @param gapNanos between two chunks that carried text
  * @param totalNanos from sending to the end
  * @param tokens as the server's usage says; the number of chunks where it says nothing
+ * @param promptTokens as the server's usage says, else 0
+ * @param cachedTokens of them, those that it had in its cache
  */
-record StreamTimes(boolean ok, String error, long firstNanos, long[] gapNanos, long totalNanos, int tokens) {
+record StreamTimes(
+        boolean ok,
+        String error,
+        long firstNanos,
+        long[] gapNanos,
+        long totalNanos,
+        int tokens,
+        int promptTokens,
+        int cachedTokens) {
+
+    /** Of a prompt that nothing is known of. */
+    StreamTimes(boolean ok, String error, long firstNanos, long[] gapNanos, long totalNanos, int tokens) {
+        this(ok, error, firstNanos, gapNanos, totalNanos, tokens, 0, 0);
+    }
 
     static StreamTimes failed(String why, long totalNanos) {
         return new StreamTimes(false, why, 0, new long[0], totalNanos, 0);
