@@ -283,6 +283,12 @@ MR_EXPORT int64_t mr_cache_bytes(const mr_model* model) { return model->model.ca
 
 MR_EXPORT int64_t mr_host_bytes(const mr_model* model) { return model->model.host_bytes(); }
 
+MR_EXPORT void mr_swap_rates(const mr_model* model, double* out, double* in) {
+  const millrace::SwapRates rates = model->model.swap_rates();
+  *out = rates.out;
+  *in = rates.in;
+}
+
 MR_EXPORT const char* mr_numerics(const mr_model* model) { return model->model.numerics().c_str(); }
 
 MR_EXPORT void mr_free(mr_model* model) { delete model; }

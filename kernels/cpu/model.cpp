@@ -40,6 +40,7 @@ Model::Model(const mr_options& options, const int32_t* program, int64_t words)
       slots_(plan_.slot_width.size()) {
   make_cache(options);
   mark_uses();
+  measure_swaps();
   numerics_ = "cpu-" + std::to_string(kNumericsVersion) + "-" + kernels_.name + (precision_ == MR_PRECISION_F32 ? "-f32" : "-native");
   for (const Group& g : groups_) numerics_ += cache_suffix(g.layers[0].type);
 }

@@ -14,6 +14,7 @@
 #include "pool.h"
 #include "program.h"
 #include "rope_table.h"
+#include "swap_rates.h"
 
 namespace millrace {
 
@@ -52,6 +53,7 @@ class Model {
   int64_t ops_of_last_step() const { return ops_; }
   int64_t cache_bytes() const { return cache_bytes_; }
   int64_t host_bytes() const;
+  const SwapRates& swap_rates() const { return swap_rates_; }
   const std::string& numerics() const { return numerics_; }
 
  private:
@@ -101,6 +103,7 @@ class Model {
   void copy_groups(const Packed& packed, const uint8_t* from, uint8_t* to);
   void make_cache(const mr_options& options);
   void place_cache(Group& group, const KvLayer& shape, int layers);
+  void measure_swaps();
   void mark_uses();
   void prepare();
   void make_room(const mr_step& step);
@@ -166,6 +169,7 @@ class Model {
   float* logits_ = nullptr;
   int last_rows_ = 0, last_logit_rows_ = 0;
   int64_t cache_bytes_ = 0;
+  SwapRates swap_rates_;
   int64_t ops_ = 0;
   std::string numerics_;
   Profile profile_;

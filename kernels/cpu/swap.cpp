@@ -1,5 +1,7 @@
 // Blocks of the cache that go to the host's pool and come back. Here both lie in the same memory: the pool adds nothing but room.
+#include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "checks.h"
 #include "model.h"
@@ -28,6 +30,23 @@ void Model::swap_in(int group, const int32_t* host_from, const int32_t* to, int 
       from += part.block_bytes;
     }
   }
+}
+
+// With blocks that nobody has written yet.
+void Model::measure_swaps() {
+  SwapRateSum sum;
+  for (size_t i = 0; i < groups_.size(); i++) {
+    const int group = static_cast<int>(i);
+    const int64_t bytes = groups_[i].host_block_bytes;
+    if (host_blocks_[i] == 0 || bytes == 0) continue;
+    const int count = static_cast<int>(std::clamp<int64_t>(kMeasuredSwapBytes / bytes, 1, std::min(host_blocks_[i], blocks_[i])));
+    std::vector<int32_t> all(static_cast<size_t>(count));
+    std::iota(all.begin(), all.end(), 0);
+    const double out = measured_rate(bytes * count, [&] { swap_out(group, all.data(), all.data(), count); });
+    const double in = measured_rate(bytes * count, [&] { swap_in(group, all.data(), all.data(), count); });
+    sum.add(bytes, {out, in});
+  }
+  swap_rates_ = sum.rates();
 }
 
 int64_t Model::host_bytes() const {

@@ -50,7 +50,7 @@ void describe(DeviceInfo& info) {
   status = cudaSetDevice(0);
   if (status == cudaSuccess) status = cudaMemGetInfo(&free_bytes, &total_bytes);
   if (status != cudaSuccess) {
-    info.text = chip + " gives no memory (" + cudaGetErrorString(status) + "): another process may have it all. Look at nvidia-smi";
+    info.text = chip + " gives no memory (" + cudaGetErrorString(status) + "): another process may have it all. nvidia-smi names it; end it, or use --engine cpu";
     return;
   }
   info.free_bytes = static_cast<int64_t>(free_bytes);
@@ -59,13 +59,28 @@ void describe(DeviceInfo& info) {
   info.usable = true;
 }
 
-// After these the process can do nothing more on the device: faults of kernels, errors of memory and links, and what has no name.
-bool ends_all(cudaError_t status) {
-  const int number = status;
-  return (number >= 700 && number <= 720) || number == 214 || number == 220 || number == 226 || number == 999;
-}
-
 }  // namespace
+
+bool ends_all(int status) {
+  switch (status) {
+    case 214:  // Memory that cannot be corrected.
+    case 220:  // An NVLink.
+    case 226:  // An error that was contained.
+    case 700:  // An address that is none.
+    case 702:  // A kernel that took too long for the display.
+    case 709:  // The context is gone.
+    case 710:  // An assertion.
+    case 714:  // A stack.
+    case 715:  // An instruction that is none,
+    case 716:  // an address that is not aligned,
+    case 717:  // of no such memory,
+    case 718:  // or a program counter that is none.
+    case 719:  // A launch that failed, with no better name.
+    case 721:  // Tensor memory that was not given back.
+    case 999: return true;
+    default: return false;
+  }
+}
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
@@ -152,8 +167,10 @@ void Event::synchronize() { check(cudaEventSynchronize(event_), "running kernels
 
 namespace {
 
-constexpr int64_t kPiece = 32 << 20;
-constexpr int64_t kAlone = 2 << 20;
+// Small under the emulator, whose weights are.
+constexpr int64_t kPiece = MR_EMULATED ? 16 << 10 : 32 << 20;
+// What a thread copies by itself.
+constexpr int64_t kAlone = MR_EMULATED ? 6 << 10 : 2 << 20;
 
 // By several threads where that is worth it: one cannot read as fast as the device copies.
 void copy(uint8_t* to, const uint8_t* from, int64_t bytes) {

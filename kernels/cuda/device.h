@@ -11,6 +11,10 @@ namespace millrace::cuda {
 // An Error that names what was done, when it went wrong.
 void check(cudaError_t status, const char* what);
 
+// Whether after this error of CUDA the process can do nothing more on the device: a kernel faulted, or memory or a link did. What a kernel asks for
+// in vain (701, 720), and what is only said (704, 705, 711 to 713), is none.
+bool ends_all(int status);
+
 struct DeviceInfo {
   bool usable = false;
   // "NVIDIA H200, sm_90, driver 13.0", or why it cannot be used and what to do.

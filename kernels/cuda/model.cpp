@@ -239,6 +239,14 @@ int64_t Model::host_bytes() const {
   return bytes;
 }
 
+SwapRates Model::swap_rates() const {
+  SwapRateSum sum;
+  for (const Group& g : groups_) {
+    if (g.swap) sum.add(g.swap->block_bytes(), g.swap->rates());
+  }
+  return sum.rates();
+}
+
 void Model::read(int tensor, float* out, int64_t floats) {
   if (!keep_) fail(MR_INVALID, "the model does not keep its activations");
   if (tensor < 0 || tensor >= static_cast<int>(program_.tensors.size()) || plan_.slot[static_cast<size_t>(tensor)] < 0) {

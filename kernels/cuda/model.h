@@ -60,6 +60,7 @@ class Model {
   int64_t ops_of_last_step() const { return ops_; }
   int64_t cache_bytes() const { return cache_bytes_; }
   int64_t host_bytes() const;
+  SwapRates swap_rates() const;
   const std::string& numerics() const { return numerics_; }
   // Rows of logits that submitted steps gave back.
   int64_t copied_rows() const { return copied_rows_; }

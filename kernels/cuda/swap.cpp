@@ -42,6 +42,21 @@ SwapPool::SwapPool(Stream& steps, const std::vector<BlockPart>& parts, int64_t b
   for (Way& way : ways_) way.memory = Memory(most_ * block_bytes, "swapping KV blocks");
   steps.upload(parts_.data(), parts.data(), parts_.size());
   steps.synchronize();
+  measure();
+}
+
+// The copies alone: packing takes what a copy within the device takes.
+void SwapPool::measure() {
+  const int64_t bytes = block_bytes_ * std::clamp<int64_t>(kMeasuredSwapBytes / block_bytes_, 1, most_);
+  uint8_t* packed = ways_[0].memory.data();
+  rates_.out = measured_rate(bytes, [&] {
+    copies_.download(host_.data(), packed, bytes);
+    copies_.synchronize();
+  });
+  rates_.in = measured_rate(bytes, [&] {
+    copies_.upload(packed, host_.data(), bytes);
+    copies_.synchronize();
+  });
 }
 
 SwapPool::~SwapPool() { cudaStreamSynchronize(copies_); }

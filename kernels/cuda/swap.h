@@ -4,6 +4,7 @@
 
 #include "device.h"
 #include "kernels/swap.h"
+#include "swap_rates.h"
 
 namespace millrace::cuda {
 
@@ -22,6 +23,8 @@ class SwapPool {
   void out(Stream& steps, const int32_t* from, const int32_t* host_to, int count);
   void in(Stream& steps, const int32_t* host_from, const int32_t* to, int count);
   int64_t host_bytes() const { return host_blocks_ * block_bytes_; }
+  int64_t block_bytes() const { return block_bytes_; }
+  const SwapRates& rates() const { return rates_; }
 
  private:
   // Packed blocks on their way.
@@ -31,6 +34,7 @@ class SwapPool {
     Event filled, emptied;
   };
 
+  void measure();
   PackArguments arguments(const Way& way, const int32_t* blocks, int count) const;
   Way& next() { return ways_[turn_++ % 2]; }
 
@@ -44,6 +48,7 @@ class SwapPool {
   Way ways_[2];
   unsigned turn_ = 0;
   Stream copies_;
+  SwapRates rates_;
 };
 
 }  // namespace millrace::cuda

@@ -380,6 +380,9 @@ int32_t mr_swap_in(mr_model* model, int32_t group, const int32_t* host_from, con
 /* Copies an activation of the last step, [rows, width] floats, when the model was made with keep_activations. */
 int32_t mr_read(mr_model* model, int32_t tensor, float* out, int64_t floats, char* error, int64_t error_size);
 
+/* Bytes a second from the cache to its pools on the host and back, as measured when the model was made; 0 where there are no pools. */
+void mr_swap_rates(const mr_model* model, double* out, double* in);
+
 /* Bytes of packed weights, of the cache, and of its pools on the host. */
 int64_t mr_weight_bytes(const mr_model* model);
 int64_t mr_cache_bytes(const mr_model* model);

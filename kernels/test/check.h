@@ -78,6 +78,8 @@ std::vector<uint8_t> random_stored(int type, int rows, int columns, Random& rand
 // Relative Frobenius norm of the difference; infinite when a value is NaN.
 double difference(const float* actual, const double* expected, size_t n);
 
+inline bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
 inline bool same_bits(const float* a, const float* b, size_t n) { return std::memcmp(a, b, n * sizeof(float)) == 0; }
 
 }  // namespace millrace::test

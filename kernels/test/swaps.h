@@ -1,4 +1,4 @@
-// What a swap has to keep, on both devices: models are made by `make(host_blocks)`, with blocks of 16 tokens and 64 of them at least.
+// What a swap has to keep, on both devices.
 #pragma once
 #include <algorithm>
 #include <numeric>
@@ -18,6 +18,8 @@ inline void swap(Runner& runner, bool in, std::vector<int32_t> blocks, std::vect
   std::fill(blocks.begin(), blocks.end(), -1);
   std::fill(host.begin(), host.end(), -1);
 }
+
+// Models are made by `make(host_blocks)` here, with blocks of 16 tokens and 64 of them at least.
 
 // A sequence goes to the host, others write to its blocks, and it comes back to others: the outputs that follow have the bits of a calm life.
 template <class Make>
@@ -99,5 +101,51 @@ void check_bad_swaps_are_refused(const Make& make, int blocks) {
   CHECK(mr_swap_out(runner->model(), 0, nullptr, nullptr, 0, message, sizeof message) == MR_OK, "%s", message);
   CHECK(mr_swap_in(without->model(), 0, nullptr, nullptr, 0, message, sizeof message) == MR_OK, "%s", message);
 }
+
+// A model whose blocks are swapped: how it is made, with blocks of 16 tokens, and what is checked of it.
+class Swapping {
+ public:
+  Swapping(const mr_options& options, uint32_t seed) : random_(seed), model_(kShape, random_), options_(options) { options_.keep_activations = 1; }
+
+  std::unique_ptr<Runner> make(int type, int blocks, int host_blocks) const { return model_.runner(options_, type, 3, 16 * blocks, host_blocks); }
+  const AttentionModel& model() const { return model_; }
+
+  void check_bits(int type, int blocks) {
+    check_swaps_keep_bits([&](int host_blocks) { return make(type, blocks, host_blocks); }, model_.out, kWidth, random_, "type " + std::to_string(type));
+  }
+  // Keys and values, and latents.
+  void check_types(std::initializer_list<int> types, int blocks) {
+    LatentModel latent(LatentShape{}, random_);
+    for (int type : types) {
+      check_bits(type, blocks);
+      auto latents = [&](int host_blocks) { return latent.runner(options_, type, 4, host_blocks); };
+      check_swaps_keep_bits(latents, latent.out, latent.width(), random_, "latents of type " + std::to_string(type));
+    }
+  }
+  void check_all_blocks(int type, int blocks) {
+    check_swap_of_all_blocks([&](int host_blocks) { return make(type, blocks, host_blocks); }, blocks, model_.out, kWidth, random_, "type " + std::to_string(type));
+  }
+  void check_bad_ones(int type, int blocks) const {
+    check_bad_swaps_are_refused([&](int host_blocks) { return make(type, blocks, host_blocks); }, blocks);
+  }
+  void check_rates(int type, int blocks) const {
+    double rates[2] = {-1, -1};
+    mr_swap_rates(make(type, blocks, 0)->model(), &rates[0], &rates[1]);
+    CHECK(rates[0] == 0 && rates[1] == 0, "%g and %g", rates[0], rates[1]);
+    for (int host_blocks : {1, 300}) {
+      mr_swap_rates(make(type, blocks, host_blocks)->model(), &rates[0], &rates[1]);
+      // Between what a network carries and what no memory does.
+      for (double rate : rates) CHECK(rate > 1e5 && rate < 1e15, "%d blocks: %g", host_blocks, rate);
+    }
+  }
+
+ private:
+  static constexpr Shape kShape{4, 2, 20, 24, 0, 0};
+  static constexpr int kWidth = 4 * 24;
+
+  Random random_;
+  AttentionModel model_;
+  mr_options options_;
+};
 
 }  // namespace millrace::test

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "crossing.h"
 #include "device.h"
 #include "error.h"
 #include "kernels/launches.h"
@@ -34,10 +35,11 @@ class Bench {
 
   void run() {
     copy();
+    link();
     try {
       library_ = std::make_unique<Library>();
     } catch (const Error& e) {
-      std::printf("no products by cuBLASLt: %s\t\t\t\t\n", e.message.c_str());
+      note("no products by cuBLASLt", e.message);
     }
     for (auto [rows, columns] : {std::pair{4096, 4096}, {14336, 4096}, {4096, 14336}}) {
       for (Store store : {Store::kBf16, Store::kE4m3, Store::kCode8, Store::kCode4}) product(store, small_ ? 64 : rows, small_ ? 64 : columns);
@@ -101,6 +103,20 @@ class Bench {
     line("copy within the device", ms, copy_rate_, "GB/s", true);
   }
 
+  // What swaps go by.
+  void link() {
+    const int64_t bytes = small_ ? 1 << 16 : int64_t{64} << 20;
+    Memory device = zeros(bytes);
+    PinnedMemory host(bytes);
+    double ms = time([&] { stream_.download(host.data(), device.data(), bytes); });
+    line("copy to the host, pinned", ms, static_cast<double>(bytes) / ms / 1e6, "GB/s", false);
+    ms = time([&] { stream_.upload(device.data(), host.data(), bytes); });
+    line("copy from the host, pinned", ms, static_cast<double>(bytes) / ms / 1e6, "GB/s", false);
+  }
+
+  // What is a text, in the column of rates.
+  static void note(const std::string& name, const std::string& text) { std::printf("%s\t\t%s\t\t\n", name.c_str(), text.c_str()); }
+
   void product(Store store, int rows, int columns) {
     WeightView w{};
     w.store = store;
@@ -119,45 +135,60 @@ class Bench {
     w.offsets = codes && !fp8 ? offsets.data() : nullptr;
     const int most = small_ ? 16 : 4096;
     Memory x = noise(int64_t{most} * columns * 2), sums = zeros(int64_t{most} * columns / 16 * 4), out = zeros(int64_t{most} * rows * 4);
-    for (int m : {1, 8, 16, 32, 64, 128, 512, 4096}) {
+    const char* name = store == Store::kBf16 ? "bf16" : fp8 ? "fp8, a scale a row" : store == Store::kCode8 ? "8 bits, groups of 128" : "4 bits, groups of 128";
+    const std::string product = std::string("product ") + name + ", [" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
+    // Both sides of where products are given to cuBLASLt, and of where tiles become panels.
+    std::vector<Sides> library, panels;
+    for (int m : {1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 1024, 4096}) {
       if (m > most) break;
       Memory count = ints({m});
       const Input in{x.data(), sums.as<float>(), columns, false, false};
-      const char* name = store == Store::kBf16 ? "bf16" : fp8 ? "fp8, a scale a row" : store == Store::kCode8 ? "8 bits, groups of 128" : "4 bits, groups of 128";
-      const std::string what = std::string("product ") + name + ", [" + std::to_string(rows) + ", " + std::to_string(columns) + "], " + std::to_string(m) + " rows";
+      const std::string what = product + ", " + std::to_string(m) + " rows";
       const double bytes = static_cast<double>(value_bytes + 2 * factor_bytes) + m * (columns * 2.0 + rows * 4.0);
       auto lines = [&](const std::string& by, double ms, double moved) {
         if (m <= 64) line(what + by, ms, moved / ms / 1e6, "GB/s", true);
         if (m >= 64) line(what + by, ms, 2.0 * m * rows * columns / ms / 1e9, "TFLOP/s", false);
       };
+      double ours = 0, tiles_ms = 0, panels_ms = 0;
       for (Tiling tiling : {Tiling::kRows8, Tiling::kRows16, Tiling::kRows32, Tiling::kPanels}) {
         const int tile = tiling == Tiling::kPanels ? 128 : 8 << (static_cast<int>(tiling) - static_cast<int>(Tiling::kRows8));
         // Far from it there is nothing to be had.
         if (!small_ && (m > 8 * tile || 8 * m < tile)) continue;
         const double ms = time([&] { multiply(stream_, {m, count.as<int32_t>()}, {w, in, {out.as<float>(), rows}, nullptr, 1, 0}, nullptr, chips_, tiling); });
         const bool chosen = choose_tiling(store, false, m) == tiling;
+        if (chosen) ours = ms;
+        if (tiling == Tiling::kPanels) {
+          panels_ms = ms;
+        } else {
+          tiles_ms = tiles_ms == 0 ? ms : std::min(tiles_ms, ms);
+        }
         lines((tiling == Tiling::kPanels ? ", batch-invariant, panels" : ", batch-invariant, " + std::to_string(tile) + " at once") + (chosen ? " (chosen)" : ""), ms, bytes);
       }
-      if (library_) by_library({w, in, {out.as<float>(), rows}, nullptr, 1, 0}, m, bytes, lines);
+      if (tiles_ms > 0 && panels_ms > 0) panels.push_back({m, tiles_ms, panels_ms});
+      const double theirs = library_ ? by_library({w, in, {out.as<float>(), rows}, nullptr, 1, 0}, m, bytes, lines) : 0;
+      if (theirs > 0) library.push_back({m, ours, theirs});
     }
+    note(product + ": panels are faster than tiles", crossing_text(panels));
+    if (library_) note(product + ": the library is faster than ours (--products library:ROWS)", crossing_text(library));
   }
 
-  // The same as `products=library` has it: the weight made rows of bf16, and cuBLASLt; and cuBLASLt alone.
+  // The same as `products=library` has it: the weight made rows of bf16, and cuBLASLt; and cuBLASLt alone. Milliseconds of the first; 0 where it has no way.
   template <class Lines>
-  void by_library(const Product& p, int m, double bytes, const Lines& lines) {
+  double by_library(const Product& p, int m, double bytes, const Lines& lines) {
     Memory workspace(Library::kWorkspace, "cuBLASLt"), rows(library_row_bytes(p.w.rows, p.w.columns), "cuBLASLt");
     const LibraryRoom room{rows.as<uint16_t>(), workspace.data()};
-    if (!multiply_by_library(*library_, stream_, m, p, room, chips_)) return;
-    lines(", library (widened, then cuBLASLt)", time([&] { multiply_by_library(*library_, stream_, m, p, room, chips_); }), bytes);
+    if (!multiply_by_library(*library_, stream_, m, p, room, chips_)) return 0;
+    const double ms = time([&] { multiply_by_library(*library_, stream_, m, p, room, chips_); });
+    lines(", library (widened, then cuBLASLt)", ms, bytes);
     if (multiplies_fp8(*library_, m, p.w, p.out)) {
       Product of_fp8 = p;
       of_fp8.x.fp8 = true;
       lines(", library (fp8 inputs)", time([&] { multiply_by_library(*library_, stream_, m, of_fp8, room, chips_); }), bytes);
     }
-    if (p.w.store != Store::kBf16) return;
+    if (p.w.store != Store::kBf16) return ms;
     const LibraryProduct alone{p.w.values, p.x.values, p.out.data, nullptr, m, p.w.rows, p.x.stride, p.out.stride, 1};
-    if (!library_->multiply(stream_, alone, room.workspace)) return;
-    lines(", cuBLASLt alone", time([&] { library_->multiply(stream_, alone, room.workspace); }), bytes);
+    if (library_->multiply(stream_, alone, room.workspace)) lines(", cuBLASLt alone", time([&] { library_->multiply(stream_, alone, room.workspace); }), bytes);
+    return ms;
   }
 
   // 32 query heads, 8 KV heads, 128 values, a cache in bf16.

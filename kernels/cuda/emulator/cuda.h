@@ -136,7 +136,15 @@ inline int atomicExch(int* at, int value) {
 
 // The runtime.
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorLaunchFailure = 719 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorDevicesUnavailable = 46,
+  cudaErrorNoDevice = 100,
+  cudaErrorLaunchFailure = 719
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
@@ -176,6 +184,8 @@ struct Machine {
   int major = 9, minor = 0;
   size_t total_bytes = size_t{4} << 30;
   size_t free_bytes = size_t{4} << 30;
+  // What this process gets instead of the device, which another has for itself.
+  cudaError_t taken_by_another = cudaSuccess;
   // Allocations that succeed before one fails; -1: all do.
   int allocations = -1;
   // Whether a kernel that is launched ends with a fault.
@@ -188,6 +198,8 @@ struct Machine {
   int64_t taken = 0;
   // What is allocated.
   int64_t live = 0;
+  // Graphs that were captured.
+  int64_t captured = 0;
 };
 Machine& machine();
 

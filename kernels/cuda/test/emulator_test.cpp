@@ -21,8 +21,6 @@ std::string fault_of(dim3 grid, dim3 block, const Body& body) {
   return "";
 }
 
-bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
 }  // namespace
 
 TEST(threads_of_a_block_meet_at_its_barrier) {

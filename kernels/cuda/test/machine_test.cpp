@@ -1,24 +1,13 @@
 // What the executor makes of machines that lack something. The emulator alone can be such a machine.
 #include <cstdlib>
 
-#include "emulator/cuda.h"
+#include "machine.h"
 #include "models.h"
 #include "op_program.h"
 #include "swaps.h"
 
 namespace millrace::test {
 namespace {
-
-// Cuts what the machine may give, and puts it back.
-struct Machine {
-  emulator::Machine before = emulator::machine();
-  ~Machine() {
-    const emulator::Machine now = emulator::machine();
-    emulator::machine() = before;
-    emulator::machine().live = now.live;
-    emulator::machine().taken = now.taken;
-  }
-};
 
 // Creates a small model; its status and message.
 int32_t create(const Llama& llama, std::string& message, mr_options o = cuda_options(0)) {
@@ -32,8 +21,6 @@ int32_t create(const Llama& llama, std::string& message, mr_options o = cuda_opt
   message = text;
   return status;
 }
-
-bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
@@ -59,6 +46,15 @@ TEST(a_machine_that_cannot_is_refused_with_what_to_do) {
   emulator::machine().major = 7;
   emulator::machine().minor = 5;
   refuses("sm_75 is older than sm_80", "--engine cpu");
+  emulator::machine().major = 9;
+  emulator::machine().minor = 0;
+  // All memory, or the device alone by its mode.
+  emulator::machine().taken_by_another = cudaErrorMemoryAllocation;
+  refuses("sm_90 gives no memory (out of memory): another process may have it all", "nvidia-smi");
+  emulator::machine().taken_by_another = cudaErrorDevicesUnavailable;
+  refuses("busy or unavailable", "nvidia-smi");
+  emulator::machine().taken_by_another = cudaSuccess;
+  CHECK(create(llama, message) == MR_OK, "%s", message.c_str());
 }
 
 TEST(memory_that_is_not_there_is_named_with_numbers_and_nothing_is_lost) {
@@ -173,22 +169,15 @@ TEST(a_pool_on_the_host_is_in_the_plan_and_said_when_it_cannot_be_had) {
 }
 
 TEST(swaps_stay_in_order_with_steps_when_nothing_runs_before_somebody_waits) {
-  Random random(63);
-  const Shape shape{4, 2, 20, 24, 0, 0};
-  AttentionModel model(shape, random);
-  mr_options o = cuda_options(0);
-  o.keep_activations = 1;
+  Swapping swapping(cuda_options(0), 63);
   Machine kept;
   emulator::machine().late = true;
-  auto make = [&](int host_blocks) { return model.runner(o, MR_BF16, 3, 3200, host_blocks); };
-  check_swaps_keep_bits(make, model.out, shape.heads * shape.value_dim, random, "late");
-  check_swap_of_all_blocks(make, 200, model.out, shape.heads * shape.value_dim, random, "late");
+  swapping.check_bits(MR_BF16, 200);
+  swapping.check_all_blocks(MR_BF16, 200);
 }
 
 TEST(a_swap_after_a_fault_says_so) {
-  Random random(64);
-  AttentionModel model({4, 2, 20, 24, 0, 0}, random);
-  auto runner = model.runner(cuda_options(0), MR_BF16, 3, 1024, 8);
+  auto runner = Swapping(cuda_options(0), 64).make(MR_BF16, 64, 8);
   const int32_t block = 0;
   char text[512] = "";
   Machine kept;

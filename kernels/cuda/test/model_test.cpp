@@ -25,8 +25,6 @@ double bound(int type, int precision) {
   return type == MR_F16 ? 2e-3 : precision == MR_PRECISION_F32 || type == MR_F32 ? 3e-6 : 1e-2;
 }
 
-bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
 }  // namespace
 
 TEST(attention_agrees_with_double_precision) {

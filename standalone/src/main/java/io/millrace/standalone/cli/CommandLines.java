@@ -1,9 +1,11 @@
 package io.millrace.standalone.cli;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.ModelRuntime;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.Optional;
 import java.util.ServiceLoader;
 import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
@@ -16,7 +18,7 @@ public final class CommandLines {
     /**
      * Runs a command.
      *
-     * @return exit status: 0 done, 1 a coded error, 2 wrong usage; a part that loses its device ends the process with 3
+     * @return exit status: 0 done, 1 a coded error, 2 wrong usage, 3 a device that was lost, as when a part loses it while it runs
      */
     public static int run(String[] args, PrintStream out, PrintStream err) {
         try {
@@ -41,17 +43,33 @@ public final class CommandLines {
         commands.setExecutionExceptionHandler((failure, command, parsed) -> {
             command.getErr().println(describe(failure));
             command.getErr().flush();
-            return 1;
+            return status(failure);
         });
         return commands;
     }
 
-    /** One line for a person: the coded error within, else the failure's own message, its trace only in the debug log. */
-    static String describe(Throwable failure) {
+    /** Exit status of a command that failed: one of its own where a device was lost, while a model was loaded. */
+    static int status(Throwable failure) {
+        return coded(failure)
+                .filter(coded -> coded.code().equals(ModelRuntime.DEVICE_LOST))
+                .map(coded -> RunningProcess.LOST)
+                .orElse(1);
+    }
+
+    private static Optional<MillraceException> coded(Throwable failure) {
         for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
             if (cause instanceof MillraceException coded) {
-                return coded.toString();
+                return Optional.of(coded);
             }
+        }
+        return Optional.empty();
+    }
+
+    /** One line for a person: the coded error within, else the failure's own message, its trace only in the debug log. */
+    static String describe(Throwable failure) {
+        Optional<MillraceException> coded = coded(failure);
+        if (coded.isPresent()) {
+            return coded.get().toString();
         }
         LoggerFactory.getLogger(CommandLines.class).debug("failed", failure);
         Throwable root = failure;

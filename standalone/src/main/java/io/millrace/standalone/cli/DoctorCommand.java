@@ -4,6 +4,7 @@ import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.cpu.CudaBackend;
 import io.millrace.worker.backend.cpu.KernelLibrary;
 import io.millrace.worker.model.hub.HubSettings;
+import io.millrace.worker.serving.ModelHost;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
@@ -71,6 +72,7 @@ final class DoctorCommand implements Callable<Integer> {
         optional("C++ compiler", first("c++", "--version"));
         kernels();
         cudaKernels();
+        found("Engine", engine());
         optional("CUDA compiler", first("nvcc", "--version"));
         optional(
                 "NVIDIA GPU",
@@ -115,6 +117,15 @@ final class DoctorCommand implements Callable<Integer> {
             found = "not usable: " + e.getMessage();
         }
         found("CUDA kernels", found);
+    }
+
+    /** What will run models where nothing is said. */
+    private static String engine() {
+        try {
+            return ModelHost.automaticEngine();
+        } catch (MillraceException e) {
+            return "not to be chosen: " + e.getMessage();
+        }
     }
 
     private void found(String what, String found) {

@@ -57,7 +57,8 @@ final class WorkerOptions {
     @Option(
             names = "--products",
             paramLabel = "NAME",
-            description = "Whose products of many rows the cuda engine takes: invariant (ours) or library (cuBLASLt).")
+            description =
+                    "Whose products of many rows the cuda engine takes: invariant (ours), library (cuBLASLt), or library:ROWS (from so many rows on).")
     private @Nullable String products;
 
     @Option(names = "--pin-threads", description = "Keep each of the cpu engine's helpers on one processor.")

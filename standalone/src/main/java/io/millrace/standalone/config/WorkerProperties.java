@@ -30,7 +30,7 @@ import org.springframework.util.unit.DataSize;
  * @param threads that compute, of each model of each worker; 0: the processors divided among them
  * @param pinThreads whether the cpu engine's helpers stay on one processor each
  * @param activations with which the cpu engine multiplies quantised weights: {@code auto} (int8) or {@code float}; {@code fp8} with cuda
- * @param products by which products of many rows are computed in the cuda engine: {@code invariant} or {@code library} (cuBLASLt)
+ * @param products by which products of many rows are computed in the cuda engine: {@code invariant}, or {@code library} (cuBLASLt) with the least number of rows after a colon
  * @param repackCache folder where the cpu engine keeps packed weights for the next start; empty: nowhere
  * @param mockStep what a step of the mock engine takes
  * @param mockRow what each token row of it adds

@@ -12,15 +12,25 @@ import java.util.Locale;
  * @param swapBytes of the host's pool for KV blocks that are swapped out
  * @param swapApart whether that lies in other memory than the rest: the machine's beside a device's
  * @param availableBytes that can be had now
+ * @param deviceBytes that the device has in all; 0 where it is the machine's memory
  */
 public record MemoryNeed(
-        long weightBytes, long kvBytes, long workBytes, long swapBytes, boolean swapApart, long availableBytes) {
+        long weightBytes,
+        long kvBytes,
+        long workBytes,
+        long swapBytes,
+        boolean swapApart,
+        long availableBytes,
+        long deviceBytes) {
 
     private static final long MIB = 1 << 20;
 
+    /** Of a device's memory, what a driver takes for itself: who has less is not alone on it. */
+    private static final int OWN_SHARE = 16;
+
     /** Of a backend that takes nothing more up front. */
     public MemoryNeed(long weightBytes, long kvBytes, long availableBytes) {
-        this(weightBytes, kvBytes, 0, 0, false, availableBytes);
+        this(weightBytes, kvBytes, 0, 0, false, availableBytes, 0);
     }
 
     /** Without the pool for swapped blocks where that lies apart. */
@@ -46,11 +56,19 @@ public record MemoryNeed(
                         + mib(kvBytes) + (workBytes == 0 ? "" : ", workspace " + mib(workBytes))
                         + (swapApart || swapBytes == 0 ? "" : ", swapped blocks " + mib(swapBytes))
                         + "), available are "
-                        + mib(availableBytes) + " MiB (short by "
-                        + mib(shortByBytes())
-                        + "). Lower --kv-memory"
+                        + mib(availableBytes) + " MiB"
+                        + (deviceBytes == 0 ? "" : " of the device's " + mib(deviceBytes) + " MiB")
+                        + " (short by " + mib(shortByBytes()) + "). "
+                        + (isShared()
+                                ? "Other processes, or models of this one, hold the rest (nvidia-smi names them). "
+                                : "")
+                        + "Lower --kv-memory"
                         + (swapApart || swapBytes == 0 ? "" : ", millrace.worker.kv-host-memory")
                         + " or --max-model-len, or choose a smaller model.");
+    }
+
+    private boolean isShared() {
+        return deviceBytes - availableBytes > deviceBytes / OWN_SHARE;
     }
 
     /** Whole mebibytes, rounded up, for people. */

@@ -66,7 +66,7 @@ public interface ModelRuntime extends AutoCloseable {
         throw new UnsupportedOperationException("this runtime has no pool on the host");
     }
 
-    /** Seconds that a block of every group is expected to take to the host and back. */
+    /** Seconds that a block of every group takes to the host and back, as measured when the model was loaded; 0 where there is no pool. */
     default double swapSeconds() {
         return 0;
     }

@@ -37,11 +37,12 @@ public record EngineLoad(
      * @param used of them, by sequences that wait
      * @param swappedOut blocks that were copied there, of all groups
      * @param swappedIn blocks that were copied back
+     * @param blockSeconds that a block of every group takes there and back, as measured when the model was loaded
      * @param copiedRows logit rows that had to be copied from a device's memory
      */
-    public record Host(int blocks, int used, long swappedOut, long swappedIn, long copiedRows) {
+    public record Host(int blocks, int used, long swappedOut, long swappedIn, double blockSeconds, long copiedRows) {
 
-        public static final Host NONE = new Host(0, 0, 0, 0, 0);
+        public static final Host NONE = new Host(0, 0, 0, 0, 0, 0);
     }
 
     EngineLoad withMoreWaiting(int more) {

@@ -497,6 +497,11 @@ final class EngineLoop {
                 scheduler.prefixHits(),
                 generatedTokens,
                 new EngineLoad.Host(
-                        host.blocks(), host.used(), host.swappedOut(), host.swappedIn(), runtime.copiedRows()));
+                        host.blocks(),
+                        host.used(),
+                        host.swappedOut(),
+                        host.swappedIn(),
+                        runtime.swapSeconds(),
+                        runtime.copiedRows()));
     }
 }

@@ -99,6 +99,11 @@ final class WorkerMetrics implements StepListener {
                 "Blocks of the host's pool",
                 engine,
                 load -> load.host().blocks());
+        gauge(
+                "millrace.kv.host.block.seconds",
+                "Seconds that a block takes to the host's pool and back, as measured when the model was loaded",
+                engine,
+                load -> load.host().blockSeconds());
         function(
                 "millrace.engine.copied.rows",
                 "Rows of logits copied from a device to the host",

@@ -29,6 +29,7 @@ final class Backends {
     /** The kernels are not loadable, or lack an op: {@code auto} then goes on to PyTorch. */
     private static final Set<String> NOT_HERE = Set.of("MR-CPU-001", "MR-CPU-002");
 
+    private static final String AUTO = "auto";
     private static final String CPU = "cpu";
     private static final String CUDA = "cuda";
 
@@ -72,6 +73,19 @@ final class Backends {
             }
             return torch(files, kv, threads, progress, e.toString());
         }
+    }
+
+    /** Which engine {@code auto} is on this machine, and why; and that CUDA kernels, where they are built, wait to be asked for. Loads no model. */
+    static String automatic() {
+        Choice choice = choose(AUTO);
+        boolean cuda;
+        try {
+            cuda = CudaBackend.find().isPresent();
+        } catch (MillraceException e) {
+            cuda = false;
+        }
+        return (choice.library() == null ? "torch" : CPU) + ", as " + choice.why()
+                + (cuda ? "; cuda when it is asked for (--engine cuda), as it has not run on a GPU yet" : "");
     }
 
     /**

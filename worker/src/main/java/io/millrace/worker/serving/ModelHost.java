@@ -32,6 +32,11 @@ public final class ModelHost {
         return new ModelHost(ModelLocator.fromEnvironment(), Clock.SYSTEM);
     }
 
+    /** The engine that {@code auto} is on this machine, and why, for people. MR-CPU-005 when MILLRACE_ISA names no instruction set of it. */
+    public static String automaticEngine() {
+        return Backends.automatic();
+    }
+
     /** As {@link #load(String, ModelOptions, ModelProgress, StepListener)}, without a listener. */
     public ServedModel load(String spec, ModelOptions options, ModelProgress progress) {
         return load(spec, options, progress, StepListener.NONE);
@@ -109,7 +114,8 @@ public final class ModelHost {
                     sum.workBytes() + need.workBytes(),
                     sum.swapBytes() + need.swapBytes(),
                     need.swapApart(),
-                    need.availableBytes());
+                    need.availableBytes(),
+                    need.deviceBytes());
         }
         if (sum.shortByBytes() > 0) {
             throw sum.tooMuch("The sum of all models (" + String.join(", ", each) + " MiB)", Engines.weights(options));

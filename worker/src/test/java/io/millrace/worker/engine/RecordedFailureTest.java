@@ -6,9 +6,11 @@ import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.cpu.RecordingKernels;
 import io.millrace.worker.backend.cpu.RecordingKernels.Call;
 import io.millrace.worker.backend.mock.MockTokenizer;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -19,6 +21,9 @@ class RecordedFailureTest {
 
     private static final String MODEL = "gguf/tiny-llama-f16.gguf";
     private static final int[] PROMPT = {5, 6, 7, 8, 9};
+
+    /** Of a cache that two sequences of 75 ids outgrow. */
+    private static final int BLOCKS = 6;
 
     private int vocabulary;
 
@@ -36,11 +41,15 @@ class RecordedFailureTest {
     }
 
     private int[] output(int[] prompt, int count) {
+        return Arrays.copyOfRange(whole(prompt, count), prompt.length, prompt.length + count);
+    }
+
+    private int[] whole(int[] prompt, int count) {
         int[] ids = Arrays.copyOf(prompt, prompt.length + count);
         for (int i = prompt.length; i < ids.length; i++) {
             ids[i] = RecordingKernels.next(ids[i - 1], i - 1, vocabulary);
         }
-        return Arrays.copyOfRange(ids, prompt.length, ids.length);
+        return ids;
     }
 
     private static List<Call> after(String function) {
@@ -120,30 +129,67 @@ class RecordedFailureTest {
         assertFreed();
     }
 
-    @Test
-    void aSwapThatFailsTakesAlongWhatIsUnderWay() throws Exception {
-        ModelRuntime runtime = RecordingKernels.load(MODEL, 6, 1 << 20);
+    /**
+     * Two that outgrow the cache: one goes to the host and comes back. The step that fails hands back whoever is in it; who is not, and what comes after, is
+     * computed anew, and nothing that the host was to have is believed.
+     */
+    @ParameterizedTest
+    @CsvSource({
+        "mr_swap_out,2,MR-MEM-001",
+        "mr_swap_out,4,MR-CUDA-003",
+        "mr_swap_in,2,MR-MEM-001",
+        "mr_swap_in,4,MR-CUDA-003"
+    })
+    void aSwapThatFailsTakesAlongWhatIsUnderWayAndIsNotBelieved(String function, int status, String code)
+            throws Exception {
+        ModelRuntime runtime = RecordingKernels.load(MODEL, BLOCKS, 1 << 20);
         vocabulary = runtime.vocabularySize();
         RecordingKernels.reset();
-        RecordingKernels.fail("mr_swap_out", 0, RecordingKernels.MEMORY);
+        RecordingKernels.fail(function, 0, status);
         Gate gate = new Gate();
-        int[] prompt = Requests.ids(3, 30, 250);
+        List<int[]> prompts = List.of(Requests.ids(3, 30, 250), Requests.ids(4, 30, 250), Requests.ids(5, 30, 250));
+        List<Recorder> all = new ArrayList<>();
         try (TestEngine e =
                 new TestEngine(EngineConfig.of("recorded", 80), runtime, new MockTokenizer(vocabulary), gate)) {
-            Recorder first = e.submit(Requests.of("a", prompt).maxTokens(45));
-            gate.awaitEntered();
-            Recorder second =
-                    e.submit(Requests.of("b", Requests.ids(4, 30, 250)).maxTokens(45));
+            for (int i = 0; i < prompts.size(); i++) {
+                all.add(e.submit(Requests.of("r" + i, prompts.get(i)).maxTokens(45)));
+                if (i == 0) {
+                    gate.awaitEntered();
+                }
+            }
             gate.open();
-            assertThat(first.await().failure()).contains("MR-ENGINE-006").contains("told to fail in mr_swap_out");
-            assertThat(second.await().failure()).contains("MR-ENGINE-006").contains("MR-MEM-001");
-            Recorder again = e.run(Requests.of("c", prompt).n(2).maxTokens(5));
-            assertThat(again.ids(0)).isEqualTo(output(prompt, 5));
-            assertThat(again.ids(1)).isEqualTo(output(prompt, 5));
+            int handedBack = 0;
+            for (int i = 0; i < prompts.size(); i++) {
+                Recorder r = all.get(i).await();
+                if (r.failure().isEmpty()) {
+                    assertThat(r.ids(0)).isEqualTo(output(prompts.get(i), 45));
+                    continue;
+                }
+                handedBack++;
+                assertThat(r.failure())
+                        .contains("MR-ENGINE-006")
+                        .contains(code)
+                        .contains("told to fail in " + function);
+                assertThat(r.retryable()).isTrue();
+                // As whoever hands it back does: it begins again after what it has given so far.
+                int[] so = r.ids(0);
+                assertThat(so).isEqualTo(output(prompts.get(i), so.length));
+                int[] resumed = IntStream.concat(Arrays.stream(prompts.get(i)), Arrays.stream(so))
+                        .toArray();
+                Recorder again = e.run(Requests.of("again" + i, resumed).maxTokens(45 - so.length));
+                assertThat(again.ids(0)).isEqualTo(Arrays.copyOfRange(output(prompts.get(i), 45), so.length, 45));
+            }
+            assertThat(handedBack).isBetween(1, prompts.size());
+            assertThat(e.engine.healthy()).isTrue();
             e.awaitIdle();
         }
-        assertThat(after("mr_swap_out").getFirst().function()).isEqualTo("mr_submit");
-        assertThat(after("mr_swap_out").getFirst().number("flying")).isZero();
+        List<Call> after = after(function);
+        assertThat(after.getFirst().function()).isEqualTo("mr_submit");
+        assertThat(after.getFirst().number("flying")).isZero();
+        // From there on each row finds its sequence in a cache that has forgotten everything.
+        RecordedCache cache = new RecordedCache(16, BLOCKS);
+        List<int[]> wholes = prompts.stream().map(p -> whole(p, 45)).toList();
+        after.forEach(call -> cache.take(call, wholes, vocabulary));
         assertFreed();
     }
 

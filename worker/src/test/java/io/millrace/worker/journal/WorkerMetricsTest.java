@@ -13,8 +13,8 @@ class WorkerMetricsTest {
 
     @Test
     void whatIsOnTheHostAndWentThereAndBackIsMeasured() {
-        EngineLoad load =
-                new EngineLoad(1, 2, 4, 100, 40, 16, 0, 0, 0, 9, 3, 0, 0, 0, new EngineLoad.Host(60, 7, 31, 24, 5));
+        EngineLoad load = new EngineLoad(
+                1, 2, 4, 100, 40, 16, 0, 0, 0, 9, 3, 0, 0, 0, new EngineLoad.Host(60, 7, 31, 24, 0.25, 5));
         Engine engine = of(Engine.class, Map.of("load", load));
         var registry = new SimpleMeterRegistry();
         new WorkerMetrics(registry, "w", of(HostedModel.class, Map.of("name", "m", "engine", engine)));
@@ -32,6 +32,7 @@ class WorkerMetricsTest {
         Map<String, Double> gauges = Map.of(
                 "millrace.kv.host.blocks.used", 7.0,
                 "millrace.kv.host.blocks.capacity", 60.0,
+                "millrace.kv.host.block.seconds", 0.25,
                 "millrace.kv.cache.blocks.used", 60.0);
         gauges.forEach((name, value) -> assertThat(
                         registry.get(name).tag("worker", "w").gauge().value())

@@ -125,6 +125,26 @@ class ModelNeedsTest {
     }
 
     @Test
+    void whoSharesADeviceIsToldThatOthersHoldTheRest() {
+        long gib = 1L << 30;
+        String alone = String.valueOf(new MemoryNeed(90 * gib, gib, 0, 0, true, 79 * gib, 80 * gib)
+                .tooMuch("It", "weights")
+                .getMessage());
+        assertThat(alone)
+                .contains("available are 80,896 MiB of the device's 81,920 MiB")
+                .doesNotContain("nvidia-smi");
+        String shared = String.valueOf(new MemoryNeed(9 * gib, gib, 0, 0, true, 2 * gib, 80 * gib)
+                .tooMuch("It", "weights")
+                .getMessage());
+        assertThat(shared).contains("Other processes").contains("nvidia-smi").contains("short by 8,192");
+        assertThat(new MemoryNeed(9 * gib, gib, 2 * gib)
+                        .tooMuch("It", "weights")
+                        .getMessage())
+                .contains("available are 2,048 MiB (short by 8,192")
+                .doesNotContain("device");
+    }
+
+    @Test
     void endIdsAreThoseOfAllFilesAndTheTurnEndsOfTheTemplate(@TempDir Path folder) throws IOException {
         Files.copy(Golden.path("tokenizers/smollm2/tokenizer.json"), folder.resolve("tokenizer.json"));
         Files.writeString(folder.resolve("config.json"), "{\"eos_token_id\": 5}");

@@ -11,13 +11,18 @@ import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.SamplingRow;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A model in the native kernels: each step is one downcall, then the rows are sampled, unless the kernels choose the ids themselves. The bits of a
  * row depend on its sequence alone.
  */
 final class CpuRuntime implements ModelRuntime {
+
+    private static final Logger LOG = LoggerFactory.getLogger(CpuRuntime.class);
 
     private final OpCosts costs;
     private final NativeKernels kernels;
@@ -30,6 +35,7 @@ final class CpuRuntime implements ModelRuntime {
     private final MemorySegment error;
     private final RowSamplers samplers;
     private final @Nullable DeviceSteps device;
+    private final double swapSeconds;
     private int[] lastSampled = {};
     private volatile long steps;
     private volatile long computeNanos;
@@ -52,6 +58,28 @@ final class CpuRuntime implements ModelRuntime {
         this.device = kernels.samples(model)
                 ? new DeviceSteps(kernels, model, layout.groups().size(), vocabulary)
                 : null;
+        this.swapSeconds = swapSeconds(kernels, model, layout.hostBlocks());
+    }
+
+    /** Of a block of every group, there and back, by the rates that were measured. */
+    private static double swapSeconds(NativeKernels kernels, long model, int hostBlocks) {
+        if (hostBlocks == 0) {
+            return 0;
+        }
+        NativeKernels.SwapRates rates = kernels.swapRates(model);
+        double bytes = (double) kernels.hostBytes(model) / hostBlocks;
+        double seconds = bytes / rates.out() + bytes / rates.in();
+        LOG.info(
+                "Preempted sequences may go to the host: {} GB/s there and {} GB/s back were measured, {} ms for a block of {} KiB both ways.",
+                rounded(rates.out() / 1e9),
+                rounded(rates.in() / 1e9),
+                rounded(seconds * 1e3),
+                Math.round(bytes / 1024));
+        return seconds;
+    }
+
+    private static String rounded(double value) {
+        return String.format(Locale.ROOT, "%.3g", value);
     }
 
     @Override
@@ -212,9 +240,7 @@ final class CpuRuntime implements ModelRuntime {
 
     @Override
     public double swapSeconds() {
-        return layout.hostBlocks() == 0
-                ? 0
-                : 2.0 * kernels.hostBytes(model) / layout.hostBlocks() / kernels.swapBytesPerS();
+        return swapSeconds;
     }
 
     /** A failure takes along what was submitted. */

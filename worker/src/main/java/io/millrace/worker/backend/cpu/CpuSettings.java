@@ -18,8 +18,13 @@ public record CpuSettings(
 
     public static final CpuSettings DEFAULT = new CpuSettings(0, Precision.NATIVE, false);
 
-    /** From here on; steps of fewer rows are graphs. */
+    /**
+     * Where nothing else is asked for. From here on our panels of 128 rows read a weight more than once, and no step is a graph, which a product of the
+     * library keeps it from being. No GPU has measured it: {@code kernels/gpu-check} says where the two cross on a chip.
+     */
     static final int LIBRARY_ROWS = 256;
+
+    private static final String LIBRARY = "library";
 
     CpuSettings(int isa, Precision precision, boolean pin) {
         this(isa, precision, pin, null, 0);
@@ -30,7 +35,7 @@ public record CpuSettings(
      *
      * @param activations {@code auto}, {@code float}, or with products of the library {@code fp8}; MR-SERVE-012 for another
      * @param repackCache folder; empty: none
-     * @param products {@code invariant} or {@code library}; MR-SERVE-013 for another
+     * @param products {@code invariant}, {@code library}, or {@code library:ROWS}; MR-SERVE-013 for another
      */
     public static CpuSettings of(String activations, boolean pin, String repackCache, String products) {
         Precision precision = switch (activations) {
@@ -41,19 +46,33 @@ public record CpuSettings(
                 throw new MillraceException(
                         "MR-SERVE-012", "activations is " + activations + ". Choose auto, float or fp8.");
         };
-        int libraryRows = switch (products) {
-            case "invariant" -> 0;
-            case "library" -> LIBRARY_ROWS;
-            default ->
-                throw new MillraceException(
-                        "MR-SERVE-013", "products is " + products + ". Choose invariant or library.");
-        };
+        int libraryRows = products.equals("invariant") ? 0 : libraryRows(products);
         if (precision == Precision.FP8 && libraryRows == 0) {
             throw new MillraceException(
                     "MR-SERVE-012",
                     "activations is fp8, which only products of cuBLASLt take. Add --products library, or choose auto or float.");
         }
         return new CpuSettings(0, precision, pin, repackCache.isEmpty() ? null : Path.of(repackCache), libraryRows);
+    }
+
+    private static int libraryRows(String products) {
+        if (products.equals(LIBRARY)) {
+            return LIBRARY_ROWS;
+        }
+        try {
+            int rows =
+                    products.startsWith(LIBRARY + ":") ? Integer.parseInt(products.substring(LIBRARY.length() + 1)) : 0;
+            if (rows > 0) {
+                return rows;
+            }
+        } catch (NumberFormatException e) {
+            // Said below.
+        }
+        throw new MillraceException(
+                "MR-SERVE-013",
+                "products is " + products
+                        + ". Choose invariant, library, or library:ROWS with the least number of rows, 1 or more, of a product that"
+                        + " is cuBLASLt's; library alone is library:" + LIBRARY_ROWS + ".");
     }
 
     CpuSettings withIsa(int number) {

@@ -38,7 +38,8 @@ public final class CudaBackend {
         NativeKernels.Device device =
                 NativeKernels.open(library, NativeDevice.CUDA).device();
         return device.usable()
-                ? device.text() + ", " + MemoryNeed.mib(device.freeBytes()) + " MiB free"
+                ? device.text() + ", " + MemoryNeed.mib(device.freeBytes()) + " of "
+                        + MemoryNeed.mib(device.totalBytes()) + " MiB free"
                 : "not usable: " + device.text();
     }
 
@@ -127,7 +128,7 @@ public final class CudaBackend {
             KvOptions options,
             CpuSettings settings,
             StepLimits limits) {
-        long free = usable(kernels).freeBytes();
+        NativeKernels.Device device = usable(kernels);
         KvLayout layout = MemoryPlan.sized(decoder, options);
         long cache = 0;
         for (KvLayout.Group group : layout.groups()) {
@@ -139,7 +140,14 @@ public final class CudaBackend {
                     decoder.program().encode(),
                     weights.stored(),
                     CpuBackend.limits(limits, MemoryPlan.maxLength(decoder.config(), options)));
-            return new MemoryNeed(need.weights(), cache, need.workspace(), need.host(), true, free);
+            return new MemoryNeed(
+                    need.weights(),
+                    cache,
+                    need.workspace(),
+                    need.host(),
+                    true,
+                    device.freeBytes(),
+                    device.totalBytes());
         }
     }
 

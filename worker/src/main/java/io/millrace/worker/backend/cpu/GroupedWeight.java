@@ -19,7 +19,7 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A quantised checkpoint's weight as the kernels keep it: codes with a scale and a zero for each group of columns. Thread-safe.
+ * A weight of a quantised checkpoint, or of floats of 8 bits, as the kernels keep it: codes with a scale and a zero for each group of columns. Thread-safe.
  *
  * @param groupColumns columns of a group, a multiple of 32 that divides all
  * @param order column of the weight at each place, where groups are no runs of columns; null: as they are
@@ -69,10 +69,37 @@ record GroupedWeight(
         return (long) (rows * columns * type.codeBytes) + rows * groups() * type.factorBytes;
     }
 
-    /** Of a packed weight; empty where the kernels of that device have no such form: it is to be widened. */
+    /**
+     * Of a packed weight, or of plain floats of 8 bits; empty where the kernels of that device have no such form: it is to be widened, or is bound as it
+     * is stored.
+     */
     static Optional<GroupedWeight> of(WeightTensor tensor, NativeDevice device) {
         PackedWeight packed = tensor.packed();
-        return packed == null ? Optional.empty() : of(packed, device);
+        if (packed != null) {
+            return of(packed, device);
+        }
+        return tensor.dtype() == DType.F8_E4M3 && device == NativeDevice.CUDA ? ofPlain(tensor) : Optional.empty();
+    }
+
+    /** Matrices whose values have no scale: theirs is 1. */
+    private static Optional<GroupedWeight> ofPlain(WeightTensor tensor) {
+        int columns = Math.toIntExact(Dequantizer.columns(tensor));
+        if (tensor.shape().length < 2 || columns == 0 || !fits(columns, columns)) {
+            return Optional.empty();
+        }
+        Reader reader = (first, count, codes, scales, zeros) -> {
+            copy(tensor, first * columns, codes, count * columns);
+            Arrays.fill(scales, 0, count, 1);
+        };
+        return Optional.of(new GroupedWeight(Type.FP8, columns, columns, null, null, reader));
+    }
+
+    private static void copy(WeightTensor values, long from, byte[] to, int count) {
+        try {
+            MemorySegment.copy(values.data(), ValueLayout.JAVA_BYTE, from, to, 0, count);
+        } catch (InternalError e) {
+            throw MappedFile.fault(values.described(), e);
+        }
     }
 
     private static Optional<GroupedWeight> of(PackedWeight packed, NativeDevice device) {
@@ -214,12 +241,7 @@ record GroupedWeight(
         }
         int groups = columns / size;
         Reader reader = (first, count, codes, scales, zeros) -> {
-            WeightTensor values = stored.values();
-            try {
-                MemorySegment.copy(values.data(), ValueLayout.JAVA_BYTE, first * columns, codes, 0, count * columns);
-            } catch (InternalError e) {
-                throw MappedFile.fault(values.described(), e);
-            }
+            copy(stored.values(), first * columns, codes, count * columns);
             for (int r = 0; r < count; r++) {
                 float[] blocks = weight.scales(first + r);
                 for (int g = 0; g < groups; g++) {

@@ -11,16 +11,14 @@ enum NativeDevice {
             "MR-CPU-002",
             "MR-CPU-003",
             "Build them again (./millrace build), or use --engine torch.",
-            "Use --engine torch.",
-            4e9),
+            "Use --engine torch."),
     CUDA(
             "CUDA kernels",
             "MR-CUDA-001",
             "MR-CUDA-002",
             "MR-CUDA-003",
             "Build them again (kernels/cuda/build.sh), or use --engine cpu.",
-            "Use --engine cpu.",
-            12e9);
+            "Use --engine cpu.");
 
     private final String kernels;
     private final String notLoadable;
@@ -28,28 +26,15 @@ enum NativeDevice {
     private final String failed;
     private final String rebuild;
     private final String instead;
-    private final double swapBytesPerS;
 
     NativeDevice(
-            String kernels,
-            String notLoadable,
-            String unsupported,
-            String failed,
-            String rebuild,
-            String instead,
-            double swapBytesPerS) {
+            String kernels, String notLoadable, String unsupported, String failed, String rebuild, String instead) {
         this.kernels = kernels;
         this.notLoadable = notLoadable;
         this.unsupported = unsupported;
         this.failed = failed;
         this.rebuild = rebuild;
         this.instead = instead;
-        this.swapBytesPerS = swapBytesPerS;
-    }
-
-    /** Bytes a second between the cache and the host's pool, one way: a copy within memory by one thread; half of what 16 lanes of PCIe 4 carry. */
-    double swapBytesPerS() {
-        return swapBytesPerS;
     }
 
     /** The library is not where it should be. */
@@ -64,7 +49,8 @@ enum NativeDevice {
 
     /** What the kernels, or the machine, have not got. */
     MillraceException unsupported(String message) {
-        return new MillraceException(unsupported, "The " + kernels + " cannot run this: " + message + ". " + instead);
+        String remedy = message.contains("--engine") ? "." : ". " + instead;
+        return new MillraceException(unsupported, "The " + kernels + " cannot run this: " + message + remedy);
     }
 
     /** Nothing runs on the device any more in this process. */

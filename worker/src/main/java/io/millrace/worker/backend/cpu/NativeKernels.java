@@ -1,6 +1,7 @@
 package io.millrace.worker.backend.cpu;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
@@ -66,6 +67,7 @@ final class NativeKernels {
     private final MethodHandle copyBlocks;
     private final MethodHandle swapOut;
     private final MethodHandle swapIn;
+    private final MethodHandle swapRates;
     private final MethodHandle hostBytes;
     private final MethodHandle weightBytes;
     private final MethodHandle cacheBytes;
@@ -122,6 +124,7 @@ final class NativeKernels {
                 "mr_swap_out", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
         this.swapIn =
                 f.of("mr_swap_in", JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
+        this.swapRates = f.of("mr_swap_rates", null, JAVA_LONG, JAVA_LONG, JAVA_LONG);
         this.hostBytes = f.of("mr_host_bytes", JAVA_LONG, JAVA_LONG);
         this.weightBytes = f.of("mr_weight_bytes", JAVA_LONG, JAVA_LONG);
         this.cacheBytes = f.of("mr_cache_bytes", JAVA_LONG, JAVA_LONG);
@@ -190,8 +193,9 @@ final class NativeKernels {
      *
      * @param text what it is, or why it cannot be used
      * @param freeBytes of memory of its own; 0 where that is the machine's
+     * @param totalBytes of it in all
      */
-    record Device(boolean usable, String text, long freeBytes) {}
+    record Device(boolean usable, String text, long freeBytes, long totalBytes) {}
 
     Device device() {
         try (Arena arena = Arena.ofConfined()) {
@@ -200,7 +204,11 @@ final class NativeKernels {
             MemorySegment text = errorBuffer(arena);
             int status = call(
                     () -> (int) describe.invokeExact(free.address(), total.address(), text.address(), text.byteSize()));
-            return new Device(status == OK, text.getString(0, StandardCharsets.UTF_8), free.get(JAVA_LONG, 0));
+            return new Device(
+                    status == OK,
+                    text.getString(0, StandardCharsets.UTF_8),
+                    free.get(JAVA_LONG, 0),
+                    total.get(JAVA_LONG, 0));
         }
     }
 
@@ -391,9 +399,23 @@ final class NativeKernels {
         return call(() -> (long) hostBytes.invokeExact(model));
     }
 
-    /** Bytes a second that are expected between the cache and its pools on the host. */
-    double swapBytesPerS() {
-        return device.swapBytesPerS();
+    /**
+     * Bytes a second between the cache and its pools on the host, as measured when the model was made; 0 where there are none.
+     *
+     * @param out to the host
+     * @param in back
+     */
+    record SwapRates(double out, double in) {}
+
+    SwapRates swapRates(long model) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment rates = arena.allocate(JAVA_DOUBLE, 2);
+            call(() -> {
+                swapRates.invokeExact(model, rates.address(), rates.address() + Double.BYTES);
+                return 0;
+            });
+            return new SwapRates(rates.getAtIndex(JAVA_DOUBLE, 0), rates.getAtIndex(JAVA_DOUBLE, 1));
+        }
     }
 
     /** Steps leave the times of their stages in {@code times}, and their number in {@code count}; null segments end that. */

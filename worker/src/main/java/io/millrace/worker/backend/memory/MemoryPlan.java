@@ -53,7 +53,8 @@ public final class MemoryPlan {
     public static MemoryNeed need(Decoder decoder, KvOptions options, long weightBytes, long available) {
         long blockBytes = blockBytes(decoder.config(), options);
         long swap = hostBlocks(decoder.config(), options) * blockBytes;
-        return new MemoryNeed(weightBytes, blocks(decoder.config(), options) * blockBytes, 0, swap, false, available);
+        return new MemoryNeed(
+                weightBytes, blocks(decoder.config(), options) * blockBytes, 0, swap, false, available, 0);
     }
 
     private static long blockBytes(DecoderConfig config, KvOptions options) {

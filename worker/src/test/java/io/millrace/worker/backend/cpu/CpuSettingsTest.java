@@ -17,13 +17,22 @@ class CpuSettingsTest {
         assertThat(library.libraryRows()).isEqualTo(CpuSettings.LIBRARY_ROWS);
         assertThat(library.precision()).isEqualTo(CpuSettings.Precision.FP8);
         assertThat(library.onDevice().libraryRows()).isEqualTo(CpuSettings.LIBRARY_ROWS);
+        assertThat(CpuSettings.of("auto", false, "", "library:1").libraryRows()).isEqualTo(1);
+        assertThat(CpuSettings.of("fp8", false, "", "library:512").libraryRows())
+                .isEqualTo(512);
     }
 
     @ParameterizedTest
     @CsvSource({
         "int4, invariant, MR-SERVE-012, int4",
         "fp8, invariant, MR-SERVE-012, --products library",
-        "auto, cublas, MR-SERVE-013, cublas"
+        "auto, cublas, MR-SERVE-013, cublas",
+        "auto, library:, MR-SERVE-013, library:ROWS",
+        "auto, library:0, MR-SERVE-013, 1 or more",
+        "auto, library:-1, MR-SERVE-013, library:-1",
+        "auto, library:many, MR-SERVE-013, library:many",
+        "auto, library:99999999999, MR-SERVE-013, library alone is library:256",
+        "auto, librarys:4, MR-SERVE-013, librarys:4"
     })
     void whatIsNotThereIsNamed(String activations, String products, String code, String named) {
         assertThatThrownBy(() -> CpuSettings.of(activations, false, "", products))

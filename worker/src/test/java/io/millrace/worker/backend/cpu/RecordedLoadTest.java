@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.assertj.core.api.InstanceOfAssertFactories;
+import org.assertj.core.data.Offset;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -124,11 +125,24 @@ class RecordedLoadTest {
         assertThatThrownBy(() -> RecordingKernels.load(MODEL, 24))
                 .hasMessageContaining("weights as the device keeps them 90")
                 .hasMessageContaining("workspace 30")
-                .hasMessageContaining("available are 100 MiB")
+                .hasMessageContaining("available are 100 MiB of the device's 1,024 MiB")
+                .hasMessageContaining("Other processes")
+                .hasMessageContaining("nvidia-smi")
                 .asInstanceOf(InstanceOfAssertFactories.type(MillraceException.class))
                 .extracting(MillraceException::code)
                 .isEqualTo("MR-MEM-001");
         assertThat(functions()).containsExactly("mr_abi_version", "mr_device", "mr_memory");
+    }
+
+    @Test
+    void howLongASwapTakesIsWhatTheLibraryHasMeasuredBothWays() {
+        try (ModelRuntime runtime = RecordingKernels.load(MODEL, 24, MIB)) {
+            // A block has a byte there.
+            assertThat(runtime.swapSeconds()).isCloseTo(1 / 8e9 + 1 / 4e9, Offset.offset(1e-15));
+        }
+        try (ModelRuntime runtime = RecordingKernels.load(MODEL, 24)) {
+            assertThat(runtime.swapSeconds()).isZero();
+        }
     }
 
     @Test

@@ -1,0 +1,129 @@
+// What fails in the middle, and what is not done twice. The emulator alone can tell.
+#include "device.h"
+#include "machine.h"
+#include "models.h"
+#include "op_program.h"
+
+namespace millrace::test {
+namespace {
+
+// A step of which all rows choose the likeliest id; rows of logits: the last of each sequence.
+class Choosing {
+ public:
+  Choosing& sequence(const std::vector<int32_t>& tokens, int from, const std::vector<int32_t>& blocks) {
+    for (size_t i = 0; i < tokens.size(); i++) {
+      const int position = from + static_cast<int>(i);
+      tokens_.push_back(tokens[i]);
+      positions_.push_back(position);
+      slots_.push_back(blocks[static_cast<size_t>(position / 16)] * 16 + position % 16);
+    }
+    starts_.push_back(static_cast<int32_t>(tokens_.size()));
+    lengths_.push_back(from + static_cast<int32_t>(tokens.size()));
+    rows_.push_back(starts_.back() - 1);
+    for (int i = 0; i < kWidth; i++) table_.push_back(i < static_cast<int>(blocks.size()) ? blocks[static_cast<size_t>(i)] : 0);
+    return *this;
+  }
+
+  int32_t submit(mr_model* model, std::string& message) const {
+    const auto n = [](const std::vector<int32_t>& all) { return static_cast<int32_t>(all.size()); };
+    mr_step step{n(tokens_), n(lengths_), n(rows_), kWidth, tokens_.data(), positions_.data(), slots_.data(), starts_.data(), lengths_.data(), table_.data(), rows_.data(), nullptr};
+    std::vector<mr_sampling> how(rows_.size());
+    for (mr_sampling& h : how) {
+      h = {};
+      h.chooses = 1;
+      h.logprobs = h.last = h.mask_at = h.draft = -1;
+    }
+    char text[512] = "";
+    const int32_t status = mr_submit(model, &step, how.data(), nullptr, 0, text, sizeof text);
+    message = text;
+    return status;
+  }
+
+ private:
+  static constexpr int kWidth = 2;
+
+  std::vector<int32_t> tokens_, positions_, slots_, starts_ = {0}, lengths_, rows_, table_;
+};
+
+std::vector<int32_t> collect(mr_model* model, int rows) {
+  std::vector<mr_sampled> out(static_cast<size_t>(rows));
+  char text[512] = "";
+  CHECK(mr_collect(model, out.data(), nullptr, text, sizeof text) == MR_OK, "%s", text);
+  std::vector<int32_t> ids;
+  for (const mr_sampled& s : out) ids.push_back(s.status == MR_ROW_CHOSEN ? s.id : -1);
+  return ids;
+}
+
+}  // namespace
+
+// The first step has all it needs; the second takes up a longer sequence beside it, and so more of the device and of pinned memory.
+TEST(memory_that_fails_while_a_step_is_submitted_takes_along_the_one_under_way_and_the_next_are_right) {
+  Llama llama;
+  Random random(42);
+  const std::vector<int32_t> a = sequence(5, random).ids, b = sequence(20, random).ids;
+  const Choosing first = Choosing().sequence(a, 0, {0}), second = Choosing().sequence({-1}, 5, {0}).sequence(b, 0, {1, 2});
+  std::string message;
+  auto both = [&](mr_model* model) {
+    CHECK(first.submit(model, message) == MR_OK, "%s", message.c_str());
+    CHECK(second.submit(model, message) == MR_OK, "%s", message.c_str());
+    std::vector<int32_t> ids = collect(model, 1);
+    for (int32_t id : collect(model, 2)) ids.push_back(id);
+    return ids;
+  };
+  const std::vector<int32_t> expected = both(llama.runner(cuda_options(0), MR_BF16, 1)->model());
+  Machine kept;
+  for (bool late : {false, true}) {
+    emulator::machine().late = late;
+    int failed = 0;
+    bool of_host = false;
+    for (int32_t status = MR_MEMORY; status == MR_MEMORY; failed++) {
+      auto runner = llama.runner(cuda_options(0), MR_BF16, 1);
+      CHECK(first.submit(runner->model(), message) == MR_OK, "%s", message.c_str());
+      emulator::machine().allocations = failed;
+      status = second.submit(runner->model(), message);
+      emulator::machine().allocations = -1;
+      if (status != MR_MEMORY) {
+        CHECK(status == MR_OK, "%s", message.c_str());
+        continue;
+      }
+      of_host = of_host || has(message, "pinned memory of the host");
+      char text[512] = "";
+      mr_sampled none;
+      CHECK(mr_collect(runner->model(), &none, nullptr, text, sizeof text) == MR_INVALID, "after %d: %s", failed, text);
+      CHECK(both(runner->model()) == expected, "after %d", failed);
+    }
+    CHECK(failed > 12 && of_host, "%d allocations", failed - 1);
+  }
+}
+
+TEST(a_graph_of_a_bucket_is_captured_once) {
+  Llama llama;
+  Random random(43);
+  auto runner = llama.runner(cuda_options(0), MR_BF16, 1);
+  const int64_t before = emulator::machine().captured;
+  auto captured = [&] { return static_cast<int>(emulator::machine().captured - before); };
+  auto steps = [&](int times, int rows) {
+    for (int i = 0; i < times; i++) {
+      Sequence s = sequence(rows, random);
+      s.blocks = {0};
+      runner->step({&s}, {rows}, kVocabulary);
+    }
+  };
+  steps(9, 1);
+  CHECK(captured() == 1 && mr_graph_steps(runner->model()) == 8, "%d", captured());
+  // What is larger moves the room, and with it the graphs.
+  steps(3, 4);
+  CHECK(captured() == 2, "%d", captured());
+  steps(4, 1);
+  steps(5, 3);
+  steps(2, 4);
+  CHECK(captured() == 3 && mr_graph_steps(runner->model()) == 8 + 2 + 3 + 5 + 2, "%d, %lld steps", captured(), static_cast<long long>(mr_graph_steps(runner->model())));
+}
+
+TEST(errors_that_end_everything_are_told_from_those_after_which_work_goes_on) {
+  for (int status : {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999}) CHECK(cuda::ends_all(status), "%d", status);
+  // Malformed, no memory, too many registers, peers, host memory, a grid that is too large for all its blocks to meet, a failed capture.
+  for (int status : {0, 1, 2, 35, 46, 98, 100, 701, 704, 705, 711, 712, 713, 720, 900, 901}) CHECK(!cuda::ends_all(status), "%d", status);
+}
+
+}  // namespace millrace::test
