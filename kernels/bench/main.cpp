@@ -1,6 +1,7 @@
 // Measures whole models of random weights against what the machine gives: decode of one and several streams against the read bandwidth,
 // prefill against the int8 peak. One line of JSON per sample.
 //   kernel_bench [--shape 135M|0.5B|1B] [--type Q4_1] [--threads 2] [--rounds 5] [--prefill 512] [--batch 1,16] [--context 128] [--isa avx512]
+//                [--stages 1]                                    and where the time goes, by kind of stage
 //   kernel_bench --products Q4_1 [--rounds 5] [--isa avx512] [--batch 1,16,512]    one product instead, with so many rows
 //   kernel_bench --probe 3                                       what the machine gives, three times
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include "probes.h"
 #include "products.h"
 #include "program_builder.h"
+#include "stages.h"
 #include "weights.h"
 
 namespace millrace::bench {
@@ -38,13 +40,14 @@ const std::map<std::string, Shape> kShapes = {
 struct Setting {
   std::string shape = "135M", type = "Q4_1";
   std::string products;
-  int threads = 2, rounds = 5, prefill = 512, context = 128, isa = MR_ISA_AUTO, probes = 0, draws = 0;
+  int threads = 2, rounds = 5, prefill = 512, context = 128, isa = MR_ISA_AUTO, probes = 0, draws = 0, stages = 0;
   std::vector<int> batches = {1, 16};
   bool rows_given = false;
 };
 
 struct Built {
   std::unique_ptr<Model> model;
+  std::vector<int32_t> words;
   double weight_bytes = 0;
   double parameters = 0;
 };
@@ -104,6 +107,7 @@ Built build(const Setting& s, int tokens) {
   o.group = &group;
   Built built;
   built.model = std::make_unique<Model>(o, words.data(), static_cast<int64_t>(words.size()));
+  built.words = words;
   int64_t most = 0;
   for (auto& w : matrices) most = std::max(most, int64_t{w.second.first} * w.second.second);
   std::vector<uint8_t> bytes = stored(type, most);
@@ -165,13 +169,20 @@ void measure(const Setting& s) {
   std::printf("{\"what\":\"load\",\"shape\":\"%s\",\"type\":\"%s\",\"seconds\":%.2f,\"weight_mib\":%.0f,\"packed_mib\":%.0f,\"numerics\":\"%s\"}\n",
               s.shape.c_str(), s.type.c_str(), now() - began, built.weight_bytes / 1048576, static_cast<double>(built.model->weight_bytes()) / 1048576,
               built.model->numerics().c_str());
+  std::unique_ptr<Stages> stages;
+  if (s.stages != 0) stages = std::make_unique<Stages>(*built.model, built.words);
+  auto timed = [&](int batch, int rows, int before) {
+    double time = step(*built.model, shape.vocabulary, batch, rows, before, blocks, true);
+    if (stages) stages->add();
+    return time;
+  };
   for (int batch : s.batches) {
     step(*built.model, shape.vocabulary, batch, s.context, 0, blocks, false);
     std::vector<double> rates, shares;
     for (int round = 0; round < s.rounds; round++) {
       double bandwidth = read_bandwidth(s.threads);
       std::vector<double> times;
-      for (int i = 0; i < 32; i++) times.push_back(step(*built.model, shape.vocabulary, batch, 1, s.context + i, blocks, true));
+      for (int i = 0; i < 32; i++) times.push_back(timed(batch, 1, s.context + i));
       double time = median(times);
       double cache = 2.0 * 4 * shape.layers * shape.kv_heads * shape.dim * (s.context + 16) * batch;
       double floor = (built.weight_bytes + cache) / (bandwidth * 1e9);
@@ -184,13 +195,14 @@ void measure(const Setting& s) {
     }
     std::printf("{\"what\":\"decode median\",\"shape\":\"%s\",\"type\":\"%s\",\"batch\":%d,\"tokens_per_s\":%.1f,\"share_of_read\":%.2f}\n", s.shape.c_str(),
                 s.type.c_str(), batch, median(rates), median(shares));
+    if (stages) stages->print(s.shape, s.type, batch);
   }
   if (s.prefill > 0) {
     bool bf16 = s.type == "BF16";
     std::vector<double> rates, shares;
     for (int round = 0; round < s.rounds; round++) {
       double peak = bf16 ? bf16_peak() : is_quantised(type_of(s.type)) ? int8_peak() : f32_peak();
-      double time = step(*built.model, shape.vocabulary, 1, s.prefill, 0, blocks, true);
+      double time = timed(1, s.prefill, 0);
       double work = 2 * (built.parameters - static_cast<double>(shape.vocabulary) * shape.hidden) * s.prefill;
       rates.push_back(s.prefill / time);
       shares.push_back(peak > 0 ? work / time / (peak * s.threads) : 0);
@@ -199,6 +211,7 @@ void measure(const Setting& s) {
     }
     std::printf("{\"what\":\"prefill median\",\"shape\":\"%s\",\"type\":\"%s\",\"tokens\":%d,\"tokens_per_s\":%.1f,\"share_of_peak\":%.2f}\n", s.shape.c_str(),
                 s.type.c_str(), s.prefill, median(rates), median(shares));
+    if (stages) stages->print(s.shape, s.type, s.prefill);
   }
 }
 
@@ -223,6 +236,8 @@ Setting parse(int argc, char** argv) {
       s.draws = std::stoi(value);
     } else if (name == "--probe") {
       s.probes = std::stoi(value);
+    } else if (name == "--stages") {
+      s.stages = std::stoi(value);
     } else if (name == "--context") {
       s.context = std::stoi(value);
     } else if (name == "--isa") {

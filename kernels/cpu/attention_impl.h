@@ -230,8 +230,10 @@ MR_INLINE void merge_state(State& state, float* values, State chunk, const float
 
 MR_INLINE void write_out(const AttentionTask& t, int query, const State& state, const float* values) {
   float* out = t.out.row(t.row0 + query / t.group) + static_cast<int64_t>(t.query_head + query % t.group) * t.kv->value_dim;
-  float inverse = 1.0f / state.sum;
-  for (int i = 0; i < t.kv->value_dim; i++) out[i] = values[i] * inverse;
+  F inverse = splat(1.0f / state.sum);
+  each(
+      t.kv->value_dim, [&](int i) { store(out + i, load(values + i) * inverse); },
+      [&](int i, int rest) { store_part(out + i, load_part(values + i, rest) * inverse, rest); });
 }
 
 template <int Type>
@@ -246,7 +248,10 @@ void attend(const AttentionTask& t, float* scratch) {
   for (int r = 0; r < queries; r++) {
     const float* from = t.q.row(t.row0 + r / t.group) + static_cast<int64_t>(t.query_head + r % t.group) * kv.key_dim;
     float* to = q + r * kv.key_stride;
-    for (int d = 0; d < kv.key_dim; d++) to[d] = from[d] * t.scale;
+    F scale = splat(t.scale);
+    each(
+        kv.key_dim, [&](int d) { store(to + d, load(from + d) * scale); },
+        [&](int d, int rest) { store_part(to + d, load_part(from + d, rest) * scale, rest); });
     for (int d = kv.key_dim; d < kv.key_stride; d++) to[d] = 0;
   }
   for (int i = 0; i < queries * kv.value_stride; i++) values[i] = 0;

@@ -50,6 +50,24 @@ void bf16_linear(const LinearTask& t) {
   avx512_kernels()->linear(t);
 }
 
+// Rounds as float_to_bf16 does.
+void bf16_row(const float* x, int n, int padded, uint16_t* out) {
+  auto halves = [](F v) {
+    __m512i bits = _mm512_castps_si512(v);
+    __m512i high = _mm512_srli_epi32(bits, 16);
+    __m512i bump = _mm512_add_epi32(_mm512_and_si512(high, _mm512_set1_epi32(1)), _mm512_set1_epi32(0x7fff));
+    __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, bump), 16);
+    rounded = _mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), high, _mm512_set1_epi32(0x40));
+    return _mm512_cvtepi32_epi16(rounded);
+  };
+  each(
+      n, [&](int i) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), halves(load(x + i))); },
+      [&](int i, int rest) {
+        _mm256_mask_storeu_epi16(out + i, static_cast<__mmask16>((1u << rest) - 1), halves(load_part(x + i, rest)));
+      });
+  for (int i = n; i < padded; i++) out[i] = 0;
+}
+
 }  // namespace
 }  // namespace avx512
 
@@ -59,6 +77,7 @@ const Kernels* avx512_bf16_kernels() {
     k.name = "avx512-bf16";
     k.bf16_rows = true;
     k.linear = avx512::bf16_linear;
+    k.to_bf16 = avx512::bf16_row;
     return k;
   }();
   return &kernels;

@@ -3,6 +3,14 @@
 
 namespace millrace::MR_ISA {
 
+// Calls f(i, n) for whole vectors, then for what is left, n < kLanes.
+template <class Whole, class Part>
+MR_INLINE void each(int n, Whole whole, Part part) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) whole(i);
+  if (i < n) part(i, n - i);
+}
+
 // e^x to 2 ulp; 0 below -87.3, the largest power above 88; NaN stays NaN.
 MR_INLINE F vexp(F x) {
   const F lowest = splat(-87.3f);

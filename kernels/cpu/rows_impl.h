@@ -5,14 +5,6 @@
 namespace millrace::MR_ISA {
 namespace {
 
-// Calls f(i, n) for whole vectors, then for what is left, n < kLanes.
-template <class Whole, class Part>
-MR_INLINE void each(int n, Whole whole, Part part) {
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes) whole(i);
-  if (i < n) part(i, n - i);
-}
-
 // out[i] = f of vectors of the inputs.
 template <class Function>
 MR_INLINE void map(const float* a, const float* b, float* out, int n, Function f) {
@@ -64,22 +56,29 @@ void gated(const float* gate, const float* up, float* out, int n, int function) 
   }
 }
 
+// Sums of squares: of vectors at even places, and of those at odd ones.
+MR_INLINE F squares(const float* x, int n) {
+  F even = splat(0.0f), odd = splat(0.0f);
+  int i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    F a = load(x + i), b = load(x + i + kLanes);
+    even = fma(a, a, even);
+    odd = fma(b, b, odd);
+  }
+  if (i + kLanes <= n) {
+    F a = load(x + i);
+    even = fma(a, a, even);
+    i += kLanes;
+    if (i < n) odd = fma(load_part(x + i, n - i), load_part(x + i, n - i), odd);
+  } else if (i < n) {
+    even = fma(load_part(x + i, n - i), load_part(x + i, n - i), even);
+  }
+  return even + odd;
+}
+
 void rms_norm(const float* x, const float* weight, float* out, int n, int width, float eps, float offset) {
   for (int start = 0; start < n; start += width) {
-    F squares[2] = {splat(0.0f), splat(0.0f)};
-    int turn = 0;
-    each(
-        width,
-        [&](int i) {
-          F v = load(x + start + i);
-          squares[turn] = fma(v, v, squares[turn]);
-          turn ^= 1;
-        },
-        [&](int i, int rest) {
-          F v = load_part(x + start + i, rest);
-          squares[turn] = fma(v, v, squares[turn]);
-        });
-    float mean = lane_sum(squares[0] + squares[1]) / static_cast<float>(width);
+    float mean = lane_sum(squares(x + start, width)) / static_cast<float>(width);
     F inverse = splat(1.0f / __builtin_sqrtf(mean + eps));
     F shift = splat(offset);
     map(x + start, weight, out + start, width, [=](F v, F w) { return v * inverse * (w + shift); });
@@ -119,16 +118,22 @@ void rope(const float* x, float* out, int heads, int head_dim, int dims, bool pa
 
 // Whether some value is NaN or infinite.
 MR_INLINE bool has_fault(const float* x, int n) {
-  F fault = splat(0.0f);
+  F zero = splat(0.0f);
+  F faults[4] = {zero, zero, zero, zero};
+  int i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    for (int v = 0; v < 4; v++) faults[v] = fma(load(x + i + v * kLanes), zero, faults[v]);
+  }
   each(
-      n, [&](int i) { fault = fma(load(x + i), splat(0.0f), fault); },
-      [&](int i, int rest) { fault = fma(load_part(x + i, rest), splat(0.0f), fault); });
-  return lane_sum(fault) != 0.0f;
+      n - i, [&](int j) { faults[0] = fma(load(x + i + j), zero, faults[0]); },
+      [&](int j, int rest) { faults[1] = fma(load_part(x + i + j, rest), zero, faults[1]); });
+  return lane_sum((faults[0] + faults[1]) + (faults[2] + faults[3])) != 0.0f;
 }
 
 // A block of 32 with a NaN or an infinity gets NaN as its factor, so that the fault shows; its codes stay within range.
 void quantise(const float* x, int n, int padded, uint8_t* out) {
   constexpr int kVectors = 32 / kLanes;
+  using Four = float __attribute__((vector_size(16)));
   auto* scales = reinterpret_cast<float*>(out + QuantRow::scales(padded));
   auto* sums32 = reinterpret_cast<int32_t*>(out + QuantRow::sums32(padded));
   auto* sums16 = reinterpret_cast<int32_t*>(out + QuantRow::sums16(padded));
@@ -144,15 +149,15 @@ void quantise(const float* x, int n, int padded, uint8_t* out) {
       largest = vmax(largest, vabs(v[i]));
     }
     float most = lane_max(largest);
-    float scale = most / 127.0f;
+    // Both quotients in one division.
+    const Four quotients = Four{most, 127.0f, 1.0f, 1.0f} / Four{127.0f, most, 1.0f, 1.0f};
+    float scale = quotients[0];
     if (faulty && k < n && has_fault(x + k, n - k < 32 ? n - k : 32)) scale = __builtin_nanf("");
-    F inverse = splat(most > 1e-30f ? 127.0f / most : 0.0f);
-    auto* codes = reinterpret_cast<int8_t*>(out) + k;
-    for (int i = 0; i < kVectors; i++) {
-      store_s8(codes + i * kLanes, to_int(vmin(vmax(v[i] * inverse, splat(-127.0f)), splat(127.0f))));
-    }
+    F inverse = splat(most > 1e-30f ? quotients[1] : 0.0f);
+    I codes[kVectors];
+    for (int i = 0; i < kVectors; i++) codes[i] = to_int(vmin(vmax(v[i] * inverse, splat(-127.0f)), splat(127.0f)));
     int32_t sums[2];
-    sum_16s(codes, sums);
+    store_codes(reinterpret_cast<int8_t*>(out) + k, codes, sums);
     scales[k / 32] = scale;
     sums32[k / 32] = sums[0] + sums[1];
     products32[k / 32] = scale * static_cast<float>(sums[0] + sums[1]);

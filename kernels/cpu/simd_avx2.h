@@ -77,18 +77,16 @@ MR_INLINE F load_u4(const uint8_t* p, int shift) {
 MR_INLINE I splat_int(int32_t x) { return _mm256_set1_epi32(x); }
 MR_INLINE F to_float(I x) { return _mm256_cvtepi32_ps(x); }
 MR_INLINE I to_int(F x) { return _mm256_cvtps_epi32(x); }
-// Sums of two runs of 16 signed bytes.
-MR_INLINE void sum_16s(const int8_t* p, int32_t out[2]) {
-  __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+// 32 signed bytes, and the sums of the first and the last 16.
+MR_INLINE void store_codes(int8_t* p, const I (&x)[4], int32_t sums[2]) {
+  __m256i mixed = _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
+  __m256i bytes = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bytes);
   __m256i fours = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
   fours = _mm256_hadd_epi32(fours, fours);
   fours = _mm256_hadd_epi32(fours, fours);
-  out[0] = _mm256_cvtsi256_si32(fours);
-  out[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(fours, 1));
-}
-MR_INLINE void store_s8(int8_t* p, I x) {
-  __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+  sums[0] = _mm256_cvtsi256_si32(fours);
+  sums[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(fours, 1));
 }
 
 // Adds to each lane the four products of its unsigned codes, below 128, with four signed bytes: pairs fit 16 bits.

@@ -68,16 +68,16 @@ MR_INLINE F load_u4(const uint8_t* p, int shift) {
 MR_INLINE I splat_int(int32_t x) { return _mm512_set1_epi32(x); }
 MR_INLINE F to_float(I x) { return _mm512_cvtepi32_ps(x); }
 MR_INLINE I to_int(F x) { return _mm512_cvtps_epi32(x); }
-// Sums of two runs of 16 signed bytes.
-MR_INLINE void sum_16s(const int8_t* p, int32_t out[2]) {
-  __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+// 32 signed bytes, and the sums of the first and the last 16.
+MR_INLINE void store_codes(int8_t* p, const I (&x)[2], int32_t sums[2]) {
+  __m256i bytes = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm512_cvtsepi32_epi8(x[0])), _mm512_cvtsepi32_epi8(x[1]), 1);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bytes);
   __m256i fours = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), bytes);
   fours = _mm256_hadd_epi32(fours, fours);
   fours = _mm256_hadd_epi32(fours, fours);
-  out[0] = _mm256_cvtsi256_si32(fours);
-  out[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(fours, 1));
+  sums[0] = _mm256_cvtsi256_si32(fours);
+  sums[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(fours, 1));
 }
-MR_INLINE void store_s8(int8_t* p, I x) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(x)); }
 
 // Adds to each lane the four products of its unsigned codes with four signed bytes.
 MR_INLINE I dot4(I sum, B codes, int32_t bytes) { return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(bytes)); }

@@ -106,15 +106,13 @@ MR_INLINE I to_int(F x) {
   for (int i = 0; i < kLanes; i++) r[i] = x[i] == x[i] ? static_cast<int32_t>(std::nearbyintf(x[i])) : 0;
   return r;
 }
-// Sums of two runs of 16 signed bytes.
-MR_INLINE void sum_16s(const int8_t* p, int32_t out[2]) {
-  for (int r = 0; r < 2; r++) {
-    out[r] = 0;
-    for (int i = 0; i < 16; i++) out[r] += p[16 * r + i];
+// 32 signed bytes, and the sums of the first and the last 16.
+MR_INLINE void store_codes(int8_t* p, const I (&x)[32 / kLanes], int32_t sums[2]) {
+  sums[0] = sums[1] = 0;
+  for (int i = 0; i < 32; i++) {
+    p[i] = static_cast<int8_t>(x[i / kLanes][i % kLanes]);
+    sums[i / 16] += p[i];
   }
-}
-MR_INLINE void store_s8(int8_t* p, I x) {
-  for (int i = 0; i < kLanes; i++) p[i] = static_cast<int8_t>(x[i]);
 }
 
 // Adds to each lane the four products of its unsigned codes with four signed bytes.

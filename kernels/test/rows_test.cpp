@@ -102,6 +102,32 @@ TEST(elementwise_ops_agree_with_double_precision) {
   }
 }
 
+TEST(bf16_rows_round_as_single_values_do) {
+  Random random(10);
+  for (const Kernels* k : all_kernels()) {
+    for (int n : {1, 16, 45}) {
+      std::vector<float> x = random.normals(static_cast<size_t>(n), 100);
+      x[0] = NAN;
+      if (n > 20) {
+        x[1] = INFINITY;
+        x[2] = -3.4e38f;
+        x[3] = bits_to_float(0x3f808000);
+        x[4] = bits_to_float(0x3f818000);
+        x[5] = 1e-40f;
+        x[20] = -NAN;
+      }
+      int padded = (n + 1) / 2 * 2;
+      std::vector<uint16_t> out(static_cast<size_t>(padded + 1), 0xeeee);
+      k->to_bf16(x.data(), n, padded, out.data());
+      for (int i = 0; i < padded; i++) {
+        auto at = static_cast<size_t>(i);
+        CHECK(out[at] == (i < n ? float_to_bf16(x[at]) : 0), "%s value %d of %d", k->name, i, n);
+      }
+      CHECK(out[static_cast<size_t>(padded)] == 0xeeee, "%s written beyond the row", k->name);
+    }
+  }
+}
+
 TEST(int8_rows_hold_values_and_sums) {
   Random random(9);
   for (const Kernels* k : all_kernels()) {
