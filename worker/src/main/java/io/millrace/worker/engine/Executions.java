@@ -112,6 +112,17 @@ final class Executions {
         }
     }
 
+    /** Tells those whose first ids the step computes. */
+    void announce(Step step) {
+        for (Step.Part part : step.parts()) {
+            SequenceGroup group = part.sequence().group();
+            if (group.markScheduled()) {
+                int cached = part.from();
+                outputs.add(() -> group.listener().onScheduled(cached));
+            }
+        }
+    }
+
     /** Fails what is past its deadline. */
     void failExpired(long now) {
         for (SequenceGroup group : List.copyOf(groups.values())) {
