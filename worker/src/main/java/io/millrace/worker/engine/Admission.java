@@ -40,10 +40,39 @@ final class Admission {
         for (int[] accepted : r.accepted()) {
             bad = bad >= 0 ? bad : badId(accepted);
         }
-        return bad < 0
-                ? null
-                : new MillraceException(
-                        "MR-ENGINE-010", "An id at index " + bad + " is outside the vocabulary of " + vocabulary + ".");
+        return bad < 0 ? null : outsideVocabulary(bad);
+    }
+
+    /** Null when the request can run. */
+    @Nullable
+    MillraceException refuse(PoolingRequest r) {
+        if (r.inputs().isEmpty()) {
+            return new MillraceException("MR-ENGINE-010", "Malformed execution: no inputs.");
+        }
+        for (PoolingRequest.Input input : r.inputs()) {
+            int n = input.ids().length;
+            if (n == 0 || input.types().length != n) {
+                return new MillraceException(
+                        "MR-ENGINE-010",
+                        "Malformed execution: an input of " + n + " ids, " + input.types().length + " types.");
+            }
+            if (n > config.maxModelLen()) {
+                return new MillraceException(
+                        "MR-ENGINE-002",
+                        "An input has " + n + " tokens, more than the context of " + config.maxModelLen()
+                                + ". Shorten it.");
+            }
+            int bad = badId(input.ids());
+            if (bad >= 0) {
+                return outsideVocabulary(bad);
+            }
+        }
+        return null;
+    }
+
+    private MillraceException outsideVocabulary(int index) {
+        return new MillraceException(
+                "MR-ENGINE-010", "An id at index " + index + " is outside the vocabulary of " + vocabulary + ".");
     }
 
     private int badId(int[] ids) {

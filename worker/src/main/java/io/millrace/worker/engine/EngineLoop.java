@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * What the engine's thread does: executions come in, steps run, tokens go out. Confined to that thread, except {@link #load} and
  * {@link #healthy}.
  */
-final class EngineLoop {
+final class EngineLoop implements LoopEngine.Loop {
 
     private static final long IDLE_CHECK_NANOS = 1_000_000_000L;
 
@@ -75,7 +75,8 @@ final class EngineLoop {
         this.load = snapshot();
     }
 
-    boolean healthy() {
+    @Override
+    public boolean healthy() {
         return healthy;
     }
 
@@ -84,12 +85,13 @@ final class EngineLoop {
         return lost;
     }
 
-    /** @param unseen executions that are submitted but not here yet */
-    EngineLoad load(int unseen) {
+    @Override
+    public EngineLoad load(int unseen) {
         return unseen == 0 ? load : load.withMoreWaiting(unseen);
     }
 
-    boolean hasWork() {
+    @Override
+    public boolean hasWork() {
         return healthy && (flying != null || scheduler.hasWork());
     }
 
@@ -111,7 +113,8 @@ final class EngineLoop {
      * Finishes a step. Where the runtime's steps overlap, the next is planned and begun before: what the one under way chooses need not be known
      * for that, and a choice that it ends is computed once more in vain.
      */
-    void step() {
+    @Override
+    public void step() {
         executions.failExpired(clock.wallMs());
         Flight current = flying != null ? flying : scheduler.hasWork() ? begin(null) : null;
         if (current == null) {
@@ -264,21 +267,22 @@ final class EngineLoop {
         load = snapshot();
     }
 
-    /** Unhealthy from now on: everything is handed back. */
-    void breakDown(String why) {
+    @Override
+    public void breakDown(String why) {
         healthy = false;
         flying = null;
         executions.handEverythingBack("MR-ENGINE-009", "The engine is unhealthy: " + why);
         load = snapshot();
     }
 
-    /** Everything is handed back; the engine ends. */
-    void shutDown() {
+    @Override
+    public void shutDown() {
         executions.handEverythingBack("MR-ENGINE-008", "The engine was closed.");
     }
 
-    /** Nothing is left to do: the books must balance. */
-    void idle() {
+    /** The books must balance. */
+    @Override
+    public void idle() {
         load = snapshot();
         long now = clock.nanos();
         if (healthy && now - checkedAt > IDLE_CHECK_NANOS) {
@@ -291,7 +295,8 @@ final class EngineLoop {
         scheduler.checkIntegrity();
     }
 
-    void close() {
+    @Override
+    public void close() {
         profiling.end();
         runtime.close();
     }

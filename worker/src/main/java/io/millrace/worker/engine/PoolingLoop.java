@@ -12,7 +12,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /** What the pooling engine's thread does. Confined to it, except {@link #load} and {@link #healthy}. */
-final class PoolingLoop {
+final class PoolingLoop implements LoopEngine.Loop {
 
     private final EngineConfig config;
     private final ModelRuntime runtime;
@@ -45,16 +45,18 @@ final class PoolingLoop {
         this.load = snapshot();
     }
 
-    boolean healthy() {
+    @Override
+    public boolean healthy() {
         return healthy;
     }
 
-    /** @param unseen executions that are submitted but not here yet */
-    EngineLoad load(int unseen) {
+    @Override
+    public EngineLoad load(int unseen) {
         return unseen == 0 ? load : load.withMoreWaiting(unseen);
     }
 
-    boolean hasWork() {
+    @Override
+    public boolean hasWork() {
         return healthy && scheduler.hasWork();
     }
 
@@ -103,7 +105,8 @@ final class PoolingLoop {
     }
 
     /** Plans and runs one step. */
-    void step() {
+    @Override
+    public void step() {
         failExpired(clock.wallMs());
         long planned = clock.nanos();
         List<Part> parts = scheduler.schedule();
@@ -201,18 +204,27 @@ final class PoolingLoop {
         }
     }
 
-    /** Unhealthy from now on: everything is handed back. */
-    void breakDown(String why) {
+    @Override
+    public void breakDown(String why) {
         healthy = false;
         handEverythingBack("MR-ENGINE-009", "The engine is unhealthy: " + why);
         load = snapshot();
     }
 
-    void handEverythingBack(String code, String why) {
+    @Override
+    public void shutDown() {
+        handEverythingBack("MR-ENGINE-008", "The engine was closed.");
+    }
+
+    @Override
+    public void idle() {}
+
+    private void handEverythingBack(String code, String why) {
         scheduler.all().forEach(run -> fail(run, code, why, true));
     }
 
-    void close() {
+    @Override
+    public void close() {
         runtime.close();
     }
 
