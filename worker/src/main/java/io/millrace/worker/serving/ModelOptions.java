@@ -6,6 +6,7 @@ import io.millrace.shared.output.ToolFormat;
 import io.millrace.worker.backend.KvType;
 import io.millrace.worker.backend.cpu.CpuSettings;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * How a model is to be served; 0 means "choose".
@@ -89,249 +90,105 @@ public record ModelOptions(
     }
 
     public ModelOptions withEngine(String value) {
-        return new ModelOptions(
-                value,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
+        return with(copy -> copy.engine = value);
     }
 
     public ModelOptions withMaxModelLen(int value) {
-        return new ModelOptions(
-                engine,
-                value,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
+        return with(copy -> copy.maxModelLen = value);
     }
 
     public ModelOptions withForceMaxModelLen(boolean value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                value,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
+        return with(copy -> copy.forceMaxModelLen = value);
     }
 
     public ModelOptions withKvMemoryBytes(long value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                value,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
-    }
-
-    public ModelOptions withMaxRunning(int value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                value,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
-    }
-
-    public ModelOptions withStepTokens(int value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                value,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
-    }
-
-    public ModelOptions withThreads(int value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                value,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
-    }
-
-    public ModelOptions withMockStepNanos(long value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                threads,
-                value,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
-    }
-
-    public ModelOptions withTask(String value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                value,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
-    }
-
-    public ModelOptions withKvType(KvType value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                value,
-                cpu,
-                toolFormat,
-                reasoningFormat);
-    }
-
-    public ModelOptions withCpu(CpuSettings value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                value,
-                toolFormat,
-                reasoningFormat);
-    }
-
-    public ModelOptions withFormats(String tools, String reasoning) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                kvHostBytes,
-                maxRunning,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                tools,
-                reasoning);
+        return with(copy -> copy.kvMemoryBytes = value);
     }
 
     public ModelOptions withKvHostBytes(long value) {
-        return new ModelOptions(
-                engine,
-                maxModelLen,
-                forceMaxModelLen,
-                kvMemoryBytes,
-                value,
-                maxRunning,
-                stepTokens,
-                threads,
-                mockStepNanos,
-                mockRowNanos,
-                task,
-                kvType,
-                cpu,
-                toolFormat,
-                reasoningFormat);
+        return with(copy -> copy.kvHostBytes = value);
+    }
+
+    public ModelOptions withThreads(int value) {
+        return with(copy -> copy.threads = value);
+    }
+
+    public ModelOptions withMockStepNanos(long value) {
+        return with(copy -> copy.mockStepNanos = value);
+    }
+
+    public ModelOptions withTask(String value) {
+        return with(copy -> copy.task = value);
+    }
+
+    public ModelOptions withKvType(KvType value) {
+        return with(copy -> copy.kvType = value);
+    }
+
+    public ModelOptions withCpu(CpuSettings value) {
+        return with(copy -> copy.cpu = value);
+    }
+
+    private ModelOptions with(Consumer<Copy> change) {
+        Copy copy = new Copy(this);
+        change.accept(copy);
+        return copy.options();
+    }
+
+    /** Options that can still be changed. */
+    private static final class Copy {
+
+        private String engine;
+        private int maxModelLen;
+        private boolean forceMaxModelLen;
+        private long kvMemoryBytes;
+        private long kvHostBytes;
+        private final int maxRunning;
+        private final int stepTokens;
+        private int threads;
+        private long mockStepNanos;
+        private final long mockRowNanos;
+        private String task;
+        private KvType kvType;
+        private CpuSettings cpu;
+        private final String toolFormat;
+        private final String reasoningFormat;
+
+        Copy(ModelOptions from) {
+            engine = from.engine;
+            maxModelLen = from.maxModelLen;
+            forceMaxModelLen = from.forceMaxModelLen;
+            kvMemoryBytes = from.kvMemoryBytes;
+            kvHostBytes = from.kvHostBytes;
+            maxRunning = from.maxRunning;
+            stepTokens = from.stepTokens;
+            threads = from.threads;
+            mockStepNanos = from.mockStepNanos;
+            mockRowNanos = from.mockRowNanos;
+            task = from.task;
+            kvType = from.kvType;
+            cpu = from.cpu;
+            toolFormat = from.toolFormat;
+            reasoningFormat = from.reasoningFormat;
+        }
+
+        ModelOptions options() {
+            return new ModelOptions(
+                    engine,
+                    maxModelLen,
+                    forceMaxModelLen,
+                    kvMemoryBytes,
+                    kvHostBytes,
+                    maxRunning,
+                    stepTokens,
+                    threads,
+                    mockStepNanos,
+                    mockRowNanos,
+                    task,
+                    kvType,
+                    cpu,
+                    toolFormat,
+                    reasoningFormat);
+        }
     }
 }
