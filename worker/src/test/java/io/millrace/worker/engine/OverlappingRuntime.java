@@ -1,9 +1,9 @@
 package io.millrace.worker.engine;
 
-import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
+import io.millrace.worker.sampling.SamplingRow;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -13,7 +13,7 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /** A runtime whose steps overlap as a device's do: what a step gives, or throws, shows when it is collected. Notes what it is asked. */
-final class OverlappingRuntime implements ModelRuntime {
+final class OverlappingRuntime extends ForwardingRuntime {
 
     private static final int MOST = 2;
 
@@ -21,13 +21,12 @@ final class OverlappingRuntime implements ModelRuntime {
             @Nullable StepOutputs outputs, @Nullable RuntimeException failure) {}
 
     final List<String> calls = new ArrayList<>();
-    private final ModelRuntime runtime;
     private final Consumer<StepInputs> beforeRun;
     private final Deque<Flying> flying = new ArrayDeque<>();
     private int most;
 
     OverlappingRuntime(ModelRuntime runtime, Consumer<StepInputs> beforeRun) {
-        this.runtime = runtime;
+        super(runtime);
         this.beforeRun = beforeRun;
     }
 
@@ -38,6 +37,11 @@ final class OverlappingRuntime implements ModelRuntime {
 
     @Override
     public boolean overlaps() {
+        return true;
+    }
+
+    @Override
+    public boolean feeds(SamplingRow row) {
         return true;
     }
 
@@ -71,45 +75,5 @@ final class OverlappingRuntime implements ModelRuntime {
     public StepOutputs run(StepInputs inputs) {
         submit(inputs);
         return collect();
-    }
-
-    @Override
-    public KvLayout kvLayout() {
-        return runtime.kvLayout();
-    }
-
-    @Override
-    public int vocabularySize() {
-        return runtime.vocabularySize();
-    }
-
-    @Override
-    public void copyBlocks(int group, int[] from, int[] to) {
-        runtime.copyBlocks(group, from, to);
-    }
-
-    @Override
-    public void swapOut(int group, int[] from, int[] hostTo) {
-        runtime.swapOut(group, from, hostTo);
-    }
-
-    @Override
-    public void swapIn(int group, int[] hostFrom, int[] to) {
-        runtime.swapIn(group, hostFrom, to);
-    }
-
-    @Override
-    public String numericsId() {
-        return runtime.numericsId();
-    }
-
-    @Override
-    public long steps() {
-        return runtime.steps();
-    }
-
-    @Override
-    public void close() {
-        runtime.close();
     }
 }

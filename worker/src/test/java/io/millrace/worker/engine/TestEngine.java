@@ -1,20 +1,15 @@
 package io.millrace.worker.engine;
 
 import io.millrace.shared.log.Clock;
-import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.ModelRuntime;
-import io.millrace.worker.backend.OpCosts;
-import io.millrace.worker.backend.OpProbe;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
-import io.millrace.worker.sampling.SamplingRow;
 import io.millrace.worker.text.Tokenizer;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
-import org.jspecify.annotations.Nullable;
 
 /** An engine over any runtime, its steps recorded; closing it checks that no block is leaked. */
 class TestEngine implements AutoCloseable {
@@ -72,98 +67,23 @@ class TestEngine implements AutoCloseable {
     }
 
     private ModelRuntime spied(Consumer<StepInputs> beforeRun) {
-        return new ModelRuntime() {
-            @Override
-            public KvLayout kvLayout() {
-                return runtime.kvLayout();
-            }
-
-            @Override
-            public int vocabularySize() {
-                return runtime.vocabularySize();
-            }
-
+        return new ForwardingRuntime(runtime) {
             @Override
             public StepOutputs run(StepInputs inputs) {
                 beforeRun.accept(inputs);
-                return runtime.run(inputs);
-            }
-
-            @Override
-            public boolean overlaps() {
-                return runtime.overlaps();
-            }
-
-            @Override
-            public boolean feeds(SamplingRow row) {
-                return runtime.feeds(row);
+                return super.run(inputs);
             }
 
             @Override
             public void submit(StepInputs inputs) {
                 beforeRun.accept(inputs);
-                runtime.submit(inputs);
-            }
-
-            @Override
-            public StepOutputs collect() {
-                return runtime.collect();
+                super.submit(inputs);
             }
 
             @Override
             public void copyBlocks(int group, int[] from, int[] to) {
                 copiedBlocks.addAndGet(from.length);
-                runtime.copyBlocks(group, from, to);
-            }
-
-            @Override
-            public void swapOut(int group, int[] from, int[] hostTo) {
-                runtime.swapOut(group, from, hostTo);
-            }
-
-            @Override
-            public void swapIn(int group, int[] hostFrom, int[] to) {
-                runtime.swapIn(group, hostFrom, to);
-            }
-
-            @Override
-            public double swapSeconds() {
-                return runtime.swapSeconds();
-            }
-
-            @Override
-            public long copiedRows() {
-                return runtime.copiedRows();
-            }
-
-            @Override
-            public String numericsId() {
-                return runtime.numericsId();
-            }
-
-            @Override
-            public void probe(@Nullable OpProbe probe) {
-                runtime.probe(probe);
-            }
-
-            @Override
-            public @Nullable OpCosts costs() {
-                return runtime.costs();
-            }
-
-            @Override
-            public long steps() {
-                return runtime.steps();
-            }
-
-            @Override
-            public long computeNanos() {
-                return runtime.computeNanos();
-            }
-
-            @Override
-            public void close() {
-                runtime.close();
+                super.copyBlocks(group, from, to);
             }
         };
     }

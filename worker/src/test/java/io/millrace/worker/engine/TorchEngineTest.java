@@ -6,8 +6,6 @@ import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
-import io.millrace.worker.backend.StepInputs;
-import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.backend.torch.TorchBackend;
 import io.millrace.worker.model.Golden;
 import io.millrace.worker.model.TestModels;
@@ -207,35 +205,10 @@ class TorchEngineTest {
                         blocks, g.layers(), g.heads(), g.keyDim(), g.valueDim(), g.window(), g.dtype()))
                 .toList();
         KvLayout layout = new KvLayout(whole.blockTokens(), groups);
-        return new ModelRuntime() {
+        return new ForwardingRuntime(runtime) {
             @Override
             public KvLayout kvLayout() {
                 return layout;
-            }
-
-            @Override
-            public int vocabularySize() {
-                return runtime.vocabularySize();
-            }
-
-            @Override
-            public StepOutputs run(StepInputs inputs) {
-                return runtime.run(inputs);
-            }
-
-            @Override
-            public void copyBlocks(int group, int[] from, int[] to) {
-                runtime.copyBlocks(group, from, to);
-            }
-
-            @Override
-            public String numericsId() {
-                return runtime.numericsId();
-            }
-
-            @Override
-            public long steps() {
-                return runtime.steps();
             }
 
             @Override

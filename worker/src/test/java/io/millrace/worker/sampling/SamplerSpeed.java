@@ -31,26 +31,10 @@ final class SamplerSpeed {
         Sampler sampler = new Sampler(vocabulary);
         long best = Long.MAX_VALUE;
         int sum = 0;
-        TokenHistory none = new TokenHistory() {
-            @Override
-            public int promptLength() {
-                return 0;
-            }
-
-            @Override
-            public int length() {
-                return 0;
-            }
-
-            @Override
-            public int get(int index) {
-                throw new IndexOutOfBoundsException(index);
-            }
-        };
         for (int round = 0; round < 12; round++) {
             long from = System.nanoTime();
             for (int i = 0; i < 200; i++) {
-                sum += sampler.sample(logits, new SamplingRow(p, 1, 0, i, none, new int[0], false))
+                sum += sampler.sample(logits, new SamplingRow(p, 1, 0, i, ListedHistory.NONE, new int[0], false))
                         .id();
             }
             best = Math.min(best, System.nanoTime() - from);

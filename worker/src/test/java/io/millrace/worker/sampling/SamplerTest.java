@@ -322,21 +322,6 @@ class SamplerTest {
     }
 
     private static TokenHistory history(int promptLength, int... ids) {
-        return new TokenHistory() {
-            @Override
-            public int promptLength() {
-                return promptLength;
-            }
-
-            @Override
-            public int length() {
-                return ids.length;
-            }
-
-            @Override
-            public int get(int index) {
-                return ids[index];
-            }
-        };
+        return new ListedHistory(promptLength, ids);
     }
 }

@@ -3,21 +3,14 @@ package io.millrace.worker.backend.cpu;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.millrace.shared.error.MillraceException;
-import io.millrace.worker.backend.KvLayout;
-import io.millrace.worker.backend.OpCosts;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
-import io.millrace.worker.program.Op;
-import io.millrace.worker.program.StepProgram;
-import io.millrace.worker.program.TensorInfo;
+import io.millrace.worker.sampling.ListedHistory;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.Sampler;
 import io.millrace.worker.sampling.SamplingParams;
 import io.millrace.worker.sampling.SamplingRow;
-import io.millrace.worker.sampling.TokenHistory;
 import io.millrace.worker.sampling.TokenMask;
-import java.lang.foreign.Arena;
-import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -35,27 +28,9 @@ class DeviceSamplingTest {
 
     private static final int TABLES = 5;
 
-    /** Ids name rows of a table, and those are the logits. */
     private static CpuRuntime runtime(int vocabulary, float[] table) {
-        StepProgram program = new StepProgram(
-                List.of(
-                        new TensorInfo(TensorInfo.Role.WEIGHT, "logits", List.of(TABLES, vocabulary)),
-                        new TensorInfo(TensorInfo.Role.ACTIVATION, "x", List.of(TensorInfo.ROWS, vocabulary)),
-                        new TensorInfo(TensorInfo.Role.ACTIVATION, "rows", List.of(TensorInfo.LOGIT_ROWS, vocabulary))),
-                List.of(new Op.Embed(0, 1, 1), new Op.GatherRows(1, 2), new Op.Sample(2)));
         NativeKernels kernels = NativeKernels.open(EmulatedCuda.library(), NativeDevice.CUDA);
-        KvLayout layout = new KvLayout(16, List.of());
-        long model = CpuBackend.create(kernels, program.encode(), layout, 1, CpuSettings.DEFAULT);
-        try (Arena arena = Arena.ofConfined()) {
-            kernels.bind(
-                    model,
-                    0,
-                    NativeType.F32.number(),
-                    TABLES,
-                    vocabulary,
-                    arena.allocateFrom(ValueLayout.JAVA_FLOAT, table));
-        }
-        return new CpuRuntime(kernels, model, layout, vocabulary, 1, new OpCosts(program, handle -> 0L));
+        return TableModel.load(kernels, CpuSettings.DEFAULT, 1, vocabulary, table);
     }
 
     private static StepInputs step(int[] tokens, @Nullable SamplingRow[] rows) {
@@ -126,8 +101,8 @@ class DeviceSamplingTest {
         Random random = new Random(3);
         float[] table = table(vocabulary, random);
         SamplingParams many = new SamplingParams(1, 0, 1, 0, 1, 0, 0, 1, Map.of(), 50);
-        SamplingRow sampled = new SamplingRow(many, 1, 0, 5, history(0), new int[0], false);
-        SamplingRow both = new SamplingRow(SamplingParams.GREEDY, 1, 0, 5, history(0), new int[0], true);
+        SamplingRow sampled = new SamplingRow(many, 1, 0, 5, ListedHistory.NONE, new int[0], false);
+        SamplingRow both = new SamplingRow(SamplingParams.GREEDY, 1, 0, 5, ListedHistory.NONE, new int[0], true);
         try (CpuRuntime runtime = runtime(vocabulary, table)) {
             StepOutputs out = runtime.run(step(new int[] {0, 1, 2}, new SamplingRow[] {null, sampled, both}));
             float[][] logits = Objects.requireNonNull(out.logits());
@@ -187,7 +162,7 @@ class DeviceSamplingTest {
                 random.nextLong(),
                 random.nextInt(4),
                 random.nextInt(5000),
-                history(random.nextInt(ids.length + 1), ids),
+                new ListedHistory(random.nextInt(ids.length + 1), ids),
                 suppressed,
                 false,
                 random.nextInt(3) == 0 ? mask(vocabulary, random) : null);
@@ -200,24 +175,5 @@ class DeviceSamplingTest {
                 .boxed()
                 .toList();
         return TokenMask.of(allowed, vocabulary);
-    }
-
-    private static TokenHistory history(int promptLength, int... ids) {
-        return new TokenHistory() {
-            @Override
-            public int promptLength() {
-                return promptLength;
-            }
-
-            @Override
-            public int length() {
-                return ids.length;
-            }
-
-            @Override
-            public int get(int index) {
-                return ids[index];
-            }
-        };
     }
 }

@@ -2,21 +2,14 @@ package io.millrace.worker.backend.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.millrace.worker.backend.KvLayout;
-import io.millrace.worker.backend.OpCosts;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
-import io.millrace.worker.program.Op;
-import io.millrace.worker.program.StepProgram;
-import io.millrace.worker.program.TensorInfo;
+import io.millrace.worker.sampling.ListedHistory;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.Sampler;
 import io.millrace.worker.sampling.SamplingParams;
 import io.millrace.worker.sampling.SamplingRow;
-import io.millrace.worker.sampling.TokenHistory;
 import io.millrace.worker.sampling.TokenMask;
-import java.lang.foreign.Arena;
-import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -32,30 +25,12 @@ class DraftsTest {
     private static final int VOCABULARY = 48;
     private static final int LENGTH = 12;
 
-    /** The logits after an id are its row of the table. */
     private static CpuRuntime runtime(NativeDevice device, float[] table) {
-        StepProgram program = new StepProgram(
-                List.of(
-                        new TensorInfo(TensorInfo.Role.WEIGHT, "logits", List.of(VOCABULARY, VOCABULARY)),
-                        new TensorInfo(TensorInfo.Role.ACTIVATION, "x", List.of(TensorInfo.ROWS, VOCABULARY)),
-                        new TensorInfo(TensorInfo.Role.ACTIVATION, "rows", List.of(TensorInfo.LOGIT_ROWS, VOCABULARY))),
-                List.of(new Op.Embed(0, 1, 1), new Op.GatherRows(1, 2), new Op.Sample(2)));
         NativeKernels kernels =
                 NativeKernels.open(device == NativeDevice.CUDA ? EmulatedCuda.library() : CpuModels.library(), device);
-        KvLayout layout = new KvLayout(16, List.of());
         CpuSettings settings =
                 device == NativeDevice.CUDA ? CpuSettings.DEFAULT : CpuSettings.DEFAULT.withIsa(kernels.bestIsa());
-        long model = CpuBackend.create(kernels, program.encode(), layout, 2, settings);
-        try (Arena arena = Arena.ofConfined()) {
-            kernels.bind(
-                    model,
-                    0,
-                    NativeType.F32.number(),
-                    VOCABULARY,
-                    VOCABULARY,
-                    arena.allocateFrom(ValueLayout.JAVA_FLOAT, table));
-        }
-        return new CpuRuntime(kernels, model, layout, VOCABULARY, 2, new OpCosts(program, handle -> 0L));
+        return TableModel.load(kernels, settings, 2, VOCABULARY, table);
     }
 
     /** One sequence: how its ids are chosen, with a mask for every second position of some. */
@@ -70,27 +45,9 @@ class DraftsTest {
                                     .toList(),
                             VOCABULARY)
                     : null;
-            return new SamplingRow(params, seed, 0, ids.length, history(ids), new int[0], false, mask, draft);
+            return new SamplingRow(
+                    params, seed, 0, ids.length, new ListedHistory(1, ids), new int[0], false, mask, draft);
         }
-    }
-
-    private static TokenHistory history(int[] ids) {
-        return new TokenHistory() {
-            @Override
-            public int promptLength() {
-                return 1;
-            }
-
-            @Override
-            public int length() {
-                return ids.length;
-            }
-
-            @Override
-            public int get(int index) {
-                return ids[index];
-            }
-        };
     }
 
     /** Sequences of several rows each. */

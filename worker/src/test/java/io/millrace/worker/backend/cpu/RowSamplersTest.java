@@ -6,6 +6,7 @@ import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.StepOutputs;
 import io.millrace.worker.backend.torch.GoldenModels;
 import io.millrace.worker.model.TestModels;
+import io.millrace.worker.sampling.ListedHistory;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.Sampler;
 import io.millrace.worker.sampling.SamplingParams;
@@ -28,22 +29,7 @@ import org.junit.jupiter.api.Test;
 class RowSamplersTest {
 
     private static final int ROWS = 12;
-    private static final TokenHistory HISTORY = new TokenHistory() {
-        @Override
-        public int promptLength() {
-            return 1;
-        }
-
-        @Override
-        public int length() {
-            return 3;
-        }
-
-        @Override
-        public int get(int index) {
-            return index;
-        }
-    };
+    private static final TokenHistory HISTORY = new ListedHistory(1, 0, 1, 2);
 
     private static CpuRuntime runtime;
 

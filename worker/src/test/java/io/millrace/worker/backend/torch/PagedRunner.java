@@ -4,10 +4,10 @@ import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
+import io.millrace.worker.sampling.ListedHistory;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.SamplingParams;
 import io.millrace.worker.sampling.SamplingRow;
-import io.millrace.worker.sampling.TokenHistory;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -20,23 +20,6 @@ import org.jspecify.annotations.Nullable;
 
 /** Drives a runtime as the engine would, with blocks handed out in a random order. */
 public final class PagedRunner {
-
-    public static final TokenHistory NO_HISTORY = new TokenHistory() {
-        @Override
-        public int promptLength() {
-            return 0;
-        }
-
-        @Override
-        public int length() {
-            return 0;
-        }
-
-        @Override
-        public int get(int index) {
-            throw new IndexOutOfBoundsException(index);
-        }
-    };
 
     private final ModelRuntime runtime;
     private final int blockTokens;
@@ -119,7 +102,13 @@ public final class PagedRunner {
                     sampling.add(
                             end
                                     ? new SamplingRow(
-                                            SamplingParams.GREEDY, 0, 0, position + 1, NO_HISTORY, new int[0], true)
+                                            SamplingParams.GREEDY,
+                                            0,
+                                            0,
+                                            position + 1,
+                                            ListedHistory.NONE,
+                                            new int[0],
+                                            true)
                                     : null);
                     owners.add(seq);
                 }

@@ -17,10 +17,10 @@ import io.millrace.worker.model.Golden;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.gguf.GgufFile;
+import io.millrace.worker.sampling.ListedHistory;
 import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.SamplingParams;
 import io.millrace.worker.sampling.SamplingRow;
-import io.millrace.worker.sampling.TokenHistory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -106,22 +106,6 @@ class TorchRuntimeTest {
         for (int i = 0; i < positions.length; i++) {
             positions[i] = from + i;
         }
-        TokenHistory none = new TokenHistory() {
-            @Override
-            public int promptLength() {
-                return 0;
-            }
-
-            @Override
-            public int length() {
-                return 0;
-            }
-
-            @Override
-            public int get(int index) {
-                throw new IndexOutOfBoundsException(index);
-            }
-        };
         return new StepInputs(
                 tokens,
                 positions,
@@ -130,7 +114,9 @@ class TorchRuntimeTest {
                 new int[] {context},
                 new int[][][] {{{0, 1, 2, 3}}},
                 new int[] {tokens.length - 1},
-                new SamplingRow[] {new SamplingRow(SamplingParams.GREEDY, 0, 0, context, none, new int[0], true)},
+                new SamplingRow[] {
+                    new SamplingRow(SamplingParams.GREEDY, 0, 0, context, ListedHistory.NONE, new int[0], true)
+                },
                 new int[1]);
     }
 
