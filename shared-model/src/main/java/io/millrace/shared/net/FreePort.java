@@ -3,6 +3,7 @@ package io.millrace.shared.net;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -62,6 +63,18 @@ public final class FreePort {
                     + free.size() + " were free; " + count + " were wanted");
         }
         return free;
+    }
+
+    /**
+     * Checks that a server may listen there now; connections of one before that linger do not count.
+     *
+     * @throws IOException if not
+     */
+    public static void check(String host, int port) throws IOException {
+        try (ServerSocket probe = new ServerSocket()) {
+            probe.setReuseAddress(true);
+            probe.bind(new InetSocketAddress(host, port));
+        }
     }
 
     /** The port if it could be bound (0: one of the system's choice), else 0. */

@@ -5,8 +5,6 @@ import io.millrace.shared.net.FreePort;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
@@ -262,9 +260,8 @@ public final class EmbeddedBroker implements AutoCloseable {
     }
 
     private static void requireFree(String host, int port) {
-        try (ServerSocket probe = new ServerSocket()) {
-            probe.setReuseAddress(true);
-            probe.bind(new InetSocketAddress(host, port));
+        try {
+            FreePort.check(host, port);
         } catch (IOException taken) {
             throw new MillraceException(
                     "MR-BROKER-001",

@@ -9,8 +9,6 @@ import io.millrace.standalone.config.WorkerProperties;
 import io.millrace.standalone.parts.Role;
 import io.millrace.standalone.process.Children;
 import java.io.IOException;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -259,9 +257,8 @@ final class UpCommand implements Callable<Integer> {
     }
 
     private static void requireFree(String host, int port) {
-        try (ServerSocket probe = new ServerSocket()) {
-            probe.setReuseAddress(true);
-            probe.bind(new InetSocketAddress(host, port));
+        try {
+            FreePort.check(host, port);
         } catch (IOException taken) {
             throw new MillraceException(
                     "MR-MAIN-002",

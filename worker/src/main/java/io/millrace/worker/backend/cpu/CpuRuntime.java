@@ -1,13 +1,13 @@
 package io.millrace.worker.backend.cpu;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.ChosenIds;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.OpCosts;
 import io.millrace.worker.backend.OpProbe;
 import io.millrace.worker.backend.StepInputs;
 import io.millrace.worker.backend.StepOutputs;
-import io.millrace.worker.sampling.SampledToken;
 import io.millrace.worker.sampling.SamplingRow;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -36,7 +36,7 @@ final class CpuRuntime implements ModelRuntime {
     private final RowSamplers samplers;
     private final @Nullable DeviceSteps device;
     private final double swapSeconds;
-    private int[] lastSampled = {};
+    private final ChosenIds chosen = new ChosenIds();
     private volatile long steps;
     private volatile long computeNanos;
     private @Nullable StageTimes times;
@@ -185,37 +185,16 @@ final class CpuRuntime implements ModelRuntime {
             return collect();
         }
         steps++;
-        MemorySegment step = buffer.write(in, ids(in.tokens()));
+        MemorySegment step = buffer.write(in, chosen.of(in.tokens()));
         long begun = System.nanoTime();
         kernels.run(model, step, error);
         computeNanos += System.nanoTime() - begun;
         if (times != null) {
             times.tell();
         }
-        int rows = in.logitRows().length;
         StepOutputs out = samplers.sample(buffer.logits(), in.sampling());
-        lastSampled = new int[rows];
-        for (int r = 0; r < rows; r++) {
-            SampledToken token = out.sampled()[r];
-            lastSampled[r] = token == null ? -1 : token.id();
-        }
+        chosen.keep(out.sampled());
         return out;
-    }
-
-    /** Token ids, those that name a row of the step before looked up. */
-    private int[] ids(int[] tokens) {
-        int[] ids = tokens.clone();
-        for (int i = 0; i < ids.length; i++) {
-            if (ids[i] < 0) {
-                int row = -1 - ids[i];
-                if (row >= lastSampled.length || lastSampled[row] < 0) {
-                    throw new IllegalArgumentException(
-                            "token " + i + " names row " + row + " of the step before, which sampled nothing there");
-                }
-                ids[i] = lastSampled[row];
-            }
-        }
-        return ids;
     }
 
     @Override

@@ -3,6 +3,7 @@ package io.millrace.worker.backend.torch;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.ChosenIds;
 import io.millrace.worker.backend.KvLayout;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.OpCosts;
@@ -49,7 +50,7 @@ final class TorchRuntime implements ModelRuntime {
     private final Parts parts;
     private final Interpreter interpreter;
     private final Sampler[] samplers;
-    private int[] lastSampled = {};
+    private final ChosenIds chosen = new ChosenIds();
     private @Nullable Thread thread;
     private volatile long steps;
     private volatile @Nullable OpProbe probe;
@@ -133,16 +134,8 @@ final class TorchRuntime implements ModelRuntime {
 
     /** Token ids, those that name a row of the step before looked up. */
     private int[] ids(int[] tokens) {
-        int[] ids = tokens.clone();
+        int[] ids = chosen.of(tokens);
         for (int i = 0; i < ids.length; i++) {
-            if (ids[i] < 0) {
-                int row = -1 - ids[i];
-                if (row >= lastSampled.length || lastSampled[row] < 0) {
-                    throw new IllegalArgumentException(
-                            "token " + i + " names row " + row + " of the step before, which sampled nothing there");
-                }
-                ids[i] = lastSampled[row];
-            }
             if (ids[i] >= parts.vocabulary()) {
                 throw new IllegalArgumentException("token " + i + " is " + ids[i] + " of " + parts.vocabulary());
             }
@@ -262,8 +255,8 @@ final class TorchRuntime implements ModelRuntime {
             return PooledSteps.finish(parts.schedule(), interpreter, step, parts.tensors(), groups, in);
         }
         int rows = in.logitRows().length;
-        lastSampled = new int[rows];
         if (rows == 0) {
+            chosen.keep(new SampledToken[0]);
             return new StepOutputs(new SampledToken[0], null);
         }
         Schedule schedule = parts.schedule();
@@ -319,9 +312,7 @@ final class TorchRuntime implements ModelRuntime {
         });
         boolean anyRaw = Arrays.stream(raw).anyMatch(Objects::nonNull);
         StepOutputs out = StepOutputs.verified(rows, sampled, anyRaw ? raw : null, errors);
-        for (int r = 0; r < rows.length; r++) {
-            lastSampled[r] = sampled[r] == null ? -1 : sampled[r].id();
-        }
+        chosen.keep(sampled);
         return out;
     }
 

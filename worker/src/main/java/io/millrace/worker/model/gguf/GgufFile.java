@@ -75,18 +75,11 @@ public final class GgufFile implements WeightSource {
 
     /** Maps and checks the whole structure; MR-GGUF-00x or MR-WEIGHTS-00x when the file is not sound. */
     public static GgufFile open(Path path) {
-        MappedFile file = MappedFile.open(path);
-        try {
+        return MappedFile.open(path, file -> {
             GgufParser parser = new GgufParser(path, file.bytes());
             parser.parse();
             return new GgufFile(file, parser);
-        } catch (MillraceException e) {
-            file.close();
-            throw e;
-        } catch (InternalError e) {
-            file.close();
-            throw MappedFile.fault(path.toString(), e);
-        }
+        });
     }
 
     public Path path() {

@@ -36,18 +36,11 @@ public final class SafetensorsFile implements WeightSource {
 
     /** Maps and checks the whole structure; MR-ST-00x or MR-WEIGHTS-00x when the file is not sound. */
     public static SafetensorsFile open(Path path) {
-        MappedFile file = MappedFile.open(path);
-        try {
+        return MappedFile.open(path, file -> {
             SafetensorsHeader header = new SafetensorsHeader(path, file.bytes());
             header.read();
             return new SafetensorsFile(file, header);
-        } catch (MillraceException e) {
-            file.close();
-            throw e;
-        } catch (InternalError e) {
-            file.close();
-            throw MappedFile.fault(path.toString(), e);
-        }
+        });
     }
 
     public Path path() {

@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.function.Function;
 
 /** A whole file, mapped read-only. Thread-safe; the bytes are valid until {@link #close}. */
 public final class MappedFile implements AutoCloseable {
@@ -44,6 +45,23 @@ public final class MappedFile implements AutoCloseable {
                     "MR-WEIGHTS-001",
                     path + " cannot be read: " + e + ". Check that it is a plain file and its permissions.",
                     e);
+        }
+    }
+
+    /**
+     * What {@code parse} makes of the file, which it then owns; when it fails the file is closed again. MR-WEIGHTS-001 as of {@link
+     * #open}, MR-WEIGHTS-002 when a read faults.
+     */
+    public static <T> T open(Path path, Function<MappedFile, T> parse) {
+        MappedFile file = open(path);
+        try {
+            return parse.apply(file);
+        } catch (MillraceException e) {
+            file.close();
+            throw e;
+        } catch (InternalError e) {
+            file.close();
+            throw fault(path.toString(), e);
         }
     }
 
