@@ -103,6 +103,7 @@ class CpuRuntimeTest {
 
     @Test
     void weightsThatAreNoNumbersAreRefused(@TempDir Path folder) throws IOException {
+        CpuModels.library();
         for (String name : List.of("blk.1.ffn_norm.weight", "blk.0.ffn_down.weight", "token_embd.weight")) {
             Path damaged = folder.resolve(name + ".gguf");
             byte[] bytes = Files.readAllBytes(Golden.path("gguf/tiny-llama-f16.gguf"));
@@ -209,6 +210,7 @@ class CpuRuntimeTest {
 
     @Test
     void sizesThatAreNotPossibleAreRefusedWithTheNumbers() {
+        CpuModels.library();
         assertRefused(new KvOptions(16, 0, 100_000, 0), "MR-MEM-001", "KV cache needs 1 MiB");
         assertRefused(new KvOptions(8, 10, 0, 0), "MR-CONFIG-001", "8 tokens");
         assertRefused(GoldenModels.blocks(16, 256).withHostBytes(1L << 42), "MR-MEM-001", "swapped blocks 4,194,304");
