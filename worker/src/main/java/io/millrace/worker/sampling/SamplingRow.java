@@ -3,7 +3,7 @@ package io.millrace.worker.sampling;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What one logit row needs to be sampled. The random numbers are Philox, keyed by (seed, choice), counted by (position,
+ * What one logit row needs to be sampled. The random numbers are Philox, keyed by the seed, counted by (position, choice,
  * purpose): never by the row of the batch.
  *
  * @param seed the request's
