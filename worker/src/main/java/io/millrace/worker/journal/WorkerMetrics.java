@@ -99,11 +99,14 @@ final class WorkerMetrics implements StepListener {
                 "Blocks of the host's pool",
                 engine,
                 load -> load.host().blocks());
-        gauge(
-                "millrace.kv.host.block.seconds",
-                "Seconds that a block takes to the host's pool and back, as measured when the model was loaded",
-                engine,
-                load -> load.host().blockSeconds());
+        Gauge.builder(
+                        "millrace.kv.host.block.time",
+                        engine,
+                        e -> e.load().host().blockSeconds())
+                .description("What a block takes to the host's pool and back, as measured when the model was loaded")
+                .baseUnit("seconds")
+                .tags(tags)
+                .register(registry);
         function(
                 "millrace.engine.copied.rows",
                 "Rows of logits copied from a device to the host",

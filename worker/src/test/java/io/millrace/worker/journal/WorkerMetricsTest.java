@@ -32,7 +32,7 @@ class WorkerMetricsTest {
         Map<String, Double> gauges = Map.of(
                 "millrace.kv.host.blocks.used", 7.0,
                 "millrace.kv.host.blocks.capacity", 60.0,
-                "millrace.kv.host.block.seconds", 0.25,
+                "millrace.kv.host.block.time", 0.25,
                 "millrace.kv.cache.blocks.used", 60.0);
         gauges.forEach((name, value) -> assertThat(
                         registry.get(name).tag("worker", "w").gauge().value())
