@@ -1,5 +1,8 @@
 // Measures the CUDA kernels beside what the device can do at best, in one run. A line for each: name, milliseconds, rate, unit, and
-// the share of the copy rate where memory is what counts. With `small` sizes are tiny, to see that it runs under the emulator.
+// the share of the copy rate where memory is what counts. With `small` sizes are tiny, to see that it runs under the emulator; with `library FILE` it
+// says whether that can be loaded, and measures nothing.
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -354,7 +357,27 @@ class Bench {
 }  // namespace
 }  // namespace millrace::cuda
 
+namespace {
+
+// Loads the library as a worker does; what it says of its device. 0 also where there is none: the library is then sound all the same.
+int load_library(const char* path) {
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  auto* version = library ? reinterpret_cast<decltype(&mr_abi_version)>(dlsym(library, "mr_abi_version")) : nullptr;
+  auto* device = library ? reinterpret_cast<decltype(&mr_device)>(dlsym(library, "mr_device")) : nullptr;
+  if (!version || !device) {
+    std::printf("cannot be loaded: %s\n", dlerror());
+    return 1;
+  }
+  char text[512] = "";
+  device(nullptr, nullptr, text, sizeof text);
+  std::printf("loads, ABI %d; its device: %s\n", version(), text);
+  return version() == MR_ABI_VERSION ? 0 : 1;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  if (argc == 3 && std::strcmp(argv[1], "library") == 0) return load_library(argv[2]);
   const millrace::cuda::DeviceInfo device = millrace::cuda::device_info();
   if (!device.usable) {
     std::fprintf(stderr, "%s\n", device.text.c_str());

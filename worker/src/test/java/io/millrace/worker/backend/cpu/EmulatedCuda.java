@@ -21,9 +21,10 @@ public final class EmulatedCuda {
 
     private EmulatedCuda() {}
 
-    /** Skips the calling test, saying why, when it was not built. */
+    /** That of a device instead, where the property {@code test.cuda.library} names it. Skips the calling test, saying why, when it was not built. */
     public static Path library() {
-        return built("millrace_cuda_emulated", "the emulated CUDA kernels are");
+        String named = System.getProperty("test.cuda.library", "");
+        return !named.isEmpty() ? Path.of(named) : built("millrace_cuda_emulated", "the emulated CUDA kernels are");
     }
 
     /** A library that {@code kernels/build.sh tests} makes; skips the calling test, saying why, when it was not built. */
