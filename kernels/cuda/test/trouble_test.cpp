@@ -1,4 +1,6 @@
 // What fails in the middle, and what is not done twice. The emulator alone can tell.
+#include <functional>
+
 #include "device.h"
 #include "machine.h"
 #include "models.h"
@@ -94,6 +96,64 @@ TEST(memory_that_fails_while_a_step_is_submitted_takes_along_the_one_under_way_a
     }
     CHECK(failed > 12 && of_host, "%d allocations", failed - 1);
   }
+}
+
+// Each allocation of a load in its turn: the weight or what else wanted it is named, what was taken is given back, and a second try succeeds.
+TEST(memory_that_fails_while_a_model_is_loaded_names_what_wanted_it_and_nothing_is_left) {
+  Llama llama;
+  Random random(44);
+  const std::vector<int32_t> a = sequence(5, random).ids;
+  const Choosing step = Choosing().sequence(a, 0, {0});
+  const mr_limits limits{48, 20, 600};
+  std::string message;
+  Machine kept;
+  const int64_t live = emulator::machine().live;
+  std::vector<int32_t> expected;
+  bool weight = false, workspace = false, of_host = false;
+  int failed = -1;
+  for (bool whole = false; !whole && failed < 500; failed++) {
+    mr_options o = cuda_options(0);
+    mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32, 0};
+    o.groups = 1;
+    o.group = &group;
+    char text[512] = "";
+    mr_model* model = nullptr;
+    CHECK(mr_create(&o, llama.program.data(), static_cast<int64_t>(llama.program.size()), &model, text, sizeof text) == MR_OK, "%s", text);
+    // Without failures at first, which gives what is expected.
+    emulator::machine().allocations = failed;
+    whole = failed >= 0;
+    auto call = [&](const char* what, const std::function<int32_t()>& body) {
+      int32_t status = body();
+      if (status == MR_OK) return;
+      whole = false;
+      CHECK(status == MR_MEMORY, "after %d, %s: %d %s", failed, what, status, text);
+      weight = weight || (has(text, "MiB of the device") && has(text, what) && what != std::string("reserve"));
+      workspace = workspace || (has(text, "activations takes") && what == std::string("reserve"));
+      of_host = of_host || has(text, "pinned memory of the host");
+      emulator::machine().allocations = -1;
+      status = body();
+      CHECK(status == MR_OK, "after %d, %s again: %d %s", failed, what, status, text);
+    };
+    Random values(12);
+    const std::vector<std::string> names = {"embed", "norm1", "q", "k", "v", "qb", "vb", "o", "norm2", "gate", "up", "down", "norm3"};
+    for (size_t i = 0; i < llama.weights.size(); i++) {
+      const Llama::Weight& w = llama.weights[i];
+      const int type = w.matrix ? MR_BF16 : MR_F32;
+      const std::vector<uint8_t> stored = random_stored(type, w.rows, w.columns, values);
+      call(names[i].c_str(), [&] { return mr_bind(model, w.handle, type, w.rows, w.columns, stored.data(), static_cast<int64_t>(stored.size()), text, sizeof text); });
+    }
+    std::vector<float> frequencies(Llama::kDim / 2, 0.1f);
+    CHECK(mr_rope(model, 0, frequencies.data(), static_cast<int32_t>(frequencies.size()), 1, text, sizeof text) == MR_OK, "%s", text);
+    call("reserve", [&] { return mr_reserve(model, &limits, text, sizeof text); });
+    emulator::machine().allocations = -1;
+    CHECK(step.submit(model, message) == MR_OK, "%s", message.c_str());
+    const std::vector<int32_t> ids = collect(model, 1);
+    if (expected.empty()) expected = ids;
+    CHECK(ids == expected, "after %d", failed);
+    mr_free(model);
+    CHECK(emulator::machine().live == live, "after %d: %lld allocations were left", failed, static_cast<long long>(emulator::machine().live - live));
+  }
+  CHECK(failed > 25 && failed < 500 && weight && workspace && of_host, "%d allocations: %d %d %d", failed, weight, workspace, of_host);
 }
 
 TEST(a_graph_of_a_bucket_is_captured_once) {
