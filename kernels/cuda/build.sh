@@ -46,7 +46,7 @@ compile() { # source
 programs=()
 if [[ "${1:-}" == programs ]]; then
   flags+=(-Itest)
-  programs=(test/main.cpp test/runner.cpp cuda/test/rows_test.cpp cuda/test/linear_test.cpp cuda/test/latent_test.cpp cuda/test/model_test.cpp cuda/test/sampling_test.cpp cuda/test/swap_test.cpp cuda/test/library_test.cpp cuda/test/verify_test.cpp cuda/test/crossing_test.cpp cuda/bench/main.cpp)
+  programs=(test/main.cpp test/runner.cpp cuda/test/rows_test.cpp cuda/test/linear_test.cpp cuda/test/latent_test.cpp cuda/test/model_test.cpp cuda/test/sampling_test.cpp cuda/test/swap_test.cpp cuda/test/library_test.cpp cuda/test/verify_test.cpp cuda/test/crossing_test.cpp cuda/bench/decode.cpp cuda/bench/main.cpp)
 fi
 library=(cuda/kernels/*.cu cuda/*.cpp cpu/api.cpp cpu/checks.cpp cpu/pack.cpp cpu/plan.cpp cpu/program.cpp cpu/rope_table.cpp cpu/stored.cpp)
 sources=("${library[@]}" "${programs[@]}")
@@ -82,8 +82,9 @@ mapfile -t own < <(object_files "${library[@]}")
 link build/libmillrace_cuda.so -shared "${own[@]}"
 if [[ "${1:-}" == programs ]]; then
   mkdir -p build/gpu
-  mapfile -t tests < <(object_files "${programs[@]::${#programs[@]}-1}")
-  mapfile -t bench < <(object_files "${programs[@]: -1}")
+  # The last two are the benchmarks'.
+  mapfile -t tests < <(object_files "${programs[@]::${#programs[@]}-2}")
+  mapfile -t bench < <(object_files "${programs[@]: -2}")
   link build/gpu/tests "${tests[@]}" "${own[@]}"
   link build/gpu/bench "${bench[@]}" "${own[@]}"
   cp build/libmillrace_cuda.so build/gpu/

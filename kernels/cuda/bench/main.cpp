@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "crossing.h"
+#include "decode.h"
 #include "device.h"
 #include "error.h"
 #include "kernels/launches.h"
@@ -39,6 +41,9 @@ class Bench {
   void run() {
     copy();
     link();
+    for (const DecodeShape& shape : small_ ? std::vector{kDecodeTiny} : std::vector{kDecode1B, kDecode8B}) {
+      for (int sequences : {1, small_ ? 3 : 64}) decode(shape, sequences);
+    }
     try {
       library_ = std::make_unique<Library>();
     } catch (const Error& e) {
@@ -115,6 +120,19 @@ class Bench {
     line("copy to the host, pinned", ms, static_cast<double>(bytes) / ms / 1e6, "GB/s", false);
     ms = time([&] { stream_.upload(device.data(), host.data(), bytes); });
     line("copy from the host, pinned", ms, static_cast<double>(bytes) / ms / 1e6, "GB/s", false);
+  }
+
+  // A whole model, behind 128 tokens of each sequence.
+  void decode(const DecodeShape& shape, int sequences) {
+    const std::string what = std::string("decode of ") + shape.name + " in bf16, " + std::to_string(sequences) + " at once";
+    try {
+      const int steps = small_ ? 3 : 100;
+      const DecodeTime time = decode_time(shape, sequences, small_ ? 20 : 128, steps);
+      line(what + ", " + std::to_string(std::lround(sequences / time.ms * 1e3)) + " tokens/s" + (time.graphs < steps ? ", not as a graph" : ""), time.ms, time.bytes / time.ms / 1e6, "GB/s", true);
+    } catch (const Error& e) {
+      if (e.status != MR_MEMORY) throw;
+      note(what, "not run: " + e.message);
+    }
   }
 
   // What is a text, in the column of rates.
