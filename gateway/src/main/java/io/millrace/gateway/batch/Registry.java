@@ -119,6 +119,11 @@ public final class Registry implements LogReader.Listener, AutoCloseable {
         wake();
     }
 
+    @Override
+    public boolean isPunctual() {
+        return false;
+    }
+
     /** The tenant's file; looked for again for a moment, since another gateway may just have written it. */
     public Mono<FileInfo> file(String id, String tenant) {
         return patiently(() -> {

@@ -62,6 +62,11 @@ public final class ClusterView implements LogReader.Listener {
     }
 
     @Override
+    public boolean isPunctual() {
+        return false;
+    }
+
+    @Override
     public void onRecord(LogRecord record) {
         byte[] value = record.value();
         if (value == null) {

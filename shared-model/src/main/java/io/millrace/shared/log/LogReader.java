@@ -24,7 +24,7 @@ public interface LogReader extends AutoCloseable {
         return 0;
     }
 
-    /** Runs the task on the reader's thread without waking it for that: with the next record, or 50 ms later. */
+    /** Runs the task on the reader's thread without waking it for that: with the next record, or at its next tick. */
     void executeLater(Runnable task);
 
     /** Stops the thread; nothing is delivered after it returns (unless called on the reader's own thread). */
@@ -47,5 +47,10 @@ public interface LogReader extends AutoCloseable {
 
         /** After each round of records, at least every 50 ms: timers hang here. */
         default void onTick() {}
+
+        /** Whether its timers need that. Where they do not, or there are none, ticks come at least every 300 ms while no records do. */
+        default boolean isPunctual() {
+            return true;
+        }
     }
 }

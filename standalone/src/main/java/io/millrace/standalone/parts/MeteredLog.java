@@ -134,6 +134,11 @@ final class MeteredLog implements Log {
             public void onTick() {
                 listener.onTick();
             }
+
+            @Override
+            public boolean isPunctual() {
+                return listener.isPunctual();
+            }
         };
     }
 

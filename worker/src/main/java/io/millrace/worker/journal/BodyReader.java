@@ -94,6 +94,11 @@ final class BodyReader implements AutoCloseable, LogReader.Listener {
         }
     }
 
+    @Override
+    public boolean isPunctual() {
+        return false;
+    }
+
     private static void fail(Wanted wanted, @Nullable String why) {
         wanted.future()
                 .completeExceptionally(new MillraceException(

@@ -149,6 +149,11 @@ public final class WorkerNode implements AutoCloseable {
                 table.advance(position);
                 ready.countDown();
             }
+
+            @Override
+            public boolean isPunctual() {
+                return false;
+            }
         });
         reader = reading;
         reading.assign(Topic.ASSIGNMENTS, slot, LogReader.END);
