@@ -29,6 +29,7 @@ final class EngineLoop implements LoopEngine.Loop {
     private final Executions executions;
     private final BlockMoves moves;
     private final StepBooking booking;
+    private final Outputs outputs;
     private final StepRecords records;
     private final Profiling profiling;
     private final Rates rates = new Rates();
@@ -61,6 +62,7 @@ final class EngineLoop implements LoopEngine.Loop {
         this.scheduler = new Scheduler(config, runtime.kvLayout(), new SwapRule(runtime.swapSeconds(), rates));
         this.executions = new Executions(scheduler, outputs, tokenizer, config.maxModelLen(), outstanding);
         this.moves = new BlockMoves(runtime);
+        this.outputs = outputs;
         this.booking = new StepBooking(executions, outputs, runtime.vocabularySize());
         this.records = new StepRecords(config, runtime, scheduler, rates, outputs, stepListener);
         this.profiling = new Profiling(config.model(), runtime);
@@ -209,7 +211,7 @@ final class EngineLoop implements LoopEngine.Loop {
         rates.learn(step.decodeRows(), step.rows() - step.decodeRows(), ended - begun);
         long reported = clock.nanos();
         scheduler.computed(step);
-        booking.book(step, result);
+        outputs.together(() -> booking.book(step, result));
         long booked = clock.nanos();
         profiling.ran(flight, records.steps(), ended, booked);
         load = snapshot();

@@ -5,12 +5,13 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The output thread: calls listeners in the order of events, beside the engine's loop. A listener that throws is logged and
  * does no harm to others. Thread-safe.
  *
- * <p>At most {@value #CAPACITY} events wait; beyond, who adds one waits, so memory stays bounded whatever a listener does.
+ * <p>At most {@value #CAPACITY} events, or groups of {@link #together}, wait; beyond, who adds one waits, so memory stays bounded whatever a listener does.
  */
 final class Outputs implements AutoCloseable {
 
@@ -20,6 +21,8 @@ final class Outputs implements AutoCloseable {
 
     private final BlockingQueue<Runnable> events = new LinkedBlockingQueue<>(CAPACITY);
     private final Thread thread;
+    /** What a thread gathers in {@link #together}. */
+    private final ThreadLocal<@Nullable List<Runnable>> gathered = new ThreadLocal<>();
 
     Outputs(String name) {
         thread = Thread.ofPlatform().name(name).daemon(true).unstarted(this::run);
@@ -29,7 +32,33 @@ final class Outputs implements AutoCloseable {
         thread.start();
     }
 
+    /**
+     * What the caller's thread adds meanwhile is handed over at its end, at once: so the output thread is woken once, and the appends that
+     * follow come close enough to go to the log in few requests.
+     */
+    void together(Runnable adding) {
+        List<Runnable> group = new ArrayList<>();
+        gathered.set(group);
+        try {
+            adding.run();
+        } finally {
+            gathered.remove();
+            if (!group.isEmpty()) {
+                put(() -> group.forEach(Outputs::deliver));
+            }
+        }
+    }
+
     void add(Runnable event) {
+        List<Runnable> group = gathered.get();
+        if (group == null) {
+            put(event);
+        } else {
+            group.add(event);
+        }
+    }
+
+    private void put(Runnable event) {
         boolean interrupted = false;
         while (true) {
             try {
@@ -100,7 +129,7 @@ final class Outputs implements AutoCloseable {
     /** Delivers what is queued, then ends; waits for it unless called by a listener. */
     @Override
     public void close() {
-        add(LAST);
+        put(LAST);
         if (Thread.currentThread() == thread) {
             return;
         }
