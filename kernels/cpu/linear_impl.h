@@ -15,6 +15,11 @@ MR_INLINE void finish(const LinearTask& t, int row, int panel, F sums[M]) {
   int column = panel * kLanes;
   int n = t.w->rows - column;
   if (n <= 0) return;
+  if (n >= kLanes && t.factor == 1.0f && !t.bias && t.cap == 0.0f) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) store(t.out.row(row + m) + column, sums[m]);
+    return;
+  }
   bool whole = n >= kLanes;
   F bias = splat(0.0f);
   if (t.bias) bias = whole ? load(t.bias + column) : load_part(t.bias + column, n);
@@ -91,17 +96,18 @@ MR_INLINE int32_t four_bytes(const uint8_t* p) {
 // Weights that a tile asks for while it works on others: its share of the next group, so that memory keeps up with arithmetic.
 struct Ahead {
   const uint8_t* at;
-  int step;
+  const uint8_t* goal;
+  int64_t step;
 
   // Share `part` of `parts` of the `bytes` at p, when a tile has `turns` turns.
   static MR_INLINE Ahead share(const uint8_t* p, int64_t bytes, int part, int parts, int64_t turns) {
-    int64_t each = bytes / parts;
-    return {p + each * part, static_cast<int>((each / turns + 63) / 64 * 64)};
+    const uint8_t* from = p + bytes * part / parts;
+    return {from, from, (bytes / parts + turns - 1) / turns};
   }
 
   MR_INLINE void turn() {
-    for (int i = 0; i < step; i += 64) prefetch(at + i);
-    at += step;
+    goal += step;
+    for (; at < goal; at += 64) prefetch(at);
   }
 };
 
@@ -235,7 +241,7 @@ MR_INLINE int rows_at_once(const LinearTask& t) {
 // Cuts rows into tiles of at most kMaxRows, none of which is needlessly small.
 template <class Tile>
 MR_INLINE void tiles(const LinearTask& t, Tile tile) {
-  constexpr int kAheadBytes = 2048;
+  constexpr int kAheadBytes = 6144;
   const int most = rows_at_once(t);
   const int64_t turns = (t.w->columns + kTurnColumns - 1) / kTurnColumns;
   for (int first = t.row0; first < t.row1; first += most) {
