@@ -100,6 +100,29 @@ MR_HOST_DEVICE inline float exp_of(float x) {
   return p * bits_to_float(static_cast<uint32_t>(static_cast<int>(n) + 127) << 23);
 }
 
+// 2^x for x that is not positive, to 2 ulp; 0 below -126; NaN stays NaN; exactly 1 of 0.
+MR_HOST_DEVICE inline float power_of_two(float x) {
+  constexpr float kShift = 12582912.0f;
+  const float shifted = x + kShift, f = x - (shifted - kShift);
+  float y = 1.3264724984765053e-3f;
+  y = fmaf(y, f, 9.671513922512531e-3f);
+  y = fmaf(y, f, 5.5507335811853409e-2f);
+  y = fmaf(y, f, 2.4022242426872253e-1f);
+  y = fmaf(y, f, 6.9314700365066528e-1f);
+  y = fmaf(y, f, 1.0f);
+  y *= bits_to_float((float_to_bits(shifted) << 23) + 0x3f800000u);
+  return x < -126.0f ? 0.0f : y;
+}
+
+// cap * tanh(x / cap) with x times 2 log2(e) / cap for its argument, without a division.
+MR_HOST_DEVICE inline float soft_cap_of_two(float x, float cap) {
+  const float e = power_of_two(0.0f - fabsf(x)), d = 1.0f + e;
+  // 1 / d, of d between 1 and 2, by Newton's method.
+  float r = fmaf(d, -0.47140452f, 1.45710678f);
+  for (int i = 0; i < 3; i++) r = fmaf(r, fmaf(-d, r, 1.0f), r);
+  return copysignf((1.0f - e) * r * cap, x);
+}
+
 MR_HOST_DEVICE inline float tanh_of(float x) { return 1.0f - 2.0f / (exp_of(x + x) + 1.0f); }
 
 MR_HOST_DEVICE inline float soft_cap(float x, float cap) { return cap > 0.0f ? tanh_of(x / cap) * cap : x; }

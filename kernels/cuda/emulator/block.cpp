@@ -6,14 +6,15 @@
 
 #include "error.h"
 #include "fibers.h"
+#include "warpgroup.h"
 
 namespace millrace::emulator {
 namespace {
 
 constexpr unsigned kMostThreads = 1024;
 constexpr int kPoison = 0xff;
-// What a chip gives a block at most, sm_80.
-constexpr size_t kMostShared = 163 << 10;
+// What a chip gives a block at most, sm_90.
+constexpr size_t kMostShared = 227 << 10;
 
 struct Lane {
   Thread thread;
@@ -47,6 +48,7 @@ class Block {
   const Index& grid() const { return grid_; }
   const Index& size() const { return size_; }
   uint8_t* shared() { return shared_.get(); }
+  Warpgroups& warpgroups() { return warpgroups_; }
 
   void barrier() {
     const unsigned generation = generation_;
@@ -84,9 +86,10 @@ class Block {
     waiting_ = idle_ = 0;
     failed_ = false;
     for (unsigned i = 0; i < threads / kWarpThreads; i++) warps_[i]->arrived = 0;
+    warpgroups_.begin(static_cast<int>(threads), shared_bytes);
     for (unsigned i = 0; i < threads; i++) {
       Lane& lane = *lanes_[i];
-      lane.thread = {{i % size_.x, i / size_.x % size_.y, i / size_.x / size_.y}, index, static_cast<int>(i % kWarpThreads), warps_[i / kWarpThreads].get(), {}, 0};
+      lane.thread = {{i % size_.x, i / size_.x % size_.y, i / size_.x / size_.y}, index, static_cast<int>(i), static_cast<int>(i % kWarpThreads), warps_[i / kWarpThreads].get(), {}, 0};
       lane.after = lanes_[(i + 1) % threads].get();
       lane.before = lanes_[(i + threads - 1) % threads].get();
       lane.fiber.start(&Block::enter);
@@ -144,6 +147,7 @@ class Block {
   int alive_ = 0, waiting_ = 0, idle_ = 0;
   unsigned generation_ = 0;
   bool failed_ = false;
+  Warpgroups warpgroups_;
   std::string error_;
 };
 
@@ -165,6 +169,14 @@ void block_barrier() { block().barrier(); }
 void await_warp(Warp& warp, unsigned generation) {
   block().await([&] { return warp.generation != generation; });
 }
+void await_until(const std::function<bool()>& ready) { block().await(ready); }
+Warpgroups& warpgroups() { return block().warpgroups(); }
+
+uint32_t shared_address(const void* at) {
+  if (!block().is_shared(at, 0)) fault("an address of what is no shared memory");
+  return static_cast<uint32_t>(static_cast<const uint8_t*>(at) - block().shared());
+}
+
 void fault(const char* what) { block().fail_with(what); }
 
 void copy_async(void* to, const void* from, size_t bytes, bool there) {
@@ -187,6 +199,7 @@ void wait_for_copies(int groups) {
     } else {
       std::memset(copy.to, 0, copy.bytes);
     }
+    block().warpgroups().written(copy.to, copy.bytes);
   }
   self.copies.erase(self.copies.begin(), self.copies.begin() + static_cast<std::ptrdiff_t>(done));
 }

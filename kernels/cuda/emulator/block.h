@@ -43,6 +43,8 @@ struct Copy {
 // What a thread sees of itself.
 struct Thread {
   Index index, block;
+  // Of all of its block.
+  int number = 0;
   int lane = 0;
   Warp* warp = nullptr;
   std::vector<Copy> copies;
@@ -61,6 +63,9 @@ void block_barrier();
 
 // For operations of warps: waits until `generation` is no longer that of the warp.
 void await_warp(Warp& warp, unsigned generation);
+
+// Lets other threads run until it is so.
+void await_until(const std::function<bool()>& ready);
 
 // Copies that a thread does not wait for. Their place is no number until the thread has waited for their group; so a wait that is missing,
 // and a place that is written to while others still read it, show in what is computed.
