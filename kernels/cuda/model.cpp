@@ -19,11 +19,14 @@ constexpr int kOldestFp8 = 89;
 
 DeviceInfo checked_device(const mr_options& options) {
   check_options(options);
-  if (options.isa != MR_ISA_AUTO) fail(MR_UNSUPPORTED, "instruction set %d; the CUDA kernels have none to choose", options.isa);
+  if (options.isa != MR_ISA_AUTO && options.isa != MR_ISA_WGMMA) fail(MR_UNSUPPORTED, "instruction set %d; the CUDA kernels have wgmma alone to choose", options.isa);
   DeviceInfo device = device_info();
   if (!device.usable) fail(MR_UNSUPPORTED, "%s", device.text.c_str());
   if (options.precision == MR_PRECISION_FP8 && device.major * 10 + device.minor < kOldestFp8) {
     fail(MR_UNSUPPORTED, "activations in FP8 on sm_%d%d, which multiplies no such; sm_%d is the oldest that does", device.major, device.minor, kOldestFp8);
+  }
+  if (wants_wgmma(options) && (device.major != 9 || device.minor != 0)) {
+    fail(MR_UNSUPPORTED, "attention by wgmma on sm_%d%d; only sm_90 has the instructions", device.major, device.minor);
   }
   start_nvtx();
   return device;
@@ -38,6 +41,7 @@ Model::Model(const mr_options& options, const int32_t* program, int64_t words)
       exact_(options.precision == MR_PRECISION_F32),
       fp8_(options.precision == MR_PRECISION_FP8),
       keep_(options.keep_activations != 0),
+      warpgroups_(wants_wgmma(options) && !exact_),
       block_tokens_(options.block_tokens),
       library_(options.library_rows > 0 && !exact_ ? std::make_unique<Library>() : nullptr),
       library_rows_(options.library_rows),
@@ -49,6 +53,7 @@ Model::Model(const mr_options& options, const int32_t* program, int64_t words)
   numerics_ = "cuda-" + std::to_string(kNumericsVersion) + (MR_EMULATED ? "-emulated" : "-sm" + std::to_string(device_.major) + std::to_string(device_.minor)) +
               (exact_ ? "-f32" : fp8_ ? "-fp8" : "-native");
   if (library_) numerics_ += "-library" + std::to_string(library_rows_) + "-" + std::to_string(library_->version());
+  if (warpgroups_) numerics_ += "-wgmma";
   for (const Group& g : groups_) numerics_ += cache_suffix(g.layers[0].type);
 }
 
@@ -103,6 +108,11 @@ void Model::make_cache(const mr_options& options) {
   }
 }
 
+AttentionKind Model::kind_of(const Op& op) const {
+  const CacheView& cache = groups_[static_cast<size_t>(op.group)].layers[0];
+  return {op.group, op.heads, op.kv_heads, op.window, attention_tile(warpgroups_, exact_, cache.type, cache.key_stride, cache.value_stride, cache.turned_dim > 0)};
+}
+
 void Model::mark_uses() {
   const std::vector<Use> uses = uses_of(program_);
   for (size_t i = 0; i < uses.size(); i++) {
@@ -116,7 +126,7 @@ void Model::mark_uses() {
     const bool latent = op.code == OpCode::kLatentAttention;
     if (op.code == OpCode::kEmbed) vocabulary_ = program_.tensors[static_cast<size_t>(op.weights[0])].rows();
     if (op.code == OpCode::kAttention || latent) {
-      const AttentionKind kind{op.group, op.heads, op.kv_heads, op.window};
+      const AttentionKind kind = kind_of(op);
       if (std::find(attention_kinds_.begin(), attention_kinds_.end(), kind) == attention_kinds_.end()) attention_kinds_.push_back(kind);
     }
   }

@@ -115,6 +115,7 @@ class Model {
 
   void make_cache(const mr_options& options);
   void mark_uses();
+  AttentionKind kind_of(const Op& op) const;
   void upload(Memory& memory, const void* from, int64_t bytes, const char* what);
   void place(Weight& w, const Image& image, const char* name);
   // What is uploaded, which has to stay until it is.
@@ -175,6 +176,8 @@ class Model {
   Program program_;
   Plan plan_;
   bool exact_, fp8_, keep_;
+  // Whether attention is by wgmma, where it can.
+  bool warpgroups_;
   int block_tokens_;
   // None where all products are ours.
   std::unique_ptr<Library> library_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
+#include <string>
 
 #include "checks.h"
 #include "choices.h"
@@ -124,12 +126,26 @@ RowBytes bytes_of_rows(const Program& program, const Plan& plan, int64_t rows, i
   return bytes;
 }
 
-int64_t most_partials(const Op& op, int blocks, int block_tokens, const mr_limits& limits, int chips) {
+bool wants_wgmma(const mr_options& options) {
+  const char* named = std::getenv("MILLRACE_CUDA_ATTENTION");
+  const std::string wanted = named ? named : "";
+  if (!wanted.empty() && wanted != "mma" && wanted != "wgmma") fail(MR_UNSUPPORTED, "MILLRACE_CUDA_ATTENTION is '%s'; use mma or wgmma", named);
+  return options.isa == MR_ISA_WGMMA || wanted == "wgmma";
+}
+
+int attention_workers(int tile) { return tile == kQueryTile ? 8 : 1; }
+
+int attention_blocks(int tile, int chips, int tasks) { return std::max(1, tile == kQueryTile ? std::min(chips * 2, (tasks + 3) / 4) : std::min(chips, tasks)); }
+
+int64_t most_partials(const Op& op, int tile, int blocks, int block_tokens, const mr_limits& limits, int chips) {
   // Each sequence has a tile; chunks are split while there are few tiles.
-  const int tiles = head_tiles(op.heads, op.kv_heads);
+  const int tiles = head_tiles(op.heads, op.kv_heads, tile);
   const int64_t chunks = (limits.positions + kAttentionChunk - 1) / kAttentionChunk;
   const int64_t of_pool = int64_t{blocks} * block_tokens / kAttentionChunk + limits.logit_rows;
-  const int64_t partials = std::min({(int64_t{chips} * kAttentionWarps + tiles - 1) / tiles * chunks, of_pool, limits.logit_rows * chunks});
+  // Of the tiles that are split, and of one token of each sequence.
+  const int64_t split = (int64_t{chips} * attention_workers(tile) + tiles - 1) / tiles * chunks * partial_pieces(tile);
+  const int pieces = partial_pieces(heads_together(op.heads, op.kv_heads, tile));
+  const int64_t partials = std::min({split, of_pool * pieces, limits.logit_rows * chunks * pieces});
   return partials * tiles * partial_floats(cache_value_stride(op.value_dim));
 }
 
@@ -152,7 +168,10 @@ mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count
   const int chips = device_info().chips;
   for (const Op& op : program.ops) {
     if ((op.code != OpCode::kAttention && op.code != OpCode::kLatentAttention) || op.group >= options.groups) continue;
-    partials = std::max(partials, most_partials(op, options.group[op.group].blocks, options.block_tokens, limits, chips));
+    const mr_kv_group& group = options.group[op.group];
+    const int tile = attention_tile(wants_wgmma(options), options.precision == MR_PRECISION_F32, group.type, cache_key_stride(group.key_dim),
+                                    cache_value_stride(group.value_dim), is_latent(program, op.group));
+    partials = std::max(partials, most_partials(op, tile, group.blocks, options.block_tokens, limits, chips));
   }
   need.workspace += rounded(partials * 4);
   for (int g = 0; g < options.groups; g++) {

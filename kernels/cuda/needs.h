@@ -43,10 +43,14 @@ int64_t most_library_rows(const Program& program, const std::vector<bool>& float
 // A power of two, as all that grows.
 int grown(int now, int needed);
 
-// Warps of attention that a multiprocessor has at work.
-inline constexpr int kAttentionWarps = 8;
-// Floats of partial results of an attention op in steps of decodes; `blocks` of its cache.
-int64_t most_partials(const Op& op, int blocks, int block_tokens, const mr_limits& limits, int chips);
+// Whether attention by wgmma is asked for: by the options, or by the variable MILLRACE_CUDA_ATTENTION (mma or wgmma); an Error when that names another.
+bool wants_wgmma(const mr_options& options);
+// Tasks of attention that a multiprocessor has at work: of warps, or one of a block of warpgroups.
+int attention_workers(int tile);
+// Blocks for so many tasks: warps take them each for itself, blocks of warpgroups one at a time.
+int attention_blocks(int tile, int chips, int tasks);
+// Floats of partial results of an attention op in steps of decodes; `blocks` of its cache, `tile` rows of its tasks.
+int64_t most_partials(const Op& op, int tile, int blocks, int block_tokens, const mr_limits& limits, int chips);
 
 mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count, const mr_stored* stored, int32_t stored_count, const mr_limits& limits);
 

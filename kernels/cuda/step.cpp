@@ -165,12 +165,12 @@ void Model::make_room(const mr_step& step) {
   int tasks = 0, merges = 0;
   int64_t partials = 0;
   for (const AttentionKind& kind : attention_kinds_) {
-    tasks_.push_back(plan_attention(kind, step, int64_t{device_.chips} * kAttentionWarps));
+    tasks_.push_back(plan_attention(kind, step, int64_t{device_.chips} * attention_workers(kind.tile)));
     const TaskList& list = tasks_.back();
     tasks = std::max(tasks, static_cast<int>(list.tasks.size()));
     merges = std::max(merges, static_cast<int>(list.merges.size()));
     const int width = groups_[static_cast<size_t>(kind.group)].layers[0].value_width;
-    partials = std::max(partials, list.partials * int64_t{head_tiles(kind.heads, kind.kv_heads)} * partial_floats(width));
+    partials = std::max(partials, list.partials * int64_t{head_tiles(kind.heads, kind.kv_heads, kind.tile)} * partial_floats(width));
   }
   const int last = *std::max_element(step.positions, step.positions + step.rows);
   try {
@@ -255,7 +255,7 @@ void Model::reserve(const mr_limits& limits) {
   largest.table_width = blocks;
   int64_t partials = 0;
   for (const Op& op : program_.ops) {
-    if (op.code == OpCode::kAttention || op.code == OpCode::kLatentAttention) partials = std::max(partials, most_partials(op, groups_[static_cast<size_t>(op.group)].blocks, block_tokens_, limits, device_.chips));
+    if (op.code == OpCode::kAttention || op.code == OpCode::kLatentAttention) partials = std::max(partials, most_partials(op, kind_of(op).tile, groups_[static_cast<size_t>(op.group)].blocks, block_tokens_, limits, device_.chips));
   }
   try {
     allocate_inputs(largest, limits.rows, limits.logit_rows, partials);
@@ -430,7 +430,7 @@ void Model::launch_experts(const Op& op, RowCount rows) {
 
 AttentionArguments Model::attention_of(const Op& op) const {
   const StepShape& shape = room_.shape;
-  const AttentionKind wanted{op.group, op.heads, op.kv_heads, op.window};
+  const AttentionKind wanted = kind_of(op);
   const int kind = static_cast<int>(std::find(attention_kinds_.begin(), attention_kinds_.end(), wanted) - attention_kinds_.begin());
   AttentionArguments p{};
   p.cache = groups_[static_cast<size_t>(op.group)].layers[static_cast<size_t>(op.layer)];
@@ -446,6 +446,7 @@ AttentionArguments Model::attention_of(const Op& op) const {
   p.heads = op.heads;
   p.kv_heads = op.kv_heads;
   p.window = op.window;
+  p.tile = wanted.tile;
   p.scale = op.scale;
   p.cap = op.cap;
   p.exact = exact_;
@@ -455,7 +456,7 @@ AttentionArguments Model::attention_of(const Op& op) const {
 void Model::launch_attention(const Op& op) {
   const AttentionArguments p = attention_of(op);
   launch_chain();
-  attend(stream_, p, std::max(1, std::min(device_.chips * 2, (room_.shape.tasks + 3) / 4)));
+  attend(stream_, p, attention_blocks(p.tile, device_.chips, room_.shape.tasks));
   merge_attention(stream_, p, std::max(1, std::min(device_.chips * 2, room_.shape.merges)));
 }
 

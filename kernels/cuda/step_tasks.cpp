@@ -5,10 +5,10 @@
 
 namespace millrace::cuda {
 
-TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t warps) {
+TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t workers) {
   TaskList list;
-  const int together = heads_together(kind.heads, kind.kv_heads);
-  const int tokens = std::max(1, kQueryTile / together);
+  const int together = heads_together(kind.heads, kind.kv_heads, kind.tile);
+  const int tokens = std::max(1, kind.tile / together);
   std::vector<AttentionTask> tiles;
   for (int s = 0; s < step.sequences; s++) {
     for (int end = step.query_start[s + 1]; end > step.query_start[s]; end -= tokens) {
@@ -23,7 +23,7 @@ TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t 
       tiles.push_back(task);
     }
   }
-  const bool split = static_cast<int64_t>(tiles.size()) * head_tiles(kind.heads, kind.kv_heads) < warps;
+  const bool split = static_cast<int64_t>(tiles.size()) * head_tiles(kind.heads, kind.kv_heads, kind.tile) < workers;
   for (const AttentionTask& tile : tiles) {
     const int chunks = tile.chunk1 - tile.chunk0;
     if (!split || chunks < 2) {
@@ -35,7 +35,8 @@ TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t 
       AttentionTask part = tile;
       part.chunk0 = c;
       part.chunk1 = c + 1;
-      part.partial = list.partials++;
+      part.partial = list.partials;
+      list.partials += partial_pieces(tile.rows * together);
       list.tasks.push_back(part);
     }
   }

@@ -11,6 +11,8 @@ namespace millrace::cuda {
 // Attention ops that see the same rows of the same sequences have the same tasks.
 struct AttentionKind {
   int group, heads, kv_heads, window;
+  // Query rows of a task.
+  int tile;
 
   bool operator==(const AttentionKind&) const = default;
 };
@@ -19,13 +21,13 @@ struct AttentionKind {
 struct TaskList {
   std::vector<AttentionTask> tasks;
   std::vector<MergeTask> merges;
-  // Partial results of each head tile.
+  // Partial results of each head tile, in pieces of kQueryTile query rows.
   int partials = 0;
 };
 
-// Rows of each sequence in tiles, the longest contexts first; a tile with several chunks is split when there are few of them. `warps`: how many the device
-// can have at work.
-TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t warps);
+// Rows of each sequence in tiles, the longest contexts first; a tile with several chunks is split when there are few of them. `workers`: how
+// many tasks the device can have at work.
+TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t workers);
 
 // Capacities of a step, and the places of its arrays, in integers.
 struct StepShape {

@@ -32,7 +32,7 @@ enum {
   MR_FAULT = 5
 };
 
-/* Instruction sets. A CUDA device has none: MR_ISA_AUTO. */
+/* Instruction sets. Of a CUDA device MR_ISA_AUTO, or MR_ISA_WGMMA. */
 enum {
   MR_ISA_AUTO = 0,
   /* Plain C++. */
@@ -40,7 +40,9 @@ enum {
   /* AVX2, FMA, F16C. */
   MR_ISA_AVX2 = 2,
   /* AVX-512 F, BW, DQ, VL, VNNI. */
-  MR_ISA_AVX512 = 3
+  MR_ISA_AVX512 = 3,
+  /* Attention of a CUDA device by products of warpgroups, over caches and heads that they take; with other bits. Of sm_90 alone. */
+  MR_ISA_WGMMA = 4
 };
 
 /* How stored values are encoded; block types as GGUF files have them. */

@@ -240,8 +240,8 @@ struct Llama {
     return runner(o, type, seed);
   }
 
-  std::unique_ptr<Runner> runner(const mr_options& o, int type, uint32_t seed, int host_blocks = 0) const {
-    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{64, 1, kKv, kDim, kDim, MR_F32, host_blocks}}, seed);
+  std::unique_ptr<Runner> runner(const mr_options& o, int type, uint32_t seed, int host_blocks = 0, int cache = MR_F32) const {
+    auto r = std::make_unique<Runner>(program, o, std::vector<mr_kv_group>{{64, 1, kKv, kDim, kDim, cache, host_blocks}}, seed);
     Random random(12);
     for (const Weight& w : weights) {
       if (w.matrix) {

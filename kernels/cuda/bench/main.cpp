@@ -23,6 +23,7 @@
 #include "kernels/sampling.h"
 #include "library.h"
 #include "model.h"
+#include "needs.h"
 #include "program_builder.h"
 #include "step_tasks.h"
 
@@ -53,16 +54,25 @@ class Bench {
       for (Store store : {Store::kBf16, Store::kE4m3, Store::kCode8, Store::kCode4}) product(store, small_ ? 64 : rows, small_ ? 64 : columns);
       if (small_) break;
     }
-    attention("decode of 32 sequences of 8192 tokens", 32, 1, small_ ? 40 : 8192, true);
+    for (int tile : tiles()) attention("decode of 32 sequences of 8192 tokens", 32, 1, small_ ? 40 : 8192, true, tile);
     for (auto [name, temperature, top_k, top_p] : {std::tuple{"greedy", 0.0f, 0, 1.0f}, {"temperature", 1.0f, 0, 1.0f}, {"top-p 0.95", 1.0f, 0, 0.95f}, {"top-k 50, top-p 0.9", 0.7f, 50, 0.9f}}) {
       choose(name, temperature, top_k, top_p);
     }
     host_cost();
-    attention("prefill of 4096 tokens", 1, small_ ? 40 : 4096, small_ ? 40 : 4096, false);
-    attention("prefill of 512 tokens behind 7680", 1, small_ ? 20 : 512, small_ ? 60 : 8192, false);
+    for (int tile : tiles()) {
+      attention("prefill of 4096 tokens", 1, small_ ? 40 : 4096, small_ ? 40 : 4096, false, tile);
+      attention("prefill of 16384 tokens", 1, small_ ? 40 : 16384, small_ ? 40 : 16384, false, tile);
+      attention("prefill of 512 tokens behind 7680", 1, small_ ? 20 : 512, small_ ? 60 : 8192, false, tile);
+    }
   }
 
  private:
+  // Tasks of warps, and of warpgroups where the chip has them.
+  static std::vector<int> tiles() {
+    const DeviceInfo device = device_info();
+    return device.major == 9 && device.minor == 0 ? std::vector{kQueryTile, kWarpgroupTile} : std::vector{kQueryTile};
+  }
+
   // Milliseconds of one call, the median of several.
   double time(const std::function<void()>& body) {
     std::vector<double> all;
@@ -213,7 +223,7 @@ class Bench {
   }
 
   // 32 query heads, 8 KV heads, 128 values, a cache in bf16.
-  void attention(const char* name, int sequences, int rows, int context, bool memory) {
+  void attention(const char* name, int sequences, int rows, int context, bool memory, int tile) {
     constexpr int kHeads = 32, kKv = 8, kDim = 128, kBlock = 16;
     const int blocks = (context + kBlock - 1) / kBlock;
     CacheView cache{};
@@ -239,7 +249,7 @@ class Bench {
     step.positions = positions.data();
     step.query_start = starts.data();
     step.context_len = lengths.data();
-    const TaskList list = plan_attention({0, kHeads, kKv, 0}, step, int64_t{chips_} * 8);
+    const TaskList list = plan_attention({0, kHeads, kKv, 0, tile}, step, int64_t{chips_} * attention_workers(tile));
     Memory tasks(static_cast<int64_t>(list.tasks.size() * sizeof(AttentionTask)), "a benchmark");
     Memory merges(static_cast<int64_t>(std::max<size_t>(1, list.merges.size()) * sizeof(MergeTask)), "a benchmark");
     stream_.upload(tasks.data(), list.tasks.data(), tasks.size());
@@ -259,19 +269,21 @@ class Bench {
     p.counts = counts.as<int32_t>();
     p.partials = partials.as<float>();
     p.heads = kHeads;
+    p.tile = tile;
     p.kv_heads = kKv;
     p.scale = 0.088f;
-    const int grid = std::max(1, std::min(chips_ * 2, (static_cast<int>(list.tasks.size()) + 3) / 4));
+    const int tasks_of_step = static_cast<int>(list.tasks.size()), grid = attention_blocks(tile, chips_, tasks_of_step);
+    const std::string what = std::string("attention") + (tile == kQueryTile ? " by mma.sync, " : " by wgmma, ") + name;
     double ms = time([&] {
       attend(stream_, p, grid);
       if (!list.merges.empty()) merge_attention(stream_, p, grid);
     });
     if (memory) {
-      line(std::string("attention, ") + name, ms, 2.0 * static_cast<double>(side) / ms / 1e6, "GB/s", true);
+      line(what, ms, 2.0 * static_cast<double>(side) / ms / 1e6, "GB/s", true);
     } else {
       // Scores and values, of the tokens that are seen.
       const double seen = rows * (context - rows / 2.0);
-      line(std::string("attention, ") + name, ms, 4.0 * seen * kHeads * kDim / ms / 1e9, "TFLOP/s", false);
+      line(what, ms, 4.0 * seen * kHeads * kDim / ms / 1e9, "TFLOP/s", false);
     }
   }
 

@@ -4,7 +4,7 @@
 // Keys and values of the next 32 tokens are on their way to shared memory meanwhile; a thread reads only what it has copied itself. Latents,
 // whose rows are long, are worked on by the warps of a block together: each has the scores of 8 tokens and a part of the values.
 #include "core/copies.h"
-#include "kernels/launches.h"
+#include "kernels/attention.h"
 #include "millrace.h"
 
 namespace millrace::cuda {
@@ -78,15 +78,6 @@ struct State {
     }
   }
 };
-
-// What two results that were summed relative to their own maxima are multiplied with. An empty one gives 0, and leaves the other as it is.
-struct Weights {
-  float most, a, b;
-};
-__device__ inline Weights weigh(float a, float b) {
-  const float most = fmaxf(a, b);
-  return {most, a == -infinity() ? 0.0f : exp_of(a - most), b == -infinity() ? 0.0f : exp_of(b - most)};
-}
 
 template <int kValueTiles>
 __device__ __forceinline__ void merge_into(State<kValueTiles>& all, const State<kValueTiles>& chunk) {
@@ -424,7 +415,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __gri
   MR_SHARED_MEMORY(typename Math::Value, memory);
   const int warp = threadIdx.x / kWarp;
   const int group = p.heads / p.kv_heads;
-  const int together = heads_together(p.heads, p.kv_heads);
+  const int together = heads_together(p.heads, p.kv_heads, kQueryTile);
   const int tiles_of_group = (group + together - 1) / together;
   const int first_head = static_cast<int>(blockIdx.y) % tiles_of_group * together;
   constexpr int kAtOnce = kTogether ? 1 : kWarps;
@@ -469,7 +460,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __gri
 // Blocks (some, head tiles): threads are columns of results.
 __global__ void merge_kernel(const __grid_constant__ AttentionArguments p) {
   const int group = p.heads / p.kv_heads;
-  const int together = heads_together(p.heads, p.kv_heads);
+  const int together = heads_together(p.heads, p.kv_heads, p.tile);
   const int tiles_of_group = (group + together - 1) / together;
   const int first_head = static_cast<int>(blockIdx.y) % tiles_of_group * together;
   const int head0 = static_cast<int>(blockIdx.y) / tiles_of_group * group + first_head;
@@ -477,17 +468,18 @@ __global__ void merge_kernel(const __grid_constant__ AttentionArguments p) {
   const int64_t size = partial_floats(p.cache.value_width);
   for (int m = blockIdx.x; m < p.counts[1]; m += gridDim.x) {
     const MergeTask task = p.merges[m];
+    const int pieces = partial_pieces(task.rows * together);
     for (int i = threadIdx.x; i < task.rows * heads * p.cache.value_dim; i += blockDim.x) {
-      const int r = i / p.cache.value_dim, column = i % p.cache.value_dim;
+      const int r = i / p.cache.value_dim, column = i % p.cache.value_dim, own = r % kQueryTile;
       float most = -infinity(), sum = 0, value = 0;
       for (int c = 0; c < task.chunks; c++) {
-        const float* part = p.partials + (static_cast<int64_t>(task.partial + c) * gridDim.y + blockIdx.y) * size;
-        const Weights w = weigh(most, part[r]);
+        const float* part = p.partials + (static_cast<int64_t>(task.partial + c * pieces + r / kQueryTile) * gridDim.y + blockIdx.y) * size;
+        const Weights w = weigh(most, part[own]);
         most = w.most;
-        sum = fmaf(sum, w.a, part[kQueryTile + r] * w.b);
-        value = fmaf(value, w.a, part[2 * kQueryTile + r * p.cache.value_width + column] * w.b);
+        sum = fmaf(sum, w.a, part[kQueryTile + own] * w.b);
+        value = fmaf(value, w.a, part[2 * kQueryTile + own * p.cache.value_width + column] * w.b);
       }
-      p.out.data[(task.row0 + r / heads) * p.out.stride + (head0 + r % heads) * p.cache.value_dim + column] = value / sum;
+      p.out.data[(task.row0 + r / heads) * p.out.stride + (head0 + r % heads) * p.cache.value_dim + column] = p.tile == kQueryTile ? value / sum : value * (1.0f / sum);
     }
   }
 }
@@ -495,7 +487,7 @@ __global__ void merge_kernel(const __grid_constant__ AttentionArguments p) {
 template <class Math, int kType, int kValueTiles, bool kTogether>
 void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
   const int parts = p.cache.value_width / (8 * kValueTiles);
-  const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads)),
+  const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads, kQueryTile)),
                   static_cast<unsigned>(kTogether ? (parts + kWarps - 1) / kWarps : parts)};
   const size_t queries = static_cast<size_t>(kQueryTile) * p.cache.key_stride * sizeof(typename Math::Value);
   size_t shared = kTogether ? queries + 2 * kKeyTiles * kWarp * sizeof(Sum) : kWarps * queries;
@@ -525,6 +517,7 @@ void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
 }  // namespace
 
 void attend(cudaStream_t stream, const AttentionArguments& p, int blocks) {
+  if (p.tile != kQueryTile) return attend_by_warpgroups(stream, p, blocks);
   switch (p.cache.type) {
     case MR_F32: return start<F32, MR_F32>(stream, p, blocks);
     case MR_F16: return p.exact ? start<F32, MR_F16>(stream, p, blocks) : start<F16, MR_F16>(stream, p, blocks);
@@ -535,7 +528,7 @@ void attend(cudaStream_t stream, const AttentionArguments& p, int blocks) {
 }
 
 void merge_attention(cudaStream_t stream, const AttentionArguments& p, int blocks) {
-  const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads)), 1};
+  const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads, p.tile)), 1};
   launch(merge_kernel, grid, 256, 0, stream, p);
 }
 

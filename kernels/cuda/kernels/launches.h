@@ -126,9 +126,10 @@ void combine(cudaStream_t stream, RowCount rows, RowView x, const int32_t* place
 // Query rows of a sequence that are worked on together, over some chunks of its context.
 struct AttentionTask {
   int32_t sequence, row0, rows, chunk0, chunk1;
-  // Place of its partial result; -1: it has the whole.
+  // Place of its partial result, in pieces of kQueryTile query rows; -1: it has the whole.
   int32_t partial;
 };
+// Partial results of the chunks lie one after the other from `partial` on.
 struct MergeTask {
   int32_t row0, rows, chunks, partial;
 };
@@ -147,6 +148,8 @@ struct AttentionArguments {
   const int32_t* counts;
   float* partials;
   int heads, kv_heads, window;
+  // Query rows of a task, tokens times heads: kQueryTile, or kWarpgroupTile.
+  int tile;
   float scale, cap;
   // Everything in float32.
   bool exact;
@@ -154,14 +157,24 @@ struct AttentionArguments {
 void attend(cudaStream_t stream, const AttentionArguments& p, int blocks);
 void merge_attention(cudaStream_t stream, const AttentionArguments& p, int blocks);
 
-// Tokens of a chunk; query rows of a task; how many heads of a group go together; floats of a partial result of one task.
+// Tokens of a chunk; query rows of a task, by warps and by warpgroups; how many heads of a group go together; floats of a partial result of kQueryTile
+// rows, and how many such a task has.
 inline constexpr int kAttentionChunk = 256;
 inline constexpr int kQueryTile = 16;
-MR_HOST_DEVICE inline int heads_together(int heads, int kv_heads) { return heads / kv_heads < kQueryTile ? heads / kv_heads : kQueryTile; }
-MR_HOST_DEVICE inline int head_tiles(int heads, int kv_heads) {
-  return kv_heads * ((heads / kv_heads + heads_together(heads, kv_heads) - 1) / heads_together(heads, kv_heads));
+inline constexpr int kWarpgroupTile = 128;
+MR_HOST_DEVICE inline int heads_together(int heads, int kv_heads, int tile) { return heads / kv_heads < tile ? heads / kv_heads : tile; }
+MR_HOST_DEVICE inline int head_tiles(int heads, int kv_heads, int tile) {
+  return kv_heads * ((heads / kv_heads + heads_together(heads, kv_heads, tile) - 1) / heads_together(heads, kv_heads, tile));
 }
+MR_HOST_DEVICE inline int partial_pieces(int rows) { return (rows + kQueryTile - 1) / kQueryTile; }
 MR_HOST_DEVICE inline int64_t partial_floats(int value_width) { return static_cast<int64_t>(kQueryTile) * (value_width + 2); }
+
+// The rows of a task that attention has over this cache where warpgroups multiply (wgmma of sm_90a); they do not in float32, and over bf16 and f16
+// with rows of 64 or 128 values alone.
+inline int attention_tile(bool warpgroups, bool exact, int32_t type, int key_stride, int value_stride, bool latent) {
+  const bool fits = (type == MR_BF16 || type == MR_F16) && key_stride == value_stride && (key_stride == 64 || key_stride == 128);
+  return warpgroups && !exact && !latent && fits ? kWarpgroupTile : kQueryTile;
+}
 
 // Strides of the cache.
 inline int cache_key_stride(int key_dim) { return rounded_up(key_dim, 32); }

@@ -1,5 +1,6 @@
 // What the executor makes of machines that lack something. The emulator alone can be such a machine.
 #include <cstdlib>
+#include <tuple>
 
 #include "machine.h"
 #include "models.h"
@@ -46,6 +47,24 @@ TEST(a_machine_that_cannot_is_refused_with_what_to_do) {
   emulator::machine().major = 7;
   emulator::machine().minor = 5;
   refuses("sm_75 is older than sm_80", "--engine cpu");
+  // Attention by wgmma is for sm_90 alone.
+  mr_options o = cuda_options(0);
+  o.isa = MR_ISA_WGMMA;
+  auto refused = [&](const char* part) {
+    mr_model* model = nullptr;
+    const int32_t status = mr_create(&o, llama.program.data(), static_cast<int64_t>(llama.program.size()), &model, text, sizeof text);
+    CHECK(status == MR_UNSUPPORTED && has(text, part), "%d %s", status, text);
+  };
+  emulator::machine().major = 8;
+  emulator::machine().minor = 0;
+  refused("wgmma on sm_80");
+  o.isa = MR_ISA_AUTO;
+  emulator::machine().major = 10;
+  setenv("MILLRACE_CUDA_ATTENTION", "wgmma", 1);
+  refused("wgmma on sm_100");
+  setenv("MILLRACE_CUDA_ATTENTION", "cuda", 1);
+  refused("use mma or wgmma");
+  unsetenv("MILLRACE_CUDA_ATTENTION");
   emulator::machine().major = 9;
   emulator::machine().minor = 0;
   // All memory, or the device alone by its mode.
@@ -89,10 +108,12 @@ TEST(memory_that_is_not_there_is_named_with_numbers_and_nothing_is_lost) {
 TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reserved) {
   Llama llama;
   setenv("MILLRACE_CUBLASLT", PLAIN_CUBLASLT, 1);
-  for (auto [type, library_rows] : {std::pair<int, int>{MR_F32, 0}, {MR_BF16, 0}, {MR_Q4_0, 0}, {MR_Q2_K, 0}, {MR_Q6_K, 0}, {MR_IQ4_NL, 0}, {MR_Q4_0, 16}, {MR_F32, 16}, {MR_Q4_0, 65}}) {
+  for (auto [type, library_rows, isa] : {std::tuple<int, int, int>{MR_F32, 0, MR_ISA_AUTO}, {MR_BF16, 0, MR_ISA_AUTO}, {MR_BF16, 0, MR_ISA_WGMMA}, {MR_Q4_0, 0, MR_ISA_AUTO}, {MR_Q2_K, 0, MR_ISA_AUTO}, {MR_Q6_K, 0, MR_ISA_AUTO}, {MR_IQ4_NL, 0, MR_ISA_AUTO}, {MR_Q4_0, 16, MR_ISA_AUTO}, {MR_F32, 16, MR_ISA_AUTO}, {MR_Q4_0, 65, MR_ISA_AUTO}}) {
     mr_options o = cuda_options(0);
     o.library_rows = library_rows;
-    mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, MR_F32, 0};
+    o.isa = isa;
+    const int cache = isa == MR_ISA_WGMMA ? MR_BF16 : MR_F32;
+    mr_kv_group group{64, 1, Llama::kKv, Llama::kDim, Llama::kDim, cache, 0};
     o.groups = 1;
     o.group = &group;
     std::vector<mr_stored> stored;
@@ -105,7 +126,7 @@ TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reser
           "%s", text);
     Machine kept;
     const int64_t before = emulator::machine().taken;
-    auto runner = llama.runner(o, type, 3);
+    auto runner = llama.runner(o, type, 3, 0, cache);
     const int64_t loaded = emulator::machine().taken - before - mr_cache_bytes(runner->model());
     CHECK(loaded < need.weights + (64 << 10) && need.weights < loaded + (64 << 10), "type %d: %lld, planned %lld", type, static_cast<long long>(loaded), static_cast<long long>(need.weights));
     CHECK(mr_reserve(runner->model(), &limits, text, sizeof text) == MR_OK, "%s", text);

@@ -17,8 +17,6 @@ using emulator::SharedMatrix;
 
 constexpr int kRows = 64, kDepth = 64, kColumns = 128;
 
-bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
 std::string fault_of(int threads, size_t shared, const std::function<void()>& body) {
   try {
     run_grid(1, static_cast<unsigned>(threads), shared, body);

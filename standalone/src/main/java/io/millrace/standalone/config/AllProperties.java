@@ -23,6 +23,7 @@ public final class AllProperties {
             "MILLRACE_KERNELS",
             "MILLRACE_CUDA_KERNELS",
             "MILLRACE_CUBLASLT",
+            "MILLRACE_CUDA_ATTENTION",
             "MILLRACE_NVTX");
 
     private AllProperties() {}
