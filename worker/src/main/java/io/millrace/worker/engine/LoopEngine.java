@@ -70,6 +70,9 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
     private volatile boolean draining;
     private volatile boolean closed;
 
+    /** The thread takes no more commands: whoever posts one gives it up. */
+    private volatile boolean over;
+
     LoopEngine(EngineConfig config, StepListener first) {
         this.config = config;
         this.steps = new StepListeners(first);
@@ -129,7 +132,8 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
     /** Has the thread do something; the other is done, on any thread, when the engine closes first. */
     final void post(Runnable run, Runnable whenClosed) {
         commands.add(new Command(run, whenClosed));
-        if (closed) {
+        // Not before: the command that wakes the thread is the thread's to take.
+        if (over) {
             giveUpCommands();
         }
     }
@@ -207,7 +211,7 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
             command = commands.poll();
         }
         if (command != null) {
-            command.whenClosed().run();
+            giveUp(command);
         }
     }
 
@@ -230,6 +234,7 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
 
     private void shutDown() {
         loop().shutDown();
+        over = true;
         giveUpCommands();
         whenIdle.forEach(f -> f.complete(null));
         outputs.close();
@@ -239,7 +244,17 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
     /** Of what came in while the engine closed. Any thread. */
     private void giveUpCommands() {
         for (Command c = commands.poll(); c != null; c = commands.poll()) {
-            c.whenClosed().run();
+            giveUp(c);
+        }
+    }
+
+    /** A listener that throws keeps neither the others from hearing nor the runtime from being closed. */
+    @SuppressWarnings("CatchingUnchecked")
+    private static void giveUp(Command command) {
+        try {
+            command.whenClosed().run();
+        } catch (RuntimeException | Error e) {
+            LOG.log(System.Logger.Level.WARNING, "A listener of the engine threw as the engine closed.", e);
         }
     }
 }
