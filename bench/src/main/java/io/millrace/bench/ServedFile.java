@@ -17,7 +17,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** A model file served by a process of its own, which can be paused while another is measured. */
+/** A model file served by a process of its own, which can be paused while another is measured. It ends with this process, also when that is told to end. */
 final class ServedFile implements AutoCloseable {
 
     static final String MILLRACE = "millrace";
@@ -31,6 +31,10 @@ final class ServedFile implements AutoCloseable {
 
     private final String name;
     private final Process process;
+
+    /** One that is paused hears of nothing, and the other program does not watch its parent. */
+    private final Thread killer;
+
     private final Map<String, String> parts;
     private final String rest;
     private final String url;
@@ -113,12 +117,15 @@ final class ServedFile implements AutoCloseable {
         } catch (IOException e) {
             throw failed("cannot be started (" + e + ")", output);
         }
+        this.killer = Thread.ofPlatform().name("kill-" + name).unstarted(process::destroyForcibly);
+        Runtime.getRuntime().addShutdownHook(killer);
         try {
             Matcher found = await(ready, output);
             this.model = found.group("model");
             this.url = found.group("url");
         } catch (RuntimeException | InterruptedException e) {
             process.destroyForcibly();
+            forget();
             throw e;
         }
     }
@@ -166,8 +173,12 @@ final class ServedFile implements AutoCloseable {
         return model;
     }
 
+    long pid() {
+        return process.pid();
+    }
+
     ProcessThreads threads() {
-        return ProcessThreads.of(process.pid());
+        return ProcessThreads.of(pid());
     }
 
     /** Nanoseconds of its parts between two looks. */
@@ -191,6 +202,17 @@ final class ServedFile implements AutoCloseable {
         process.destroy();
         if (!process.waitFor(END_S_MAX, TimeUnit.SECONDS)) {
             ProgramProcesses.kill(process);
+        }
+        forget();
+    }
+
+    /** It is gone. */
+    private void forget() {
+        try {
+            Runtime.getRuntime().removeShutdownHook(killer);
+        } catch (IllegalStateException e) {
+            // This process ends: the hook finds nothing to kill.
+            return;
         }
     }
 }
