@@ -10,7 +10,7 @@
 namespace millrace {
 namespace {
 
-constexpr float kGatherFloors[] = {0x1p-8f, 0x1p-16f, 0x1p-30f, 0.0f};
+constexpr float kGatherFloors[] = {0x1p-8f, 0x1p-12f, 0x1p-16f, 0x1p-20f, 0x1p-25f, 0x1p-30f, 0.0f};
 
 float weight_of(uint64_t key) {
   auto bits = static_cast<uint32_t>(key >> 32);

@@ -44,7 +44,9 @@ MR_INLINE float lane_sum(F x) {
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
-MR_INLINE bool any_above(F x, F limit) { return _mm256_movemask_ps(_mm256_cmp_ps(x, limit, _CMP_GT_OQ)) != 0; }
+// A bit for each lane.
+MR_INLINE unsigned lanes_above(F x, F limit) { return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, limit, _CMP_GT_OQ))); }
+MR_INLINE bool any_above(F x, F limit) { return lanes_above(x, limit) != 0; }
 MR_INLINE bool any_not_below(F x, F limit) { return _mm256_movemask_ps(_mm256_cmp_ps(x, limit, _CMP_NLT_UQ)) != 0; }
 MR_INLINE float lane_max(F x) {
   __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

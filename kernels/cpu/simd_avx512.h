@@ -39,7 +39,9 @@ MR_INLINE F power_of_two(F n) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
 }
 MR_INLINE float lane_sum(F x) { return _mm512_reduce_add_ps(x); }
-MR_INLINE bool any_above(F x, F limit) { return _mm512_cmp_ps_mask(x, limit, _CMP_GT_OQ) != 0; }
+// A bit for each lane.
+MR_INLINE unsigned lanes_above(F x, F limit) { return _mm512_cmp_ps_mask(x, limit, _CMP_GT_OQ); }
+MR_INLINE bool any_above(F x, F limit) { return lanes_above(x, limit) != 0; }
 MR_INLINE bool any_not_below(F x, F limit) { return _mm512_cmp_ps_mask(x, limit, _CMP_NLT_UQ) != 0; }
 MR_INLINE float lane_max(F x) { return _mm512_reduce_max_ps(x); }
 MR_INLINE float first(F x) { return _mm512_cvtss_f32(x); }

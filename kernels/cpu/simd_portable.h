@@ -50,11 +50,13 @@ MR_INLINE F zero_below(F x, F limit, F value) { return x < limit ? F{} : value; 
 // 2^n for whole n within the range of normal numbers.
 MR_INLINE F power_of_two(F n) { return reinterpret_cast<F>((__builtin_convertvector(n, I) + 127) << 23); }
 MR_INLINE float lane_sum(F x) { return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7])); }
-MR_INLINE bool any_above(F x, F limit) {
-  bool any = false;
-  for (int i = 0; i < kLanes; i++) any |= x[i] > limit[i];
-  return any;
+// A bit for each lane.
+MR_INLINE unsigned lanes_above(F x, F limit) {
+  unsigned lanes = 0;
+  for (int i = 0; i < kLanes; i++) lanes |= static_cast<unsigned>(x[i] > limit[i]) << i;
+  return lanes;
 }
+MR_INLINE bool any_above(F x, F limit) { return lanes_above(x, limit) != 0; }
 MR_INLINE bool any_not_below(F x, F limit) {
   bool any = false;
   for (int i = 0; i < kLanes; i++) any |= !(x[i] < limit[i]);

@@ -22,7 +22,44 @@ std::vector<float> logits(int n, float deviation, Random& random) {
   return x;
 }
 
+// As io.millrace.worker.sampling.Exponential defines it.
+double exponential(double y) {
+  const double series[] = {1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1, 1};
+  const double z = y * (1.0 / 256);
+  double p = 1.0 / 362880;
+  for (double term : series) p = p * z + term;
+  for (int i = 0; i < 8; i++) p *= p;
+  return p;
+}
+
+float weight(float x, double most, double scale) {
+  const double y = std::max((static_cast<double>(x) - most) * scale, -80.0);
+  return static_cast<float>(exponential(y) - exponential(-80) + 0x1.8p18 - 0x1.8p18);
+}
+
 }  // namespace
+
+TEST(weights_are_those_of_their_definition_whichever_way_is_taken) {
+  Random random(74);
+  for (float deviation : {0.5f, 1.5f, 2.5f, 6.0f, 1e6f}) {
+    for (double scale : {0.1, 0.8, 1.0, 1.25, 30.0, 1e6}) {
+      const int n = 40 * 1024 + 40;
+      std::vector<float> x = random.normals(static_cast<size_t>(n), deviation);
+      x[17] = *std::max_element(x.begin(), x.end()) + 5 * deviation;
+      x[40] = -INFINITY;
+      const auto most = static_cast<double>(x[17]);
+      std::vector<float> actual(x.size()), expected(x.size());
+      for (size_t i = 0; i < x.size(); i++) expected[i] = weight(x[i], most, scale);
+      double total = 0;
+      for (float each : expected) total += static_cast<double>(each);
+      std::vector<double> sums(41);
+      for (const Kernels* k : all_kernels()) {
+        CHECK(k->weigh(x.data(), n, most, scale, actual.data(), sums.data()) == total, "%s: deviation %g, scale %g", k->name, static_cast<double>(deviation), scale);
+        CHECK(same_bits(actual.data(), expected.data(), actual.size()), "%s: deviation %g, scale %g", k->name, static_cast<double>(deviation), scale);
+      }
+    }
+  }
+}
 
 TEST(the_largest_logit_is_the_lowest_of_a_tie_and_a_broken_one_is_found_anywhere) {
   Random random(71);
