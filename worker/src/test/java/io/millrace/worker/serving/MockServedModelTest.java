@@ -62,7 +62,9 @@ class MockServedModelTest {
     void the_mock_engine_stands_in_for_any_model_under_its_name() {
         try (ServedModel model = load("default", ModelOptions.DEFAULT.withEngine("mock"))) {
             assertThat(model.name()).isEqualTo("SmolLM2-135M-Instruct");
-            assertThat(model.aliases()).contains("HuggingFaceTB/SmolLM2-135M-Instruct");
+            assertThat(model.aliases())
+                    .as("what it is called on the command line too")
+                    .contains("HuggingFaceTB/SmolLM2-135M-Instruct", "default");
         }
     }
 

@@ -20,7 +20,7 @@ public final class ModelLocator {
     private static final ModelSpec.Hub DEFAULT = new ModelSpec.Hub("HuggingFaceTB/SmolLM2-135M-Instruct", "main", null);
     private static final String DEFAULT_NAME = "SmolLM2-135M-Instruct";
     private static final List<String> DEFAULT_ALIASES =
-            List.of("HuggingFaceTB/SmolLM2-135M-Instruct", "smollm2-135m-instruct");
+            List.of("HuggingFaceTB/SmolLM2-135M-Instruct", "smollm2-135m-instruct", "default");
 
     private final HubSettings settings;
     private final HubSource hub;
