@@ -31,7 +31,8 @@ import picocli.CommandLine.Option;
             StreamsCommand.class,
             SoakCommand.class,
             ChaosCommand.class,
-            ScaleCommand.class
+            ScaleCommand.class,
+            TrainCommand.class
         },
         synopsisSubcommandLabel = "COMMAND")
 public final class BenchCommand implements Subcommand {

@@ -37,6 +37,11 @@ public final class BenchOutput {
 
     /** Writes the results of that name, and tells the person where. */
     public void write(String name, ObjectNode all) {
-        print().println("Written to " + new Results().write(out == null ? Results.defaultFolder() : out, name, all));
+        print().println("Written to " + new Results().write(folder(), name, all));
+    }
+
+    /** Where results go. */
+    Path folder() {
+        return out == null ? Results.defaultFolder() : out;
     }
 }

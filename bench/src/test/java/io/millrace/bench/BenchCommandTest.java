@@ -22,6 +22,17 @@ class BenchCommandTest {
     }
 
     @Test
+    void trainingThatWantsAModelEndsAtOnceWhereThereIsNone() {
+        var out = new ByteArrayOutputStream();
+        int code = CommandLines.run(
+                new String[] {"bench", "train", "--require-model", "--model", "hf:nobody/has-this"},
+                new PrintStream(out),
+                System.err);
+        assertThat(code).isEqualTo(TrainCommand.NO_MODEL);
+        assertThat(out.toString(StandardCharsets.UTF_8)).contains("hf:nobody/has-this is not on this machine yet");
+    }
+
+    @Test
     void eachTellsItsOptionsAndWhereItsResultsGo() {
         Set<String> names = Objects.requireNonNull(CommandLines.create(System.out, System.err)
                         .getSubcommands()
