@@ -7,6 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -21,27 +22,117 @@ class GpuCheckTest {
     Path pack;
 
     private String run(int status, String says, int expected) throws IOException, InterruptedException {
-        Path kernels = Files.createDirectories(pack.resolve("kernels"));
-        Path programs = Files.createDirectories(kernels.resolve("build/gpu"));
-        Path check = Files.copy(Path.of("../kernels/gpu-check"), kernels.resolve("gpu-check"));
-        Path bench = Files.writeString(
-                programs.resolve("bench"),
-                "#!/bin/sh\n[ \"$1\" = library ] && exec echo loads\necho '" + says + "' >&2\nexit " + status + "\n");
-        Files.setPosixFilePermissions(bench, PosixFilePermissions.fromString("rwx------"));
+        program(
+                "kernels/build/gpu/bench",
+                "[ \"$1\" = library ] && exec echo loads\necho '" + says + "' >&2\nexit " + status);
+        String said = check(expected);
+        assertThat(pack.resolve("bench/results")).doesNotExist();
+        return said;
+    }
+
+    private void program(String name, String body) throws IOException {
+        Path program = pack.resolve(name);
+        Files.createDirectories(program.getParent());
+        Files.writeString(program, "#!/bin/sh\n" + body + "\n");
+        Files.setPosixFilePermissions(program, PosixFilePermissions.fromString("rwx------"));
+    }
+
+    /** Runs it, where {@code java} and {@code python3} are the pack's own if it has any. */
+    private String check(int expected) throws IOException, InterruptedException {
+        Path check = Files.copy(Path.of("../kernels/gpu-check"), pack.resolve("kernels/gpu-check"));
         Path output = pack.resolve("output");
-        Process process = new ProcessBuilder("bash", check.toString())
+        ProcessBuilder builder = new ProcessBuilder("bash", check.toString())
                 .redirectErrorStream(true)
-                .redirectOutput(output.toFile())
-                .start();
+                .redirectOutput(output.toFile());
+        builder.environment().merge("PATH", pack.resolve("bin").toString(), (path, own) -> own + ":" + path);
+        builder.environment().put("JAVA_HOME", pack.toString());
+        Process process = builder.start();
         try {
             assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
             String said = Files.readString(output, StandardCharsets.UTF_8);
             assertThat(process.exitValue()).as(said).isEqualTo(expected);
-            assertThat(pack.resolve("bench/results")).doesNotExist();
             return said;
         } finally {
             process.destroyForcibly();
         }
+    }
+
+    /** A device on which all goes well, and Java that prints rows of an engine under load. */
+    private void device(String engine, String python) throws IOException {
+        program(
+                "kernels/build/gpu/bench",
+                "[ \"$1\" = library ] && exec echo loads\nprintf 'A chip\\nrow\\t1\\t2\\tGB/s\\t3 %%\\n'");
+        program("kernels/build/gpu/tests", "echo 1 passed");
+        Files.createDirectories(pack.resolve("kernels/build/gpu/java"));
+        program("bin/java", """
+                [ "$1" = -version ] && exec echo 'version "25"'
+                case "$*" in
+                *ModelsOnDevice*) exec echo 'models: 1 passed, 0 failed' ;;
+                *8B.json*128*128*64:256*) shape=8B ;;
+                *1B.json*128*128*64:256*) shape=1B ;;
+                esac
+                """ + engine);
+        program(
+                "bin/python3",
+                "case \"$1\" in *transformers-peer.py) ;; *) exit 1 ;; esac\n"
+                        + "case \"$3\" in *8B.json) shape=8B ;; *) shape=1B ;; esac\n" + python);
+    }
+
+    private static String row(String who, String work, int rate) {
+        return "printf '" + who + ", %s in bf16, " + work + "\\t5.0\\t" + rate + ".0\\ttokens/s\\t\\n' $shape\n";
+    }
+
+    private List<String> table() throws IOException {
+        return Files.readAllLines(pack.resolve("bench/results/cuda-a-chip.md"));
+    }
+
+    @Test
+    void ourEngineAndTransformersStandSideBySideWithWhatIsAimedAt() throws Exception {
+        String few = "256 requests, 64 at a time";
+        String many = "1024 requests, 512 at a time";
+        device(
+                row("millrace", few, 9000) + row("millrace", many, 12000),
+                row("transformers", few, 2000) + row("transformers", many, 4000));
+        check(0);
+        assertThat(table())
+                .contains(
+                        "| row | 1 | 2 GB/s | 3 % |",
+                        "| millrace, 1B in bf16, 256 requests, 64 at a time | 5.0 | 9000.0 tokens/s |  |",
+                        "| transformers, 8B in bf16, 256 requests, 64 at a time | 5.0 | 2000.0 tokens/s |  |",
+                        "| millrace by transformers, 1B in bf16, 256 requests, 64 at a time |  | 4.50 (aimed at: 3) |  |",
+                        "| millrace by transformers, 8B in bf16, 1024 requests, 512 at a time |  | 3.00  |  |",
+                        "| millrace by 15,000 tokens/s, 8B in bf16, 1024 requests, 512 at a time |  | 0.80 (aimed at: 1) |  |")
+                .noneMatch(line -> line.contains("15,000") && line.contains("1B"));
+    }
+
+    @Test
+    void whatIsMissingForTransformersIsSaidAndFailsNothing() throws Exception {
+        device(row("millrace", "256 requests, 64 at a time", 9000), """
+                [ $shape = 8B ] && { echo 'not run: no PyTorch | here'; exit 3; }
+                echo Traceback >&2; echo 'ValueError: odd' >&2; exit 1""");
+        check(0);
+        assertThat(table())
+                .contains(
+                        "| transformers, 1B in bf16 |  | not run: ended with 1, ValueError: odd  |  |",
+                        "| transformers, 8B in bf16 |  | not run: no PyTorch   here  |  |",
+                        "| millrace by transformers, 8B in bf16, 256 requests, 64 at a time |  | not run (aimed at: 3) |  |");
+    }
+
+    @Test
+    void anEngineOfOursThatFailsIsAFailureButNotOneWithoutMemory() throws Exception {
+        device(
+                "[ $shape = 8B ] && { echo 'not run: [MR-MEM-001] too small'; exit 3; }\n"
+                        + row("millrace", "256 requests, 64 at a time", 9000),
+                "echo 'not run: no PyTorch'; exit 3");
+        check(0);
+        assertThat(table()).contains("| millrace, 8B in bf16 |  | not run: [MR-MEM-001] too small  |  |");
+
+        Files.delete(pack.resolve("kernels/gpu-check"));
+        device("echo 'Exception in thread \"main\" broken' >&2; exit 1", "echo 'not run: no PyTorch'; exit 3");
+        check(1);
+        assertThat(table())
+                .contains(
+                        "| millrace, 1B in bf16 |  | not run: ended with 1, Exception in thread \"main\" broken  |  |");
     }
 
     @Test

@@ -1,0 +1,167 @@
+package io.millrace.worker.engine;
+
+import io.millrace.shared.error.MillraceException;
+import io.millrace.shared.log.Clock;
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.KvType;
+import io.millrace.worker.backend.LoadProgress;
+import io.millrace.worker.backend.ModelRuntime;
+import io.millrace.worker.backend.StepLimits;
+import io.millrace.worker.backend.cpu.CpuBackend;
+import io.millrace.worker.backend.cpu.CpuSettings;
+import io.millrace.worker.backend.cpu.CudaBackend;
+import io.millrace.worker.backend.cpu.EmulatedCuda;
+import io.millrace.worker.backend.cpu.KernelLibrary;
+import io.millrace.worker.backend.memory.MemoryPlan;
+import io.millrace.worker.backend.mock.MockTokenizer;
+import io.millrace.worker.engine.ClosedLoop.Work;
+import io.millrace.worker.model.RandomWeights;
+import io.millrace.worker.model.config.DecoderConfig;
+import io.millrace.worker.model.decoder.Decoder;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * Output tokens a second of a whole engine, from its queue to its listeners, on random weights in bf16: what {@code kernels/gpu-check} puts beside transformers'. It has
+ * the arguments, and prints the rows, of {@code bench/transformers-peer.py}.
+ */
+public final class EngineThroughput {
+
+    private static final String USAGE =
+            "EngineThroughput cuda|cpu SHAPE PROMPT TOKENS STREAMS:REQUESTS... (SHAPE: a config.json, see bench/shapes)";
+    private static final int ROUNDS = 3;
+    private static final long ENOUGH_S = 90;
+    private static final long MOST_S = 150;
+    private static final int BLOCK_TOKENS = 16;
+
+    /** Rows of a step: of 512 that decode the rest leaves room for the prompts of those that replace them. */
+    private static final int STEP_TOKENS = 2048;
+
+    private final String shape;
+    private final List<Work> works;
+    private final int streams;
+    private final int length;
+    private final PrintStream out;
+    private long seed;
+
+    private EngineThroughput(String shape, List<Work> works, PrintStream out) {
+        this.shape = shape;
+        this.works = works;
+        this.streams = works.stream().mapToInt(Work::streams).max().orElseThrow();
+        this.length = works.getFirst().prompt() + works.getFirst().tokens();
+        this.out = out;
+    }
+
+    /** Ends with 3 after a last line "not run: " and what is missing. @param args as {@link #USAGE} says */
+    public static void main(String[] args) throws Exception {
+        if (args.length < 5) {
+            System.err.println(USAGE);
+            System.exit(2);
+        }
+        try {
+            run(args, System.out);
+        } catch (MillraceException e) {
+            if (!e.code().startsWith("MR-MEM-") && !e.code().equals("MR-CPU-001")) {
+                throw e;
+            }
+            System.out.println("not run: " + e);
+            System.exit(3);
+        }
+    }
+
+    static void run(String[] args, PrintStream out) throws IOException, InterruptedException {
+        Path file = Path.of(args[1]);
+        int prompt = Integer.parseInt(args[2]);
+        int tokens = Integer.parseInt(args[3]);
+        List<Work> works = Arrays.stream(args)
+                .skip(4)
+                .map(work -> work.split(":", 2))
+                .map(work -> new Work(Integer.parseInt(work[0]), Integer.parseInt(work[1]), prompt, tokens))
+                .toList();
+        String shape = String.valueOf(file.getFileName()).replace(".json", "");
+        DecoderConfig config = DecoderConfig.fromJson(file.toString(), Files.readString(file));
+        new EngineThroughput(shape, works, out).measure(config, args[0].equals("cuda"));
+    }
+
+    private void measure(DecoderConfig config, boolean cuda) throws InterruptedException {
+        EngineConfig sizes =
+                EngineConfig.of(shape, length).withMaxRunning(streams).withMaxBatchedTokens(STEP_TOKENS);
+        ModelRuntime runtime = load(config, cuda, sizes);
+        try (BatchEngine engine = BatchEngine.start(
+                sizes, runtime, new MockTokenizer(runtime.vocabularySize()), Clock.SYSTEM, StepListener.NONE)) {
+            for (Work work : works) {
+                report(engine, work, runtime.vocabularySize());
+            }
+        }
+    }
+
+    private ModelRuntime load(DecoderConfig config, boolean cuda, EngineConfig sizes) {
+        int threads = Runtime.getRuntime().availableProcessors();
+        try (RandomWeights weights = new RandomWeights(config)) {
+            Decoder decoder = Decoder.of(config, weights);
+            KvOptions one = new KvOptions(BLOCK_TOKENS, 1, 0, sizes.maxModelLen(), KvType.BF16);
+            // A sequence's blocks, and what admission leaves free.
+            long wanted = streams * ((sizes.maxModelLen() + BLOCK_TOKENS - 1L) / BLOCK_TOKENS) * 21 / 20 + 8;
+            if (!cuda) {
+                Path library = KernelLibrary.find()
+                        .orElseThrow(() -> new MillraceException("MR-CPU-001", "The CPU kernels are not built."));
+                return CpuBackend.load(
+                        library,
+                        decoder,
+                        weights,
+                        blocks(one, wanted),
+                        threads,
+                        CpuSettings.DEFAULT,
+                        LoadProgress.NONE);
+            }
+            Path library = EmulatedCuda.library();
+            StepLimits limits =
+                    new StepLimits(Math.max(STEP_TOKENS, streams + 1), Math.max(streams, sizes.promptLogprobRows()));
+            long room = CudaBackend.roomForCache(library, decoder, weights, one, CpuSettings.DEFAULT, limits)
+                    / (MemoryPlan.tokenBytes(config, KvType.BF16) * BLOCK_TOKENS);
+            return CudaBackend.load(
+                    library,
+                    decoder,
+                    weights,
+                    blocks(one, Math.min(wanted, room)),
+                    threads,
+                    CpuSettings.DEFAULT,
+                    limits,
+                    LoadProgress.NONE);
+        }
+    }
+
+    private static KvOptions blocks(KvOptions one, long blocks) {
+        return new KvOptions(one.blockTokens(), Math.toIntExact(blocks), 0, one.maxModelLen(), one.type());
+    }
+
+    private void report(BatchEngine engine, Work work, int vocabulary) throws InterruptedException {
+        long began = System.nanoTime();
+        Work unmeasured = new Work(work.streams(), work.streams(), work.prompt(), work.tokens());
+        new ClosedLoop(engine, unmeasured, vocabulary, seed++).seconds(MOST_S);
+        List<Double> taken = new ArrayList<>();
+        while (taken.size() < ROUNDS && (taken.isEmpty() || System.nanoTime() - began < ENOUGH_S * 1_000_000_000L)) {
+            taken.add(new ClosedLoop(engine, work, vocabulary, seed++).seconds(MOST_S));
+        }
+        double[] sorted =
+                taken.stream().mapToDouble(Double::doubleValue).sorted().toArray();
+        double median = (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2;
+        out.printf(
+                Locale.ROOT,
+                "millrace, %s in bf16, %d requests, %d at a time, %d tokens in, %d out\t%.4f\t%.1f\ttokens/s, median of %d\t%n",
+                shape,
+                work.requests(),
+                work.streams(),
+                work.prompt(),
+                work.tokens(),
+                median * 1e3,
+                work.requests() * (double) work.tokens() / median,
+                sorted.length);
+    }
+}
