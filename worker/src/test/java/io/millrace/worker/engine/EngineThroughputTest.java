@@ -45,6 +45,14 @@ class EngineThroughputTest {
         areRows(rows("cuda"));
     }
 
+    @Test
+    void noMoreRunAtATimeThanTheCacheHolds() {
+        assertThat(EngineThroughput.running(512, 8609, 256)).isEqualTo(512);
+        assertThat(EngineThroughput.running(512, 8608, 256)).isEqualTo(511);
+        assertThat(EngineThroughput.running(512, 16 + 8, 256)).isEqualTo(1);
+        assertThat(EngineThroughput.running(512, 3, 256)).isEqualTo(1);
+    }
+
     /** An engine that keeps what it is given. */
     private static Engine keeping(Queue<GenerationListener> kept, List<String> keys) {
         return (Engine) Proxy.newProxyInstance(
