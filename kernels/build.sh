@@ -25,7 +25,7 @@ if command -v cmake > /dev/null; then
   command -v ninja > /dev/null && [[ ! -f build/CMakeCache.txt ]] && generator=(-G Ninja)
   CXX="$compiler" cmake -S . -B build "${generator[@]+"${generator[@]}"}" -DCMAKE_BUILD_TYPE=Release
   targets=(millrace)
-  [[ "${1:-}" == tests ]] && targets=(millrace kernel_tests kernel_bench millrace_cuda_emulated cuda_kernel_tests millrace_recording millrace_recording_partial)
+  [[ "${1:-}" == tests ]] && targets=(millrace kernel_tests kernel_bench millrace_cuda_emulated cuda_kernel_tests cuda_kernel_sizes millrace_recording millrace_recording_partial)
   cmake --build build --parallel "$jobs" --target "${targets[@]}"
 else
   flags=(-std=gnu++20 -O2 -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math -w -Wno-psabi -Iinclude -Icpu)

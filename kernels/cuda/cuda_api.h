@@ -12,11 +12,25 @@
 
 namespace millrace::cuda {
 
+// Shared memory that a block on the device may have when its kernel asks for it: 227 KiB on sm_90, 163 on sm_80, 99 on sm_86, sm_89 and sm_120.
+inline size_t most_shared() {
+#if MR_EMULATED
+  return emulator::machine().shared_bytes;
+#else
+  static const size_t most = [] {
+    int device = 0, bytes = 0;
+    const bool known = cudaGetDevice(&device) == cudaSuccess && cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess;
+    return known ? static_cast<size_t>(bytes) : size_t{48} << 10;
+  }();
+  return most;
+#endif
+}
+
 // Launches a kernel on a stream; what went wrong is found at the next check.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
 #if MR_EMULATED
-  emulator::launch(stream, grid, block, shared_bytes, [=] { kernel(arguments...); });
+  emulator::launch(stream, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [=] { kernel(arguments...); });
 #else
   kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
 #endif
@@ -27,7 +41,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
 template <class... Parameters, class... Arguments>
 void launch_early(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
 #if MR_EMULATED
-  emulator::launch(stream, grid, block, shared_bytes, [=] { kernel(arguments...); }, true);
+  emulator::launch(stream, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [=] { kernel(arguments...); }, true);
 #else
   static const bool can = [] {
     int device = 0, major = 0;

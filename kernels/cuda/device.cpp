@@ -41,6 +41,7 @@ void describe(DeviceInfo& info) {
   info.major = properties.major;
   info.minor = properties.minor;
   info.chips = properties.multiProcessorCount;
+  info.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
   std::string chip = std::string(properties.name) + ", sm_" + std::to_string(info.major) + std::to_string(info.minor);
   if (info.major < kOldestMajor) {
     info.text = chip + " is older than sm_80 (Ampere), the oldest that is supported. Use --engine cpu";

@@ -21,6 +21,8 @@ struct DeviceInfo {
   std::string text;
   int chips = 0, major = 0, minor = 0;
   int64_t free_bytes = 0, total_bytes = 0;
+  // Shared memory of a block.
+  int64_t shared_bytes = 0;
 };
 // The first device. Throws nothing.
 DeviceInfo device_info();

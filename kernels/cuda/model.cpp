@@ -108,6 +108,23 @@ void Model::make_cache(const mr_options& options) {
   }
 }
 
+// What has no room in the shared memory of a block on this chip is refused before anything is loaded.
+void Model::check_shared() const {
+  for (const Op& op : program_.ops) {
+    if (op.code == OpCode::kMoeRoute && program_.tensors[static_cast<size_t>(op.weights[0])].rows() > kMostExperts) {
+      fail(MR_UNSUPPORTED, "a layer of %d experts; the CUDA kernels choose from at most %d. Use --engine cpu", program_.tensors[static_cast<size_t>(op.weights[0])].rows(), kMostExperts);
+    }
+  }
+  for (const Group& g : groups_) {
+    const CacheView& cache = g.layers[0];
+    const auto bytes = static_cast<int64_t>(least_shared(cache, exact_));
+    if (bytes <= device_.shared_bytes) continue;
+    fail(MR_UNSUPPORTED, "attention over keys of %d values takes %lld KiB of shared memory a block, sm_%d%d has %lld. Use %s--engine cpu", cache.key_dim,
+         static_cast<long long>((bytes + 1023) >> 10), device_.major, device_.minor, static_cast<long long>(device_.shared_bytes >> 10),
+         exact_ ? "--activations auto, or " : "");
+  }
+}
+
 AttentionKind Model::kind_of(const Op& op) const {
   const CacheView& cache = groups_[static_cast<size_t>(op.group)].layers[0];
   return {op.group, op.heads, op.kv_heads, op.window, attention_tile(warpgroups_, exact_, cache.type, cache.key_stride, cache.value_stride, cache.turned_dim > 0)};
@@ -130,6 +147,7 @@ void Model::mark_uses() {
       if (std::find(attention_kinds_.begin(), attention_kinds_.end(), kind) == attention_kinds_.end()) attention_kinds_.push_back(kind);
     }
   }
+  check_shared();
   std::vector<CacheShape> shapes;
   for (const Group& g : groups_) {
     const CacheView& kv = g.layers[0];

@@ -115,6 +115,7 @@ class Model {
 
   void make_cache(const mr_options& options);
   void mark_uses();
+  void check_shared() const;
   AttentionKind kind_of(const Op& op) const;
   void upload(Memory& memory, const void* from, int64_t bytes, const char* what);
   void place(Weight& w, const Image& image, const char* name);

@@ -74,10 +74,8 @@ struct Pieces {
 
 // Shared memory that a kernel is launched with; beyond 48 KiB it has to ask.
 template <class... Parameters>
-void allow_shared([[maybe_unused]] void (*kernel)(Parameters...), [[maybe_unused]] size_t bytes) {
-#if !MR_EMULATED
+void allow_shared(void (*kernel)(Parameters...), size_t bytes) {
   if (bytes > 48u << 10) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
-#endif
 }
 
 }  // namespace millrace::cuda

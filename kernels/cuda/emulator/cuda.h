@@ -140,11 +140,13 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
   cudaErrorInsufficientDriver = 35,
   cudaErrorDevicesUnavailable = 46,
   cudaErrorNoDevice = 100,
   cudaErrorLaunchFailure = 719
 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
@@ -153,6 +155,7 @@ inline constexpr unsigned cudaEventDisableTiming = 2;
 struct cudaDeviceProp {
   char name[256];
   int major, minor, multiProcessorCount;
+  size_t sharedMemPerBlockOptin;
 };
 
 namespace millrace::emulator {
@@ -177,6 +180,13 @@ struct Event {
   uint64_t at = 0;
 };
 
+// A launch as it was asked for.
+struct Launch {
+  const void* kernel;
+  unsigned threads;
+  size_t shared_bytes;
+};
+
 // What the machine is to look like to this thread, for tests.
 struct Machine {
   int devices = 1;
@@ -184,6 +194,10 @@ struct Machine {
   int major = 9, minor = 0;
   size_t total_bytes = size_t{4} << 30;
   size_t free_bytes = size_t{4} << 30;
+  // Shared memory that a block may have.
+  size_t shared_bytes = size_t{227} << 10;
+  // Where launches are written down instead of run; null: they are run.
+  std::vector<Launch>* asked = nullptr;
   // What this process gets instead of the device, which another has for itself.
   cudaError_t taken_by_another = cudaSuccess;
   // Allocations that succeed before one fails; -1: all do.
@@ -204,7 +218,7 @@ struct Machine {
 Machine& machine();
 
 // An `early` one may begin before the launch before it has run.
-cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early = false);
+cudaError_t launch(Stream* stream, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early = false);
 
 // In a kernel that is launched early.
 void await_launches();
@@ -243,3 +257,12 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 cudaError_t cudaGetLastError();
+
+namespace millrace::emulator {
+cudaError_t allow_shared(const void* kernel, cudaFuncAttribute what, int bytes);
+}  // namespace millrace::emulator
+
+template <class... Parameters>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute what, int value) {
+  return ::millrace::emulator::allow_shared(reinterpret_cast<const void*>(kernel), what, value);
+}

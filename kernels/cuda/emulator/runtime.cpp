@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <unordered_map>
 #include <vector>
 
 #include "cuda.h"
@@ -107,7 +108,37 @@ cudaError_t put(Stream* stream, const std::function<void()>& body, bool early) {
 
 }  // namespace
 
-cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early) {
+namespace {
+
+// What every kernel may have, and what each was allowed beyond it.
+constexpr size_t kSharedOfAll = 48 << 10;
+thread_local std::unordered_map<const void*, size_t> allowed;
+
+// Whether the chip begins such a launch at all.
+cudaError_t refusal(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes) {
+  const bool none = grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0;
+  if (none || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 || block.x > 1024 || block.y > 1024 || block.z > 64 || uint64_t{block.x} * block.y * block.z > 1024) {
+    return cudaErrorInvalidConfiguration;
+  }
+  auto found = allowed.find(kernel);
+  return shared_bytes <= (found == allowed.end() ? kSharedOfAll : found->second) ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+}  // namespace
+
+cudaError_t allow_shared(const void* kernel, cudaFuncAttribute what, int bytes) {
+  if (what != cudaFuncAttributeMaxDynamicSharedMemorySize || bytes < 0 || static_cast<size_t>(bytes) > machine().shared_bytes) return last_error = cudaErrorInvalidValue;
+  allowed[kernel] = static_cast<size_t>(bytes);
+  return cudaSuccess;
+}
+
+cudaError_t launch(Stream* stream, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early) {
+  const cudaError_t refused = refusal(kernel, grid, block, shared_bytes);
+  if (refused != cudaSuccess) return last_error = refused;
+  if (machine().asked) {
+    machine().asked->push_back({kernel, block.x * block.y * block.z, shared_bytes});
+    return cudaSuccess;
+  }
   return put(stream, [=] { run_grid(grid, block, shared_bytes, body); }, early);
 }
 
@@ -123,6 +154,7 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaSuccess: return "no error";
     case cudaErrorInvalidValue: return "invalid argument";
     case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
     case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorDevicesUnavailable: return "CUDA-capable device(s) is/are busy or unavailable";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
@@ -150,6 +182,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   properties->major = emulator::machine().major;
   properties->minor = emulator::machine().minor;
   properties->multiProcessorCount = 2;
+  properties->sharedMemPerBlockOptin = emulator::machine().shared_bytes;
   return cudaSuccess;
 }
 

@@ -14,8 +14,15 @@ constexpr int kWarps = 4;
 constexpr int kKeys = 32;
 // Tiles of 8 keys.
 constexpr int kKeyTiles = kKeys / 8;
-// Shared memory that every chip gives a block.
-constexpr size_t kMostShared = 160 << 10;
+// Shared memory that a block takes at most for what it stages.
+constexpr size_t kMostStaged = 160 << 10;
+
+// Of a block: its queries, and the scores that its warps exchange.
+template <class Math, bool kTogether>
+constexpr size_t own_shared(int key_stride) {
+  const size_t queries = static_cast<size_t>(kQueryTile) * static_cast<size_t>(key_stride) * sizeof(typename Math::Value);
+  return kTogether ? queries + 2 * kKeyTiles * kWarp * sizeof(Sum) : kWarps * queries;
+}
 
 // Rows of the cache as products read them.
 template <int kType>
@@ -489,10 +496,9 @@ void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
   const int parts = p.cache.value_width / (8 * kValueTiles);
   const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads, kQueryTile)),
                   static_cast<unsigned>(kTogether ? (parts + kWarps - 1) / kWarps : parts)};
-  const size_t queries = static_cast<size_t>(kQueryTile) * p.cache.key_stride * sizeof(typename Math::Value);
-  size_t shared = kTogether ? queries + 2 * kKeyTiles * kWarp * sizeof(Sum) : kWarps * queries;
+  size_t shared = own_shared<Math, kTogether>(p.cache.key_stride);
   const size_t stages = size_t{kWarps} * static_cast<size_t>(Worker<Math, kType, kValueTiles, kTogether>::stage_bytes(p.cache.key_stride));
-  const bool staged = shared + stages <= kMostShared;
+  const bool staged = shared + stages <= (most_shared() < kMostStaged ? most_shared() : kMostStaged);
   if (staged) shared += stages;
   allow_shared(attention_kernel<Math, kType, kValueTiles, kTogether>, shared);
   launch(attention_kernel<Math, kType, kValueTiles, kTogether>, grid, kWarps * kWarp, shared, stream, p, staged);
@@ -525,6 +531,11 @@ void attend(cudaStream_t stream, const AttentionArguments& p, int blocks) {
     case MR_FP8: return p.exact ? start<F32, MR_FP8>(stream, p, blocks) : start<Bf16, MR_FP8>(stream, p, blocks);
     default: return p.exact ? start<F32, MR_INT8>(stream, p, blocks) : start<Bf16, MR_INT8>(stream, p, blocks);
   }
+}
+
+size_t least_shared(const CacheView& cache, bool exact) {
+  if (cache.turned_dim > 0) return exact || cache.type == MR_F32 ? own_shared<F32, true>(cache.key_stride) : own_shared<Bf16, true>(cache.key_stride);
+  return exact || cache.type == MR_F32 ? own_shared<F32, false>(cache.key_stride) : own_shared<Bf16, false>(cache.key_stride);
 }
 
 void merge_attention(cudaStream_t stream, const AttentionArguments& p, int blocks) {

@@ -99,6 +99,9 @@ void expand(cudaStream_t stream, const WeightView& w, int first_tile, int tiles,
 // The same of a weight in e4m3, as it is.
 void expand_codes(cudaStream_t stream, const WeightView& w, int first_tile, int tiles, uint8_t* out, int chips);
 
+// Of a layer, so that what is chosen from fits the shared memory of any chip.
+inline constexpr int kMostExperts = 8192;
+
 struct RouteArguments {
   RowView x;
   const float* weight;
@@ -155,6 +158,8 @@ struct AttentionArguments {
   bool exact;
 };
 void attend(cudaStream_t stream, const AttentionArguments& p, int blocks);
+// Shared memory that a block of attention has at least, over a cache of such rows.
+size_t least_shared(const CacheView& cache, bool exact);
 void merge_attention(cudaStream_t stream, const AttentionArguments& p, int blocks);
 
 // Tokens of a chunk; query rows of a task, by warps and by warpgroups; how many heads of a group go together; floats of a partial result of kQueryTile

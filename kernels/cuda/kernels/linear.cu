@@ -158,14 +158,19 @@ void start(cudaStream_t stream, const ProductArguments& a, int chips) {
   const int heads = a.p.heads.count > 0 ? a.p.heads.count : 1;
   const int row_tiles = a.experts.tiles ? a.experts.most_tiles : (a.rows.most + 8 * kTokens - 1) / (8 * kTokens);
   const int chunks = (a.p.w.steps + kChunkSteps - 1) / kChunkSteps;
+  constexpr size_t kRing = size_t{kProductWarps} * kStages * kStageBytes<Math, kStore, kTokens>, kPartials = size_t{kProductWarps} * kTokens * 4 * kWarp * sizeof(float);
+  // Where a block has less shared memory (99 KiB) fewer rows go together, or the warps share nothing.
+  if constexpr (kTokens > 1) {
+    if (kRing + kPartials > most_shared()) return start<Math, kStore, kTokens / 2>(stream, a, chips);
+  }
+  const int most_sharing = kRing + kPartials > most_shared() ? 1 : kProductWarps;
   ProductArguments arguments = a;
   // Enough warps to keep memory busy, 16 for each multiprocessor.
   arguments.sharing = 1;
-  while (arguments.sharing < kProductWarps && arguments.sharing < chunks && all_tiles(a.p) * row_tiles * heads * arguments.sharing < chips * 16) arguments.sharing *= 2;
+  while (arguments.sharing < most_sharing && arguments.sharing < chunks && all_tiles(a.p) * row_tiles * heads * arguments.sharing < chips * 16) arguments.sharing *= 2;
   const int tiles = kProductWarps / arguments.sharing;
   const dim3 grid{static_cast<unsigned>(tile_blocks(a.p, tiles)), static_cast<unsigned>(row_tiles), static_cast<unsigned>(heads)};
-  const size_t ring = size_t{kProductWarps} * kStages * kStageBytes<Math, kStore, kTokens>;
-  const size_t shared = ring + (arguments.sharing == 1 ? 0 : size_t{kProductWarps} * kTokens * 4 * kWarp * sizeof(float));
+  const size_t shared = kRing + (arguments.sharing == 1 ? 0 : kPartials);
   allow_shared(linear_kernel<Math, kStore, kTokens>, shared);
   launch_early(linear_kernel<Math, kStore, kTokens>, grid, kProductWarps * kWarp, shared, stream, arguments);
 }
