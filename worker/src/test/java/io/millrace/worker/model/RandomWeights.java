@@ -2,27 +2,21 @@ package io.millrace.worker.model;
 
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.weights.DType;
-import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.LinkedHashMap;
-import java.util.Map;
-import java.util.Objects;
-import java.util.Set;
 import java.util.SplittableRandom;
 
 /**
  * Weights of a Llama model that no file holds: matrices in bf16 of small random values, all of them windows on the same memory, which is as large as the largest; norms
  * are ones. What a model of that shape costs they show as well as its own.
  */
-public final class RandomWeights implements WeightSource {
+public final class RandomWeights extends ShapedWeights {
 
     /** Values that are drawn; a prime, so that no two rows of a matrix are equal. */
     private static final int DRAWN = 1_048_573;
 
-    private final Map<String, long[]> shapes = new LinkedHashMap<>();
     private final Arena arena = Arena.ofShared();
     private final MemorySegment noise;
     private final MemorySegment ones;
@@ -33,22 +27,22 @@ public final class RandomWeights implements WeightSource {
         long queries = (long) config.heads() * config.headDim();
         long keys = (long) config.kvHeads() * config.headDim();
         long wide = config.intermediateSize();
-        shape("model.embed_tokens", config.vocabularySize(), hidden);
+        add("model.embed_tokens", config.vocabularySize(), hidden);
         for (int i = 0; i < config.layers(); i++) {
             String layer = "model.layers." + i + ".";
-            shape(layer + "input_layernorm", hidden);
-            shape(layer + "self_attn.q_proj", queries, hidden);
-            shape(layer + "self_attn.k_proj", keys, hidden);
-            shape(layer + "self_attn.v_proj", keys, hidden);
-            shape(layer + "self_attn.o_proj", hidden, queries);
-            shape(layer + "post_attention_layernorm", hidden);
-            shape(layer + "mlp.gate_proj", wide, hidden);
-            shape(layer + "mlp.up_proj", wide, hidden);
-            shape(layer + "mlp.down_proj", hidden, wide);
+            add(layer + "input_layernorm", hidden);
+            add(layer + "self_attn.q_proj", queries, hidden);
+            add(layer + "self_attn.k_proj", keys, hidden);
+            add(layer + "self_attn.v_proj", keys, hidden);
+            add(layer + "self_attn.o_proj", hidden, queries);
+            add(layer + "post_attention_layernorm", hidden);
+            add(layer + "mlp.gate_proj", wide, hidden);
+            add(layer + "mlp.up_proj", wide, hidden);
+            add(layer + "mlp.down_proj", hidden, wide);
         }
-        shape("model.norm", hidden);
+        add("model.norm", hidden);
         if (!config.tiedEmbeddings()) {
-            shape("lm_head", config.vocabularySize(), hidden);
+            add("lm_head", config.vocabularySize(), hidden);
         }
         long most = shapes.values().stream()
                 .filter(shape -> shape.length == 2)
@@ -62,7 +56,7 @@ public final class RandomWeights implements WeightSource {
         }
     }
 
-    private void shape(String name, long... shape) {
+    private void add(String name, long... shape) {
         shapes.put(name + ".weight", shape);
     }
 
@@ -83,27 +77,12 @@ public final class RandomWeights implements WeightSource {
     }
 
     @Override
-    public Set<String> names() {
-        return shapes.keySet();
-    }
-
-    @Override
-    public boolean has(String name) {
-        return shapes.containsKey(name);
-    }
-
-    @Override
     public WeightTensor tensor(String name) {
-        long[] shape = Objects.requireNonNull(shapes.get(name), name);
+        long[] shape = shape(name);
         if (shape.length == 1) {
             return new WeightTensor(name, DType.F32, shape, ones);
         }
         return new WeightTensor(name, DType.BF16, shape, noise.asSlice(0, shape[0] * shape[1] * Short.BYTES));
-    }
-
-    @Override
-    public long hash() {
-        return 0;
     }
 
     @Override

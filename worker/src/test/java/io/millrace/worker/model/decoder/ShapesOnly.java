@@ -1,22 +1,18 @@
 package io.millrace.worker.model.decoder;
 
 import io.millrace.worker.model.Golden;
+import io.millrace.worker.model.ShapedWeights;
 import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.safetensors.SafetensorsFolder;
 import io.millrace.worker.model.weights.DType;
 import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
 import java.lang.foreign.MemorySegment;
-import java.util.HashMap;
-import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
 import tools.jackson.databind.JsonNode;
 
 /** The tensors of the golden DeepSeek model, with queries compressed as a config says; without data. */
-final class ShapesOnly implements WeightSource {
-
-    private final Map<String, long[]> shapes = new HashMap<>();
+final class ShapesOnly extends ShapedWeights {
 
     ShapesOnly(DecoderConfig config, JsonNode golden) {
         try (WeightSource source = SafetensorsFolder.open(Golden.path("models/deepseek_v2-tiny"))) {
@@ -33,25 +29,7 @@ final class ShapesOnly implements WeightSource {
     }
 
     @Override
-    public Set<String> names() {
-        return shapes.keySet();
-    }
-
-    @Override
-    public boolean has(String name) {
-        return shapes.containsKey(name);
-    }
-
-    @Override
     public WeightTensor tensor(String name) {
-        return new WeightTensor(name, DType.F32, Objects.requireNonNull(shapes.get(name)), MemorySegment.NULL);
+        return new WeightTensor(name, DType.F32, shape(name), MemorySegment.NULL);
     }
-
-    @Override
-    public long hash() {
-        return 0;
-    }
-
-    @Override
-    public void close() {}
 }
