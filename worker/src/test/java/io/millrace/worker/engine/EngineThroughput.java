@@ -26,6 +26,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -35,9 +36,13 @@ import java.util.Set;
 public final class EngineThroughput {
 
     private static final String USAGE =
-            "EngineThroughput cuda|cpu SHAPE PROMPT TOKENS STREAMS:REQUESTS... (SHAPE: a config.json, see bench/shapes)";
+            "EngineThroughput cuda[:PRODUCTS]|cpu SHAPE PROMPT TOKENS STREAMS:REQUESTS... (PRODUCTS: as --products; SHAPE: a config.json, see bench/shapes)";
     /** No room for weights, for a sequence; no kernels. */
     private static final Set<String> NOT_HERE = Set.of("MR-MEM-001", "MR-ENGINE-001", "MR-CPU-001");
+
+    private static final String NO_CUBLASLT = "MR-CUDA-002";
+
+    private static final String CUDA = "cuda";
 
     private static final int ROUNDS = 3;
     private static final long ENOUGH_S = 90;
@@ -47,6 +52,7 @@ public final class EngineThroughput {
     /** Rows of a step: of 512 that decode the rest leaves room for the prompts of those that replace them. */
     private static final int STEP_TOKENS = 2048;
 
+    private final String who;
     private final String shape;
     private final List<Work> works;
     private final int streams;
@@ -55,7 +61,8 @@ public final class EngineThroughput {
     private int running;
     private long seed;
 
-    private EngineThroughput(String shape, List<Work> works, PrintStream out) {
+    private EngineThroughput(String who, String shape, List<Work> works, PrintStream out) {
+        this.who = who;
         this.shape = shape;
         this.works = works;
         this.streams = works.stream().mapToInt(Work::streams).max().orElseThrow();
@@ -72,7 +79,8 @@ public final class EngineThroughput {
         try {
             run(args, System.out);
         } catch (MillraceException e) {
-            if (!NOT_HERE.contains(e.code())) {
+            boolean library = args[0].contains(":") && e.code().equals(NO_CUBLASLT);
+            if (!library && !NOT_HERE.contains(e.code())) {
                 throw e;
             }
             System.out.println("not run: " + e);
@@ -91,10 +99,17 @@ public final class EngineThroughput {
                 .toList();
         String shape = String.valueOf(file.getFileName()).replace(".json", "");
         DecoderConfig config = DecoderConfig.fromJson(file.toString(), Files.readString(file));
-        new EngineThroughput(shape, works, out).measure(config, args[0].equals("cuda"));
+        if (args[0].equals("cpu")) {
+            new EngineThroughput("millrace", shape, works, out).measure(config, Optional.empty());
+            return;
+        }
+        String products = args[0].equals(CUDA) ? "invariant" : args[0].substring(CUDA.length() + 1);
+        String who = args[0].equals(CUDA) ? "millrace" : "millrace by products of " + products;
+        new EngineThroughput(who, shape, works, out)
+                .measure(config, Optional.of(CpuSettings.of("auto", false, "", products)));
     }
 
-    private void measure(DecoderConfig config, boolean cuda) throws InterruptedException {
+    private void measure(DecoderConfig config, Optional<CpuSettings> cuda) throws InterruptedException {
         EngineConfig sizes =
                 EngineConfig.of(shape, length).withMaxRunning(streams).withMaxBatchedTokens(STEP_TOKENS);
         ModelRuntime runtime = load(config, cuda, sizes);
@@ -108,13 +123,14 @@ public final class EngineThroughput {
         }
     }
 
-    private ModelRuntime load(DecoderConfig config, boolean cuda, EngineConfig sizes) {
+    /** @param cuda how CUDA computes; empty: the CPU does */
+    private ModelRuntime load(DecoderConfig config, Optional<CpuSettings> cuda, EngineConfig sizes) {
         int threads = Runtime.getRuntime().availableProcessors();
         try (RandomWeights weights = new RandomWeights(config)) {
             Decoder decoder = Decoder.of(config, weights);
             KvOptions one = new KvOptions(BLOCK_TOKENS, 1, 0, sizes.maxModelLen(), KvType.BF16);
             long wanted = blocks(streams, length);
-            if (!cuda) {
+            if (cuda.isEmpty()) {
                 Path library = KernelLibrary.find()
                         .orElseThrow(() -> new MillraceException("MR-CPU-001", "The CPU kernels are not built."));
                 return CpuBackend.load(
@@ -129,7 +145,7 @@ public final class EngineThroughput {
             Path library = EmulatedCuda.library();
             StepLimits limits =
                     new StepLimits(Math.max(STEP_TOKENS, streams + 1), Math.max(streams, sizes.promptLogprobRows()));
-            long room = CudaBackend.roomForCache(library, decoder, weights, one, CpuSettings.DEFAULT, limits)
+            long room = CudaBackend.roomForCache(library, decoder, weights, one, cuda.get(), limits)
                     / (MemoryPlan.tokenBytes(config, KvType.BF16) * BLOCK_TOKENS);
             return CudaBackend.load(
                     library,
@@ -137,7 +153,7 @@ public final class EngineThroughput {
                     weights,
                     withBlocks(one, Math.min(wanted, room)),
                     threads,
-                    CpuSettings.DEFAULT,
+                    cuda.get(),
                     limits,
                     LoadProgress.NONE);
         }
@@ -174,7 +190,8 @@ public final class EngineThroughput {
         double median = (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2;
         out.printf(
                 Locale.ROOT,
-                "millrace, %s in bf16, %d requests, %d at a time, %d tokens in, %d out\t%.4f\t%.1f\ttokens/s, median of %d%s\t%n",
+                "%s, %s in bf16, %d requests, %d at a time, %d tokens in, %d out\t%.4f\t%.1f\ttokens/s, median of %d%s\t%n",
+                who,
                 shape,
                 work.requests(),
                 work.streams(),

@@ -25,8 +25,8 @@ class EngineThroughputTest {
         return bytes.toString(StandardCharsets.UTF_8).lines().toList();
     }
 
-    private static void areRows(List<String> rows) {
-        String what = "millrace, tiny in bf16, %s tokens in, 8 out\t[0-9.]+\t[0-9.]+\ttokens/s, median of 3\t";
+    private static void areRows(String who, List<String> rows) {
+        String what = who + ", tiny in bf16, %s tokens in, 8 out\t[0-9.]+\t[0-9.]+\ttokens/s, median of 3\t";
         assertThat(rows).hasSize(2);
         assertThat(rows.get(0)).matches(what.formatted("5 requests, 3 at a time, 16"));
         assertThat(rows.get(1)).matches(what.formatted("2 requests, 2 at a time, 16"));
@@ -36,13 +36,19 @@ class EngineThroughputTest {
     @Test
     void aWholeEngineOnRandomWeightsGivesARowForEachWork() throws Exception {
         Assumptions.assumeTrue(KernelLibrary.find().isPresent(), "SKIPPED, the native kernels are not built");
-        areRows(rows("cpu"));
+        areRows("millrace", rows("cpu"));
     }
 
     @Test
     void theCudaEngineTakesThemToo() throws Exception {
         EmulatedCuda.library();
-        areRows(rows("cuda"));
+        areRows("millrace", rows("cuda"));
+    }
+
+    @Test
+    void soDoProductsOfTheLibrary() throws Exception {
+        EmulatedCuda.plainCublasLt();
+        areRows("millrace by products of library:16", rows("cuda:library:16"));
     }
 
     @Test

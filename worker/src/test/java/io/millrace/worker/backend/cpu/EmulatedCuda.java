@@ -39,7 +39,7 @@ public final class EmulatedCuda {
     }
 
     /** From now on models that want products by cuBLASLt find one that multiplies by a plain loop. */
-    static void plainCublasLt() {
+    public static void plainCublasLt() {
         Path plain = Objects.requireNonNull(library().getParent()).resolve("libplain_cublaslt.so");
         Linker linker = Linker.nativeLinker();
         MethodHandle handle = linker.downcallHandle(
