@@ -1,6 +1,8 @@
 package io.millrace.bench;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.text.ByteAlphabet;
+import io.millrace.worker.text.vocab.TokenType;
 import java.io.BufferedOutputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -16,11 +18,15 @@ import java.util.List;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
-/** A GGUF file of random weights, with small factors so that activations stay ordinary numbers, and without a vocabulary. */
+/**
+ * A GGUF file of random weights, with small factors so that activations stay ordinary numbers. Without a vocabulary it is for engines; with one, of
+ * bytes and made-up words, a server can serve it.
+ */
 final class RandomGguf {
 
     private static final int ALIGNMENT = 32;
     private static final int CONTEXT = 16_384;
+    private static final int BYTES = 256;
 
     /** Random blocks are repeated after this many bytes. */
     private static final int PERIOD = 1 << 22;
@@ -33,22 +39,33 @@ final class RandomGguf {
 
     private final BenchShape shape;
     private final WeightMix mix;
+    private final boolean served;
     private final List<Tensor> tensors = new ArrayList<>();
     private final ByteArrayOutputStream head = new ByteArrayOutputStream();
 
-    private RandomGguf(BenchShape shape, WeightMix mix) {
+    private RandomGguf(BenchShape shape, WeightMix mix, boolean served) {
         this.shape = shape;
         this.mix = mix;
+        this.served = served;
     }
 
     /** The file of this shape and mix in the folder; it is made when it is not there. MR-BENCH-001 when it cannot be written. */
     static Path in(Path folder, BenchShape shape, WeightMix mix) {
-        Path file = folder.resolve("random-" + shape.name() + "-" + mix + ".gguf");
+        return made(folder, "random-" + shape.name() + "-" + mix, new RandomGguf(shape, mix, false));
+    }
+
+    /** The same with a vocabulary and a chat template. @param shape with 258 ids or more */
+    static Path servedIn(Path folder, BenchShape shape, WeightMix mix) {
+        return made(folder, "served-" + shape.name() + "-" + mix, new RandomGguf(shape, mix, true));
+    }
+
+    private static Path made(Path folder, String name, RandomGguf made) {
+        Path file = folder.resolve(name + ".gguf");
         if (!Files.isRegularFile(file)) {
             try {
                 Files.createDirectories(folder);
                 Path part = folder.resolve(file.getFileName() + ".part");
-                new RandomGguf(shape, mix).write(part);
+                made.write(part);
                 Files.move(part, file, StandardCopyOption.ATOMIC_MOVE);
             } catch (IOException e) {
                 throw new MillraceException(
@@ -60,7 +77,7 @@ final class RandomGguf {
 
     private void write(Path file) throws IOException {
         list();
-        text("GGUF");
+        head.writeBytes("GGUF".getBytes(StandardCharsets.US_ASCII));
         u32(3);
         u64(tensors.size());
         metadata();
@@ -121,7 +138,8 @@ final class RandomGguf {
 
     private void metadata() {
         String prefix = shape.architecture() + ".";
-        u64(15);
+        boolean wide = shape.queries() != shape.hidden();
+        u64(15 + (served ? 5 : 0) + (wide ? 2 : 0));
         key("general.architecture", 8);
         string(shape.architecture());
         key("general.name", 8);
@@ -135,11 +153,46 @@ final class RandomGguf {
         number(prefix + "attention.head_count", shape.heads());
         number(prefix + "attention.head_count_kv", shape.kvHeads());
         number(prefix + "rope.dimension_count", shape.headDim());
+        if (wide) {
+            number(prefix + "attention.key_length", shape.headDim());
+            number(prefix + "attention.value_length", shape.headDim());
+        }
         number(prefix + "vocab_size", shape.vocabulary());
         real(prefix + "rope.freq_base", shape.ropeBase());
         real(prefix + "attention.layer_norm_rms_epsilon", 1e-5f);
         key("tokenizer.ggml.model", 8);
-        string("no_vocab");
+        if (served) {
+            string("gpt2");
+            vocabulary();
+        } else {
+            string("no_vocab");
+        }
+    }
+
+    /** Bytes, each as one token; the one merge that there must be; words that nobody writes; and an end. */
+    private void vocabulary() {
+        int size = shape.vocabulary();
+        ByteAlphabet alphabet = new ByteAlphabet();
+        array("tokenizer.ggml.tokens", 8, size);
+        for (int id = 0; id < size - 1; id++) {
+            string(id < BYTES ? String.valueOf(alphabet.charOf(id)) : id == BYTES ? "qj" : "~" + id + "~");
+        }
+        string("<|end|>");
+        array("tokenizer.ggml.token_type", 5, size);
+        for (int id = 0; id < size; id++) {
+            u32(id < size - 1 ? TokenType.NORMAL : TokenType.CONTROL);
+        }
+        array("tokenizer.ggml.merges", 8, 1);
+        string("q j");
+        number("tokenizer.ggml.eos_token_id", size - 1);
+        key("tokenizer.chat_template", 8);
+        string("{% for message in messages %}{{ message.content }}{% endfor %}");
+    }
+
+    private void array(String name, int type, int length) {
+        key(name, 9);
+        u32(type);
+        u64(length);
     }
 
     private void data(Tensor tensor, OutputStream out) throws IOException {
@@ -197,12 +250,9 @@ final class RandomGguf {
     }
 
     private void string(String text) {
-        u64(text.length());
-        text(text);
-    }
-
-    private void text(String text) {
-        head.writeBytes(text.getBytes(StandardCharsets.US_ASCII));
+        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        u64(bytes.length);
+        head.writeBytes(bytes);
     }
 
     private void u32(int value) {

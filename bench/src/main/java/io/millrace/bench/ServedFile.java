@@ -64,16 +64,27 @@ final class ServedFile implements AutoCloseable {
      * @param dir for its data and what it says
      */
     static ServedFile millrace(Path file, Path dir) throws InterruptedException {
+        return millrace(file, dir, Map.of(), List.of());
+    }
+
+    /**
+     * The same with more variables and arguments.
+     *
+     * @param dir for its data and what it says; nothing of another is in it
+     */
+    static ServedFile millrace(Path file, Path dir, Map<String, String> environment, List<String> arguments)
+            throws InterruptedException {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), Main.class.getName()));
         command.addAll(List.of("up", "--model", file.toString(), "--port", "0", "--kafka-port", "0"));
         command.addAll(List.of("--data-dir", dir.resolve("data").toString(), Children.CHILD_FLAG));
+        command.addAll(arguments);
         // The call that it shows as an example names the model.
         Pattern ready = Pattern.compile(
                 "\"model\":\"(?<model>[^\"]+)\".*" + Children.READY + "(?<url>http://\\S+)", Pattern.DOTALL);
-        return new ServedFile(MILLRACE, command, dir, ready, PARTS, "broker");
+        return new ServedFile(MILLRACE, command, environment, dir, ready, PARTS, "broker");
     }
 
     /**
@@ -98,11 +109,18 @@ final class ServedFile implements AutoCloseable {
         // It takes any name for its model.
         Pattern ready = Pattern.compile(
                 "(?<model>model loaded).*listening on (?<url>http://[^\\s/]+:[1-9]\\d*)", Pattern.DOTALL);
-        return new ServedFile(LLAMA, command, dir, ready, Map.of(), "server");
+        Map<String, String> environment = Map.of("OMP_PROC_BIND", "true", "OMP_WAIT_POLICY", "active");
+        return new ServedFile(LLAMA, command, environment, dir, ready, Map.of(), "server");
     }
 
     private ServedFile(
-            String name, List<String> command, Path dir, Pattern ready, Map<String, String> parts, String rest)
+            String name,
+            List<String> command,
+            Map<String, String> environment,
+            Path dir,
+            Pattern ready,
+            Map<String, String> parts,
+            String rest)
             throws InterruptedException {
         this.name = name;
         this.parts = parts;
@@ -110,8 +128,7 @@ final class ServedFile implements AutoCloseable {
         Path output = dir.resolve(name + ".out");
         ProcessBuilder builder =
                 new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
-        builder.environment().put("OMP_PROC_BIND", "true");
-        builder.environment().put("OMP_WAIT_POLICY", "active");
+        builder.environment().putAll(environment);
         try {
             this.process = builder.start();
         } catch (IOException e) {

@@ -6,6 +6,9 @@ import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.gguf.GgufFile;
 import io.millrace.worker.model.weights.DType;
+import io.millrace.worker.text.Tokenizer;
+import io.millrace.worker.text.gguf.GgufTokenizers;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -25,6 +28,20 @@ class RandomGgufTest {
 
             assertThat(Decoder.of(config, file).vocabularySize()).isEqualTo(300);
             assertThat(file.tensor("blk.7.ffn_gate.weight").shape()).containsExactly(288, 256);
+        }
+    }
+
+    @Test
+    void oneThatIsServedHasAVocabularyOfBytes() {
+        BenchShape wide = new BenchShape("wide", "llama", 64, 1, 4, 2, 32, 96, 300, 10_000, false);
+        try (GgufFile file = GgufFile.open(RandomGguf.servedIn(folder, wide, WeightMix.BF16))) {
+            Tokenizer tokenizer = GgufTokenizers.create("wide", file.metadata());
+
+            assertThat(DecoderConfig.fromGguf("wide", file.metadata()).headDim())
+                    .isEqualTo(32);
+            assertThat(tokenizer.encode("a word, \u00e9", true, true)).hasSize(10);
+            assertThat(tokenizer.bytes(298)).asString(StandardCharsets.UTF_8).isEqualTo("~298~");
+            assertThat(tokenizer.eosIds()).containsExactly(299);
         }
     }
 
