@@ -6,7 +6,9 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
@@ -37,19 +39,25 @@ class GpuCheckTest {
         Files.setPosixFilePermissions(program, PosixFilePermissions.fromString("rwx------"));
     }
 
-    /** Runs it, where {@code java} and {@code python3} are the pack's own if it has any. */
-    private String check(int expected) throws IOException, InterruptedException {
-        Path check = Files.copy(Path.of("../kernels/gpu-check"), pack.resolve("kernels/gpu-check"));
-        Path output = pack.resolve("output");
-        ProcessBuilder builder = new ProcessBuilder("bash", check.toString())
+    /** Starts it, where {@code java} and {@code python3} are the pack's own if it has any. */
+    private Process start(String... arguments) throws IOException {
+        Path check = pack.resolve("kernels/gpu-check");
+        Files.copy(Path.of("../kernels/gpu-check"), check, StandardCopyOption.REPLACE_EXISTING);
+        List<String> command = new ArrayList<>(List.of("bash", check.toString()));
+        command.addAll(List.of(arguments));
+        ProcessBuilder builder = new ProcessBuilder(command)
                 .redirectErrorStream(true)
-                .redirectOutput(output.toFile());
+                .redirectOutput(pack.resolve("output").toFile());
         builder.environment().merge("PATH", pack.resolve("bin").toString(), (path, own) -> own + ":" + path);
         builder.environment().put("JAVA_HOME", pack.toString());
-        Process process = builder.start();
+        return builder.start();
+    }
+
+    private String check(int expected, String... arguments) throws IOException, InterruptedException {
+        Process process = start(arguments);
         try {
             assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
-            String said = Files.readString(output, StandardCharsets.UTF_8);
+            String said = Files.readString(pack.resolve("output"), StandardCharsets.UTF_8);
             assertThat(process.exitValue()).as(said).isEqualTo(expected);
             return said;
         } finally {
@@ -68,6 +76,8 @@ class GpuCheckTest {
                 [ "$1" = -version ] && exec echo 'version "25"'
                 case "$*" in
                 *ModelsOnDevice*) exec echo 'models: 1 passed, 0 failed' ;;
+                *ServerOnDevice*1B.json*) printf 'server, 1B\t7.0\t8.0\ttokens/s\t\n'; exec echo 'server: 2 passed, 0 failed' ;;
+                *cuda:library*8B.json*128*128*512:1024*) exec printf 'millrace by products of library, 8B in bf16, 1024 requests, 512 at a time\t5.0\t15000.0\ttokens/s\t\n' ;;
                 *8B.json*128*128*64:256*) shape=8B ;;
                 *1B.json*128*128*64:256*) shape=1B ;;
                 esac
@@ -83,7 +93,11 @@ class GpuCheckTest {
     }
 
     private List<String> table() throws IOException {
-        return Files.readAllLines(pack.resolve("bench/results/cuda-a-chip.md"));
+        return table(pack.resolve("bench/results"));
+    }
+
+    private static List<String> table(Path folder) throws IOException {
+        return Files.readAllLines(folder.resolve("cuda-a-chip.md"));
     }
 
     @Test
@@ -101,7 +115,9 @@ class GpuCheckTest {
                         "| transformers, 8B in bf16, 256 requests, 64 at a time | 5.0 | 2000.0 tokens/s |  |",
                         "| millrace by transformers, 1B in bf16, 256 requests, 64 at a time |  | 4.50 (aimed at: 3) |  |",
                         "| millrace by transformers, 8B in bf16, 1024 requests, 512 at a time |  | 3.00  |  |",
-                        "| millrace by 15,000 tokens/s, 8B in bf16, 1024 requests, 512 at a time |  | 0.80 (aimed at: 1) |  |")
+                        "| millrace by 15,000 tokens/s, 8B in bf16, 1024 requests, 512 at a time |  | 0.80 (aimed at: 1) |  |",
+                        "| own products by those of cuBLASLt, 8B in bf16, 1024 requests, 512 at a time |  | 0.80  |  |",
+                        "| server, 1B | 7.0 | 8.0 tokens/s |  |")
                 .noneMatch(line -> line.contains("15,000") && line.contains("1B"));
     }
 
@@ -127,12 +143,59 @@ class GpuCheckTest {
         check(0);
         assertThat(table()).contains("| millrace, 8B in bf16 |  | not run: [MR-MEM-001] too small  |  |");
 
-        Files.delete(pack.resolve("kernels/gpu-check"));
         device("echo 'Exception in thread \"main\" broken' >&2; exit 1", "echo 'not run: no PyTorch'; exit 3");
         check(1);
         assertThat(table())
                 .contains(
                         "| millrace, 1B in bf16 |  | not run: ended with 1, Exception in thread \"main\" broken  |  |");
+    }
+
+    @Test
+    void partsThatRunInSeveralCallsMakeOneTable() throws Exception {
+        device(row("millrace", "256 requests, 64 at a time", 9000), "exit 1");
+        Path to = pack.resolve("to");
+        assertThat(check(0, "--to", to.toString(), "tests", "server"))
+                .contains("== tests", "== server")
+                .doesNotContain("== bench");
+        assertThat(table(to))
+                .contains("| server, 1B | 7.0 | 8.0 tokens/s |  |")
+                .noneMatch(line -> line.contains("row"));
+        assertThat(to.resolve("rows/server")).content().contains("server, 1B");
+
+        check(0, "bench");
+        assertThat(table())
+                .contains("| row | 1 | 2 GB/s | 3 % |", "| server, 1B | 7.0 | 8.0 tokens/s |  |")
+                .anyMatch(line -> line.contains("Tests: 1 passed. compute-sanitizer: not run. Whole models: not run."
+                        + " Whole server: server: 2 passed, 0 failed."));
+    }
+
+    @Test
+    void whatAStoppedCallHasMeasuredIsKept() throws Exception {
+        device("", "");
+        program("kernels/build/gpu/bench", """
+                [ "$1" = library ] && exec echo loads
+                printf 'A chip\\nrow\\t1\\t2\\tGB/s\\t3 %%\\n'
+                [ "$1" = small ] || exec sleep 60""");
+        Process process = start("bench");
+        try {
+            Path row = pack.resolve("kernels/build/gpu/rows/bench");
+            long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+            while ((!Files.exists(row) || Files.size(row) == 0) && System.nanoTime() < end) {
+                TimeUnit.MILLISECONDS.sleep(10);
+            }
+        } finally {
+            process.descendants().forEach(ProcessHandle::destroyForcibly);
+            process.destroyForcibly().waitFor();
+        }
+        check(0, "table");
+        assertThat(table()).contains("| row | 1 | 2 GB/s | 3 % |");
+    }
+
+    @Test
+    void anUnknownPartIsNamed() throws Exception {
+        device("", "");
+        assertThat(check(64, "kernels")).contains("There is no part kernels; use tests models bench");
+        assertThat(check(1, "table")).contains("No part has run here");
     }
 
     @Test
