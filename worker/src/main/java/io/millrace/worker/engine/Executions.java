@@ -36,6 +36,7 @@ final class Executions {
     }
 
     /** Sets an execution up; it waits, has ended already, or hears why it cannot run. */
+    @SuppressWarnings("CatchingUnchecked")
     void submit(GenerationRequest request, GenerationListener listener) {
         if (groups.containsKey(request.key()) || allEnded(request)) {
             turnAway(
@@ -55,19 +56,20 @@ final class Executions {
                     scheduler.cache().groups());
             groups.put(request.key(), group);
             resume(group);
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             refuse(request, listener, e);
         }
     }
 
-    /** A request that cannot even be set up harms nobody else. */
-    private void refuse(GenerationRequest request, GenerationListener listener, RuntimeException e) {
+    /** A request that cannot even be set up harms nobody else. Where only memory was short it may try again. */
+    private void refuse(GenerationRequest request, GenerationListener listener, Throwable e) {
         String why = "Execution " + request.key() + " cannot be set up: " + e;
+        boolean again = e instanceof OutOfMemoryError;
         SequenceGroup group = groups.get(request.key());
         if (group != null) {
-            fail(group, "MR-ENGINE-010", why, false);
+            fail(group, "MR-ENGINE-010", why, again);
         } else {
-            turnAway(listener, "MR-ENGINE-010", why, false);
+            turnAway(listener, "MR-ENGINE-010", why, again);
         }
     }
 
@@ -168,11 +170,12 @@ final class Executions {
     }
 
     /** Fails everything, retryable. */
+    @SuppressWarnings("CatchingUnchecked")
     void handEverythingBack(String code, String why) {
         for (SequenceGroup group : new ArrayList<>(groups.values())) {
             try {
                 fail(group, code, why, true);
-            } catch (IllegalStateException e) {
+            } catch (RuntimeException | Error e) {
                 LOG.log(System.Logger.Level.ERROR, "The books of the KV cache are broken.", e);
             }
         }

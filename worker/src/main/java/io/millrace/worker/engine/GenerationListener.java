@@ -4,8 +4,8 @@ import io.millrace.worker.sampling.SampledToken;
 import java.util.List;
 
 /**
- * Hears of one execution. Called on the engine's thread or its output thread, in order, never by two threads at once; must not
- * block.
+ * Hears of one execution. Called on the engine's output thread, or, when the engine has ended, on the thread that submits; in order, never by two
+ * threads at once; must not block.
  */
 public interface GenerationListener {
 

@@ -114,19 +114,22 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
             unseen.incrementAndGet();
             post(
                     () -> {
-                        toLoop.run();
-                        unseen.decrementAndGet();
+                        try {
+                            toLoop.run();
+                        } finally {
+                            unseen.decrementAndGet();
+                        }
                     },
-                    () -> failure.tell("MR-ENGINE-008", "The engine was closed before " + key + " ran.", true));
+                    () -> {
+                        unseen.decrementAndGet();
+                        outstanding.decrementAndGet();
+                        fail(failure, "MR-ENGINE-008", "The engine was closed before " + key + " ran.", true);
+                    });
         }
     }
 
     private void fail(Failure failure, String code, String message, boolean retryable) {
-        if (closed) {
-            failure.tell(code, message, retryable);
-        } else {
-            outputs.add(() -> failure.tell(code, message, retryable));
-        }
+        outputs.add(() -> failure.tell(code, message, retryable));
     }
 
     /** Has the thread do something; the other is done, on any thread, when the engine closes first. */
@@ -161,18 +164,15 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
         return done;
     }
 
+    /** Returns when the engine has ended, also to a thread that is interrupted; called by a listener, at once. */
     @Override
     public final void close() {
         draining = true;
         closed = true;
         commands.add(new Command(() -> {}, () -> {}));
-        if (Thread.currentThread() == thread) {
-            return;
-        }
-        try {
-            thread.join();
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
+        // The engine's own threads do not wait for themselves.
+        if (Thread.currentThread() != thread && !outputs.isCurrent()) {
+            Uninterrupted.run(thread::join);
         }
     }
 
@@ -187,7 +187,7 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
                     }
                 } catch (RuntimeException | Error e) {
                     LOG.log(System.Logger.Level.ERROR, "The engine broke down; everything is handed back.", e);
-                    loop().breakDown(String.valueOf(e));
+                    whatever("breaking down", () -> loop().breakDown(String.valueOf(e)));
                 }
             }
         } finally {
@@ -211,7 +211,7 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
             command = commands.poll();
         }
         if (command != null) {
-            giveUp(command);
+            whatever("closing", command.whenClosed());
         }
     }
 
@@ -232,29 +232,31 @@ abstract sealed class LoopEngine implements Engine permits BatchEngine, PoolingE
         }
     }
 
+    /** Each part whatever became of the others: nothing may wait for an engine that is gone, and its memory is freed. */
     private void shutDown() {
-        loop().shutDown();
+        whatever("handing everything back", () -> loop().shutDown());
         over = true;
         giveUpCommands();
-        whenIdle.forEach(f -> f.complete(null));
-        outputs.close();
-        loop().close();
+        List<CompletableFuture<Void>> drained = List.copyOf(whenIdle);
+        outputs.add(() -> drained.forEach(f -> f.complete(null)));
+        whatever("telling the listeners", outputs::close);
+        whatever("freeing its memory", () -> loop().close());
     }
 
     /** Of what came in while the engine closed. Any thread. */
     private void giveUpCommands() {
         for (Command c = commands.poll(); c != null; c = commands.poll()) {
-            giveUp(c);
+            whatever("closing", c.whenClosed());
         }
     }
 
-    /** A listener that throws keeps neither the others from hearing nor the runtime from being closed. */
+    /** What it throws is logged, and keeps nothing else from being done. */
     @SuppressWarnings("CatchingUnchecked")
-    private static void giveUp(Command command) {
+    private static void whatever(String doing, Runnable task) {
         try {
-            command.whenClosed().run();
+            task.run();
         } catch (RuntimeException | Error e) {
-            LOG.log(System.Logger.Level.WARNING, "A listener of the engine threw as the engine closed.", e);
+            LOG.log(System.Logger.Level.ERROR, "The engine failed while " + doing + ".", e);
         }
     }
 }

@@ -12,6 +12,7 @@ import org.jspecify.annotations.Nullable;
  * does no harm to others. Thread-safe.
  *
  * <p>At most {@value #CAPACITY} events, or groups of {@link #together}, wait; beyond, who adds one waits, so memory stays bounded whatever a listener does.
+ * A listener does not wait for itself: what it adds then is delivered at once. What is added after the end is delivered on the thread that adds it.
  */
 final class Outputs implements AutoCloseable {
 
@@ -23,6 +24,9 @@ final class Outputs implements AutoCloseable {
     private final Thread thread;
     /** What a thread gathers in {@link #together}. */
     private final ThreadLocal<@Nullable List<Runnable>> gathered = new ThreadLocal<>();
+
+    /** The thread takes no more events: whoever adds one delivers it. */
+    private volatile boolean over;
 
     Outputs(String name) {
         thread = Thread.ofPlatform().name(name).daemon(true).unstarted(this::run);
@@ -59,18 +63,19 @@ final class Outputs implements AutoCloseable {
     }
 
     private void put(Runnable event) {
-        boolean interrupted = false;
-        while (true) {
-            try {
-                events.put(event);
-                break;
-            } catch (InterruptedException e) {
-                interrupted = true;
-            }
+        if (!isCurrent()) {
+            Uninterrupted.run(() -> events.put(event));
+        } else if (!events.offer(event)) {
+            deliver(event);
         }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
+        if (over) {
+            deliverRest();
         }
+    }
+
+    /** Whether a listener calls. */
+    boolean isCurrent() {
+        return Thread.currentThread() == thread;
     }
 
     void tokens(Sequence s, SampledToken token, String text) {
@@ -97,7 +102,8 @@ final class Outputs implements AutoCloseable {
 
     private void run() {
         List<Runnable> batch = new ArrayList<>();
-        while (true) {
+        boolean ended = false;
+        while (!ended) {
             batch.clear();
             try {
                 batch.add(events.take());
@@ -105,12 +111,17 @@ final class Outputs implements AutoCloseable {
                 continue;
             }
             events.drainTo(batch);
-            for (Runnable event : batch) {
-                if (event == LAST) {
-                    return;
-                }
-                deliver(event);
-            }
+            batch.forEach(Outputs::deliver);
+            ended = batch.contains(LAST);
+        }
+        over = true;
+        deliverRest();
+    }
+
+    /** Of what came in while it ended. Any thread. */
+    private void deliverRest() {
+        for (Runnable event = events.poll(); event != null; event = events.poll()) {
+            deliver(event);
         }
     }
 
@@ -130,13 +141,8 @@ final class Outputs implements AutoCloseable {
     @Override
     public void close() {
         put(LAST);
-        if (Thread.currentThread() == thread) {
-            return;
-        }
-        try {
-            thread.join();
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
+        if (!isCurrent()) {
+            Uninterrupted.run(thread::join);
         }
     }
 }

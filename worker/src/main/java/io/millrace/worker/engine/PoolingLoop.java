@@ -66,16 +66,29 @@ final class PoolingLoop implements LoopEngine.Loop {
         } else if (scheduler.find(request.key()) != null) {
             turnAway(listener, "MR-ENGINE-005", "Execution " + request.key() + " is here already.", false);
         } else {
-            PoolingRun run = new PoolingRun(request, listener, arrivals++);
-            if (run.done()) {
-                // An earlier attempt made every output, and did not come to say so.
-                outstanding.decrementAndGet();
-                outputs.add(listener::onPooled);
-            } else {
-                scheduler.add(run);
-            }
+            setUp(request, listener);
         }
         load = snapshot();
+    }
+
+    /** A request that cannot even be set up harms nobody else. Where only memory was short it may try again. */
+    @SuppressWarnings("CatchingUnchecked")
+    private void setUp(PoolingRequest request, PoolingListener listener) {
+        PoolingRun run;
+        try {
+            run = new PoolingRun(request, listener, arrivals++);
+        } catch (RuntimeException | Error e) {
+            String why = "Execution " + request.key() + " cannot be set up: " + e;
+            turnAway(listener, "MR-ENGINE-010", why, e instanceof OutOfMemoryError);
+            return;
+        }
+        if (run.done()) {
+            // An earlier attempt made every output, and did not come to say so.
+            outstanding.decrementAndGet();
+            outputs.add(listener::onPooled);
+        } else {
+            scheduler.add(run);
+        }
     }
 
     private void turnAway(PoolingListener listener, String code, String message, boolean retryable) {

@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
 class OutputsTest {
@@ -56,6 +59,54 @@ class OutputsTest {
         outputs.add(() -> heard.add("after"));
 
         assertThat(all()).containsExactly("first", "after");
+    }
+
+    @Test
+    void whatIsAddedAsItEndsOrLaterIsDeliveredAllTheSame() {
+        CountDownLatch entered = new CountDownLatch(1);
+        CountDownLatch release = new CountDownLatch(1);
+        outputs.add(() -> {
+            entered.countDown();
+            await(release);
+        });
+        outputs.start();
+        await(entered);
+        Thread closing = Thread.ofPlatform().daemon().start(outputs::close);
+        while (closing.getState() != Thread.State.WAITING) {
+            Thread.onSpinWait();
+        }
+        outputs.add(() -> heard.add("behind the end"));
+        release.countDown();
+        join(closing);
+        outputs.add(() -> heard.add("after the end"));
+
+        assertThat(heard).containsExactly("behind the end", "after the end");
+    }
+
+    @Test
+    void aListenerThatAddsMoreThanFitsDoesNotWaitForItself() {
+        int many = 70_000;
+        CountDownLatch added = new CountDownLatch(1);
+        AtomicInteger delivered = new AtomicInteger();
+        outputs.add(() -> {
+            for (int i = 0; i < many; i++) {
+                outputs.add(delivered::incrementAndGet);
+            }
+            added.countDown();
+        });
+        outputs.start();
+        await(added);
+        outputs.close();
+
+        assertThat(delivered).hasValue(many);
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            assertThat(latch.await(20, TimeUnit.SECONDS)).isTrue();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     private static void join(Thread thread) {

@@ -303,4 +303,27 @@ class PoolingEngineTest {
         assertThat(waiting.await()).isEqualTo("MR-ENGINE-008 retryable");
         assertThat(submit(embed("c", 2, input(1))).await()).isEqualTo("MR-ENGINE-008 retryable");
     }
+
+    @Test
+    void a_text_is_refused_also_by_an_engine_that_is_closed() {
+        GenerationRequest text = Requests.of("text", 1, 2).build();
+        Recorder open = new Recorder(text);
+        engine.submit(text, open);
+        assertThat(open.await().failure()).contains("MR-ENGINE-014");
+        engine.close();
+        Recorder closed = new Recorder(text);
+        engine.submit(text, closed);
+        assertThat(closed.await().failure()).contains("MR-ENGINE-014");
+    }
+
+    @Test
+    void a_request_whose_output_is_made_of_no_input_is_refused_and_harms_nobody_else() throws Exception {
+        PoolingRequest bad = new PoolingRequest(
+                "bad", List.of(input(1)), List.of(new Output(0, 1, -1)), Finish.EMBEDDING, 0, 2, 0, false);
+        assertThat(submit(bad).await()).isEqualTo("MR-ENGINE-010");
+        assertThat(submit(embed("good", 2, input(1))).await()).isEqualTo("pooled");
+        assertThat(engine.healthy()).isTrue();
+        engine.drain().get(10, TimeUnit.SECONDS);
+        assertThat(engine.load().running() + engine.load().waiting()).isZero();
+    }
 }
