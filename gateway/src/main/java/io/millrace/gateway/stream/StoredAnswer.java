@@ -56,7 +56,7 @@ public final class StoredAnswer {
             case "completed" -> {}
             case "cancelled" ->
                 records.add(of(result)
-                        .setCancel(Cancel.newBuilder().setCause("cancelled"))
+                        .setCancel(Cancel.newBuilder().setCause(result.getCancelCause()))
                         .build());
             default ->
                 records.add(of(result)

@@ -78,6 +78,8 @@ final class Results {
                     .setErrorCode(last.getFail().getCode())
                     .setErrorMessage(last.getFail().getMessage())
                     .setErrorParam(last.getFail().getParam());
+        } else if (last != null && last.hasCancel()) {
+            result.setCancelCause(last.getCancel().getCause());
         }
         return result.build();
     }
