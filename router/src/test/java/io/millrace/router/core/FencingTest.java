@@ -95,7 +95,7 @@ class FencingTest {
     void nobodyIsSuspectedWhileTheLogStandsStill() throws Exception {
         Rig rig = Rig.withWorkers(Rig.config(), 2);
         long req = rig.submit("a", rig.submit());
-        Rig.FakeWorker worker = rig.workers.get(0).dispatches().isEmpty() ? rig.workers.get(1) : rig.workers.get(0);
+        Rig.FakeWorker worker = rig.assigned();
         ByteString aid = rig.claim("a", req, worker);
         worker.lists(req, aid, true);
         rig.advance(500);
@@ -111,7 +111,7 @@ class FencingTest {
     void aBrokenLivenessConnectionFencesAtOnce() throws Exception {
         Rig rig = Rig.withWorkers(Rig.config(), 2);
         long req = rig.submit("a", rig.submit());
-        Rig.FakeWorker worker = rig.workers.get(0).dispatches().isEmpty() ? rig.workers.get(1) : rig.workers.get(0);
+        Rig.FakeWorker worker = rig.assigned();
         rig.claim("a", req, worker);
         assertThat(rig.connections).hasSize(2);
         worker.alive = false;

@@ -14,12 +14,14 @@ import org.junit.jupiter.api.Test;
 /** What a router makes of the journals that another left, and what it keeps of them. */
 class NewOwnerTest {
 
+    private final Rig rig = Rig.withWorkers(Rig.config(), 1);
+    private final Rig.FakeWorker worker = rig.workers.getFirst();
+
     @Test
     void everyStoredRequestGetsItsResultAfterARebuildHoweverManyEnded() throws Exception {
-        Rig rig = Rig.withWorkers(Rig.config(), 1);
         int count = 2 * ProtocolRules.ENDED_MAX;
         rig.failing = Topic.RESULTS;
-        endMany(rig, count);
+        endMany(count);
         assertThat(rig.part(Topic.RESULTS, 0)).isEmpty();
         rig.failing = null;
         rig.journalsFirst = true;
@@ -35,11 +37,9 @@ class NewOwnerTest {
 
     @Test
     void aJournalIsReducedToItsCountsOnceItsRequestIsDoneWith() throws Exception {
-        Rig rig = Rig.withWorkers(Rig.config(), 1);
-        Rig.FakeWorker worker = rig.workers.getFirst();
         long open = rig.submit("open", rig.submit());
         worker.lists(open, ByteString.EMPTY, true);
-        endMany(rig, 2 * ProtocolRules.ENDED_MAX);
+        endMany(2 * ProtocolRules.ENDED_MAX);
         var journals = MutantCores.folds(rig.core, 0).getFirst().journals();
         assertThat(journals).hasSize(1 + ProtocolRules.ENDED_MAX);
         for (JournalFold journal : journals) {
@@ -52,8 +52,7 @@ class NewOwnerTest {
         assertThat(rig.part(Topic.RESULTS, 0)).hasSize(2 * ProtocolRules.ENDED_MAX);
     }
 
-    private static void endMany(Rig rig, int count) {
-        Rig.FakeWorker worker = rig.workers.getFirst();
+    private void endMany(int count) {
         for (int i = 0; i < count; i++) {
             long req = rig.submit("e" + i, rig.submit());
             ByteString aid = rig.claim("e" + i, req, worker);
@@ -64,8 +63,6 @@ class NewOwnerTest {
 
     @Test
     void aNewOwnerSendsARouterClaimWithoutTokensAgainUnderTheSameAid() throws Exception {
-        Rig rig = Rig.withWorkers(Rig.config(), 1);
-        Rig.FakeWorker worker = rig.workers.getFirst();
         rig.submit("a", rig.submit());
         rig.rebuild(RouterCoreConfig.defaults("r0", 2, 1));
         rig.advance(600);
@@ -83,8 +80,6 @@ class NewOwnerTest {
 
     @Test
     void aNewOwnerLeavesARunningAttemptAlone() throws Exception {
-        Rig rig = Rig.withWorkers(Rig.config(), 1);
-        Rig.FakeWorker worker = rig.workers.getFirst();
         long req = rig.submit("a", rig.submit());
         ByteString aid = rig.claim("a", req, worker);
         rig.tokens("a", req, aid, 0, 1);
@@ -100,8 +95,6 @@ class NewOwnerTest {
 
     @Test
     void aClaimBeforeTheAdmitThatOnlyTheRouterBeforeSawIsFencedOnceItsWorkerHasListedItForLong() throws Exception {
-        Rig rig = Rig.withWorkers(Rig.config(), 1);
-        Rig.FakeWorker worker = rig.workers.getFirst();
         rig.failing = Topic.RESPONSES;
         long req = rig.submit("a", rig.submit());
         worker.lists(req, rig.claim("a", req, worker), true);

@@ -67,7 +67,7 @@ class PoisonTest {
     void aRequestWhoseWorkersWereOnlyCutOffForAWhileIsNotPoison() throws Exception {
         Rig rig = Rig.withWorkers(Rig.config(), 2);
         long req = rig.submit("a", rig.submit());
-        Rig.FakeWorker first = rig.workers.get(0).dispatches().isEmpty() ? rig.workers.get(1) : rig.workers.get(0);
+        Rig.FakeWorker first = rig.assigned();
         rig.claim("a", req, first);
         for (int round = 1; round <= 6; round++) {
             Claim claim = rig.journal(RecordCase.CLAIM).getLast().getClaim();

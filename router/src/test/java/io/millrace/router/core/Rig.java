@@ -160,6 +160,16 @@ final class Rig {
         return worker;
     }
 
+    /** The first worker that was given something. */
+    FakeWorker assigned() throws InvalidProtocolBufferException {
+        for (FakeWorker worker : workers) {
+            if (!worker.dispatches().isEmpty()) {
+                return worker;
+            }
+        }
+        throw new AssertionError("nothing was given to any of " + workers.size() + " workers");
+    }
+
     /** Another process takes the router's place and reads the log as it is. */
     void rebuild(RouterCoreConfig config) {
         positions.clear();
