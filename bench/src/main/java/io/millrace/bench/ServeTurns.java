@@ -65,33 +65,34 @@ final class ServeTurns {
     int measure(Path file, @Nullable Path llama, ObjectNode into) throws IOException, InterruptedException {
         Path dir = Files.createTempDirectory("millrace-serve");
         Path model = file.toAbsolutePath().normalize();
-        List<Side> sides = new ArrayList<>();
-        try {
-            sides.add(new Side(ServedFile.millrace(model, dir), load.result()));
-            ready(sides.getFirst());
-            if (llama != null) {
-                ServedFile peer = ServedFile.llama(llama, model, Math.max(1, load.streams()), load.context(), dir);
-                sides.add(new Side(peer, load.result()));
-                ready(sides.getLast());
-            } else {
+        try (ServedFile server = ServedFile.millrace(model, dir)) {
+            Side ours = ready(server);
+            if (llama == null) {
                 print.println("No peer: give its folder with --llama or MILLRACE_BENCH_PEER. Ours alone.");
+                return measure(List.of(ours), into);
             }
-            Contest contest = new Contest();
-            rounds(sides, contest, into.putArray("rounds_of_each"));
-            report(sides, contest, into);
+            int streams = Math.max(1, load.streams());
+            try (ServedFile peer = ServedFile.llama(llama, model, streams, load.context(), dir)) {
+                return measure(List.of(ours, ready(peer)), into);
+            }
         } finally {
-            for (Side side : sides) {
-                side.server.close();
-            }
             BenchSystem.delete(dir);
         }
+    }
+
+    private int measure(List<Side> sides, ObjectNode into) throws IOException, InterruptedException {
+        Contest contest = new Contest();
+        rounds(sides, contest, into.putArray("rounds_of_each"));
+        report(sides, contest, into);
         return sides.stream().mapToInt(side -> side.all.failed()).sum();
     }
 
-    /** Warms it up and lets it stand. */
-    private void ready(Side side) throws IOException, InterruptedException {
-        load.warmUp(side.client, side.server.url());
-        side.server.pause();
+    /** One side, warmed up, that stands. */
+    private Side ready(ServedFile server) throws IOException, InterruptedException {
+        Side side = new Side(server, load.result());
+        load.warmUp(side.client, server.url());
+        server.pause();
+        return side;
     }
 
     private void rounds(List<Side> sides, Contest contest, ArrayNode into) throws IOException, InterruptedException {

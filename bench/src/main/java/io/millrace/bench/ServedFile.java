@@ -212,15 +212,19 @@ final class ServedFile implements AutoCloseable {
         ProgramProcesses.resume(process);
     }
 
-    /** Ends it. */
+    /** Ends it, whatever is thrown. */
     @Override
     public void close() throws IOException, InterruptedException {
-        resume();
-        process.destroy();
-        if (!process.waitFor(END_S_MAX, TimeUnit.SECONDS)) {
-            ProgramProcesses.kill(process);
+        try {
+            resume();
+            process.destroy();
+            if (!process.waitFor(END_S_MAX, TimeUnit.SECONDS)) {
+                ProgramProcesses.kill(process);
+            }
+        } finally {
+            process.destroyForcibly();
+            forget();
         }
-        forget();
     }
 
     /** It is gone. */

@@ -1,6 +1,7 @@
 package io.millrace.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.BufferedReader;
 import java.nio.charset.StandardCharsets;
@@ -47,6 +48,22 @@ class ServedFileTest {
                 exec sleep 300
                 """);
         Files.setPosixFilePermissions(program, PosixFilePermissions.fromString("rwx------"));
+    }
+
+    @Test
+    void aPausedServerEndsAlsoWhenWhoeverClosesItIsInterrupted() throws Exception {
+        program();
+        ServedFile served = ServedFile.llama(dir, dir.resolve("model.gguf"), 1, 64, dir);
+        ProcessHandle server = ProcessHandle.of(served.pid()).orElseThrow();
+        try {
+            served.pause();
+            Thread.currentThread().interrupt();
+            assertThatThrownBy(served::close).isInstanceOf(InterruptedException.class);
+            assertThat(server.onExit().get(PATIENCE_S, TimeUnit.SECONDS).isAlive())
+                    .isFalse();
+        } finally {
+            server.destroyForcibly();
+        }
     }
 
     @Test
