@@ -137,12 +137,10 @@ final class Outputs implements AutoCloseable {
         }
     }
 
-    /** Delivers what is queued, then ends; waits for it unless called by a listener. */
+    /** Delivers what is queued, then ends; waits for it. Not for listeners. */
     @Override
     public void close() {
         put(LAST);
-        if (!isCurrent()) {
-            Uninterrupted.run(thread::join);
-        }
+        Uninterrupted.run(thread::join);
     }
 }
