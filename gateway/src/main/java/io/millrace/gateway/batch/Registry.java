@@ -124,6 +124,11 @@ public final class Registry implements LogReader.Listener, AutoCloseable {
         return false;
     }
 
+    @Override
+    public boolean isSettled() {
+        return true;
+    }
+
     /** The tenant's file; looked for again for a moment, since another gateway may just have written it. */
     public Mono<FileInfo> file(String id, String tenant) {
         return patiently(() -> {

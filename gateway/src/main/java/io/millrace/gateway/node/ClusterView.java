@@ -67,6 +67,11 @@ public final class ClusterView implements LogReader.Listener {
     }
 
     @Override
+    public boolean isSettled() {
+        return true;
+    }
+
+    @Override
     public void onRecord(LogRecord record) {
         byte[] value = record.value();
         if (value == null) {

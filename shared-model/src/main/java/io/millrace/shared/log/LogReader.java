@@ -52,5 +52,13 @@ public interface LogReader extends AutoCloseable {
         default boolean isPunctual() {
             return true;
         }
+
+        /**
+         * Whether it keeps the partitions that it began with. A broker answers a reader's requests one after the other, so a request that waits for
+         * records holds up what the next wants to know of another partition; of a reader that wants no other it may wait longer.
+         */
+        default boolean isSettled() {
+            return false;
+        }
     }
 }

@@ -139,6 +139,11 @@ final class MeteredLog implements Log {
             public boolean isPunctual() {
                 return listener.isPunctual();
             }
+
+            @Override
+            public boolean isSettled() {
+                return listener.isSettled();
+            }
         };
     }
 

@@ -81,7 +81,8 @@ final class KafkaLogReader implements LogReader {
                 name,
                 listener,
                 onClose,
-                () -> new DefaultKafkaConsumerFactory<String, byte[]>(settings.consumer(name)).createConsumer());
+                () -> new DefaultKafkaConsumerFactory<String, byte[]>(settings.consumer(name, listener.isSettled()))
+                        .createConsumer());
     }
 
     /** @param consumers makes the consumer, or throws KafkaException while it cannot */

@@ -121,8 +121,12 @@ public record KafkaSettings(
         return map;
     }
 
-    /** Properties of a reader: committed records only, no group, no commits, an explicit offset for each partition. */
-    Map<String, Object> consumer(String suffix) {
+    /**
+     * Properties of a reader: committed records only, no group, no commits, an explicit offset for each partition.
+     *
+     * @param settled see {@link io.millrace.shared.log.LogReader.Listener#isSettled}
+     */
+    Map<String, Object> consumer(String suffix, boolean settled) {
         Map<String, Object> map = common(suffix);
         map.put(ConsumerConfig.KEY_DESERIALIZER_CLASS_CONFIG, StringDeserializer.class);
         map.put(ConsumerConfig.VALUE_DESERIALIZER_CLASS_CONFIG, ByteArrayDeserializer.class);
@@ -131,7 +135,7 @@ public record KafkaSettings(
         map.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "none");
         map.put(ConsumerConfig.ALLOW_AUTO_CREATE_TOPICS_CONFIG, false);
         map.put(ConsumerConfig.FETCH_MIN_BYTES_CONFIG, 1);
-        map.put(ConsumerConfig.FETCH_MAX_WAIT_MS_CONFIG, 100);
+        map.put(ConsumerConfig.FETCH_MAX_WAIT_MS_CONFIG, settled ? 250 : 100);
         map.put(ConsumerConfig.FETCH_MAX_BYTES_CONFIG, 2 * RECORD_BYTES_MAX);
         map.put(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, 2_000);
         map.put(ConsumerConfig.REQUEST_TIMEOUT_MS_CONFIG, 10_000);

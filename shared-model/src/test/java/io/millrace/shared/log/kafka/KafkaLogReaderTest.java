@@ -6,6 +6,7 @@ import io.millrace.shared.log.LogReader;
 import io.millrace.shared.log.LogRecord;
 import io.millrace.shared.testing.TestBroker;
 import io.millrace.shared.topic.Topic;
+import java.lang.management.ManagementFactory;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.time.Duration;
@@ -16,6 +17,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BiFunction;
+import javax.management.ObjectName;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.common.config.ConfigException;
@@ -105,7 +107,8 @@ class KafkaLogReaderTest {
             AtomicInteger asked = new AtomicInteger();
             var collector = new Collector();
             var reader = new KafkaLogReader(settings, "again", collector, closed -> {}, () -> {
-                var real = new DefaultKafkaConsumerFactory<String, byte[]>(settings.consumer("again")).createConsumer();
+                var real = new DefaultKafkaConsumerFactory<String, byte[]>(settings.consumer("again", false))
+                        .createConsumer();
                 return between(real, (method, arguments) -> {
                     boolean poll = method.equals("poll");
                     if (held.get() && method.equals("currentLag")) {
@@ -157,7 +160,8 @@ class KafkaLogReaderTest {
                 if (!resolves.get()) {
                     throw new ConfigException("No resolvable bootstrap urls given in bootstrap.servers");
                 }
-                return new DefaultKafkaConsumerFactory<String, byte[]>(settings.consumer("early")).createConsumer();
+                return new DefaultKafkaConsumerFactory<String, byte[]>(settings.consumer("early", false))
+                        .createConsumer();
             });
             try (var log = new KafkaLog(settings)) {
                 reader.start();
@@ -181,5 +185,68 @@ class KafkaLogReaderTest {
                 reader.close();
             }
         }
+    }
+
+    /** Requests for records that a reader has made. */
+    private static double fetches(String clientId) throws Exception {
+        return (double) ManagementFactory.getPlatformMBeanServer()
+                .getAttribute(
+                        new ObjectName("kafka.consumer:type=consumer-fetch-manager-metrics,client-id=" + clientId),
+                        "fetch-total");
+    }
+
+    @Test
+    void aReaderThatKeepsItsPartitionsAsksForRecordsLessOftenAndHasThemAsSoon() throws Exception {
+        try (TestBroker broker = TestBroker.start()) {
+            KafkaSettings settings = broker.settings();
+            TopicAdmin.ensure(settings, new TopicPlan(1, 1, 1, Duration.ofMinutes(30)), Duration.ofSeconds(30));
+            try (var log = new KafkaLog(settings)) {
+                asksLessOften(log);
+            }
+        }
+    }
+
+    private static void asksLessOften(KafkaLog log) throws Exception {
+        var often = new CountDownLatch(60);
+        LogReader other = log.reader("wandering", new LogReader.Listener() {
+            @Override
+            public void onRecord(LogRecord record) {}
+
+            @Override
+            public void onTick() {
+                often.countDown();
+            }
+        });
+        var records = new LinkedBlockingQueue<String>();
+        var caughtUp = new CountDownLatch(1);
+        LogReader settled = log.reader("settled", new LogReader.Listener() {
+            @Override
+            public void onRecord(LogRecord record) {
+                records.add(record.key());
+            }
+
+            @Override
+            public void onCaughtUp(Topic topic, int partition, long position) {
+                caughtUp.countDown();
+            }
+
+            @Override
+            public boolean isPunctual() {
+                return false;
+            }
+
+            @Override
+            public boolean isSettled() {
+                return true;
+            }
+        });
+        settled.assign(Topic.REQUESTS, 0, LogReader.BEGINNING);
+        assertThat(caughtUp.await(WAIT_S, TimeUnit.SECONDS)).isTrue();
+        double before = fetches("millrace-settled");
+        other.assign(Topic.REQUESTS, 0, LogReader.BEGINNING);
+        assertThat(often.await(WAIT_S, TimeUnit.SECONDS)).isTrue();
+        assertThat(fetches("millrace-settled") - before).isLessThan(fetches("millrace-wandering") * 2 / 3);
+        log.append(Topic.REQUESTS, 0, "now", new byte[1]).get(WAIT_S, TimeUnit.SECONDS);
+        assertThat(records.poll(WAIT_S, TimeUnit.SECONDS)).isEqualTo("now");
     }
 }
