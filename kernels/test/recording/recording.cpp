@@ -49,6 +49,19 @@ void write_step(Line& line, const mr_model& model, const mr_step& s) {
   line("logit_row", s.logit_row, s.logit_rows);
 }
 
+void write_options(Line& line, const mr_options& o) {
+  line("abi_version", o.abi_version)("isa", o.isa)("precision", o.precision)("threads", o.threads)("pin", o.pin);
+  line("keep_activations", o.keep_activations)("block_tokens", o.block_tokens)("groups", o.groups)("library_rows", o.library_rows);
+  line("group", &o.group->blocks, static_cast<int64_t>(sizeof(mr_kv_group) / 4) * o.groups);
+}
+
+// As if a block had a byte.
+int64_t host_bytes(const mr_options& options) {
+  int64_t bytes = 0;
+  for (int g = 0; g < options.groups; g++) bytes += options.group[g].host_blocks;
+  return bytes;
+}
+
 [[maybe_unused]] void write_row(Line& line, int r, const mr_sampling& h, const int32_t* words, int vocabulary) {
   const std::string at = "row" + std::to_string(r) + ".";
   auto one = [&](const char* name, auto value) { line((at + name).c_str(), value); };
@@ -160,22 +173,21 @@ MR_EXPORT int32_t mr_device(int64_t* free_bytes, int64_t* total_bytes, char* tex
 MR_EXPORT int32_t mr_memory(const mr_options* options, const int32_t*, int64_t words, const mr_stored* stored, int32_t count, const mr_limits* limits,
                             mr_need* need, char* error, int64_t error_size) {
   Line line("mr_memory");
-  line("words", words)("groups", options->groups)("stored", &stored->tensor, int64_t{4} * count);
+  write_options(line, *options);
+  line("words", words)("stored", &stored->tensor, int64_t{4} * count);
   line("limits", &limits->rows, 3);
-  *need = {state().pretended.weights, state().pretended.workspace, 0};
+  *need = {state().pretended.weights, state().pretended.workspace, host_bytes(*options)};
   return line.outcome(error, error_size);
 }
 
 MR_EXPORT int32_t mr_create(const mr_options* options, const int32_t* program, int64_t words, mr_model** model, char* error, int64_t error_size) {
   Line line("mr_create");
-  line("abi_version", options->abi_version)("isa", options->isa)("precision", options->precision)("threads", options->threads);
-  line("block_tokens", options->block_tokens)("group", &options->group->blocks, static_cast<int64_t>(sizeof(mr_kv_group) / 4) * options->groups);
+  write_options(line, *options);
   if (const int32_t status = line.outcome(error, error_size)) return status;
   try {
     auto made = std::make_unique<mr_model>();
     made->groups = options->groups;
-    // As if a block had a byte.
-    for (int g = 0; g < options->groups; g++) made->host_bytes += options->group[g].host_blocks;
+    made->host_bytes = host_bytes(*options);
     const millrace::Program decoded = millrace::decode(program, words);
     for (const millrace::Op& op : decoded.ops) {
       if (op.code == millrace::OpCode::kSample) made->vocabulary = decoded.tensors[static_cast<size_t>(op.a)].width();
@@ -304,9 +316,9 @@ MR_EXPORT int32_t mr_collect(mr_model* model, mr_sampled* out, float* logits, ch
 
 MR_EXPORT int64_t mr_copied_rows(const mr_model* model) { return model->copied_rows; }
 
-MR_EXPORT int32_t mr_profile(mr_model* model, mr_stage_time* times, int32_t, int32_t* count) {
+MR_EXPORT int32_t mr_profile(mr_model* model, mr_stage_time* times, int32_t room, int32_t* count) {
   Line line("mr_profile");
-  line("model", model->number)("begins", times ? 1 : 0);
+  line("model", model->number)("begins", times ? 1 : 0)("room", room);
   if (count) *count = 0;
   return line.outcome(nullptr, 0);
 }

@@ -33,7 +33,15 @@ final class Profiling {
             done.completeExceptionally(new MillraceException(
                     "MR-PROF-002", "A profile of " + model + " is being recorded. Wait until it is done."));
         } else {
+            begin(count, done);
+        }
+    }
+
+    private void begin(int count, CompletableFuture<List<ProfiledStep>> done) {
+        try {
             current = new StepProfiler(runtime, count, done);
+        } catch (MillraceException e) {
+            done.completeExceptionally(e);
         }
     }
 

@@ -6,9 +6,12 @@ import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.cpu.RecordingKernels;
 import io.millrace.worker.backend.cpu.RecordingKernels.Call;
 import io.millrace.worker.backend.mock.MockTokenizer;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
@@ -190,6 +193,27 @@ class RecordedFailureTest {
         RecordedCache cache = new RecordedCache(16, BLOCKS);
         List<int[]> wholes = prompts.stream().map(p -> whole(p, 45)).toList();
         after.forEach(call -> cache.take(call, wholes, vocabulary));
+        assertFreed();
+    }
+
+    @Test
+    void aProfileThatCannotBeTakenIsToldSoAndNothingElseSuffers() throws Exception {
+        try (TestEngine e = engine(open())) {
+            RecordingKernels.fail("mr_profile", 0, RecordingKernels.INTERNAL);
+            assertThat(e.engine.profile(1))
+                    .failsWithin(Duration.ofSeconds(20))
+                    .withThrowableOfType(ExecutionException.class)
+                    .withMessageContaining("MR-CUDA-003")
+                    .withMessageContaining("status " + RecordingKernels.INTERNAL);
+            CompletableFuture<List<ProfiledStep>> next = e.engine.profile(2);
+            assertThat(e.run(Requests.of("a", PROMPT).maxTokens(5)).ids(0)).isEqualTo(output(PROMPT, 5));
+            assertThat(next).succeedsWithin(Duration.ofSeconds(20));
+            assertThat(next.get()).hasSize(2);
+            assertThat(e.engine.healthy()).isTrue();
+            assertThat(RecordingKernels.calls("mr_profile"))
+                    .extracting(call -> call.number("begins"))
+                    .containsExactly(1L, 1L, 0L);
+        }
         assertFreed();
     }
 

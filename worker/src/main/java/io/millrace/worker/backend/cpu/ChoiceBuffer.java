@@ -14,15 +14,17 @@ import org.jspecify.annotations.Nullable;
 /** How a step's ids are to be chosen, in native memory: {@code mr_sampling} of each row, and the words it refers to. Used again. */
 final class ChoiceBuffer implements AutoCloseable {
 
-    private static final int ROW_INTS = 26;
-    private static final int CHOOSES = 0;
-    private static final int FLOATS_FROM = 4;
-    private static final int SEED = 12;
-    private static final int HISTORY = 16;
-    private static final int BIAS = 20;
-    private static final int SUPPRESSED = 22;
-    private static final int MASK = 24;
-    private static final int DRAFT = 25;
+    private static final long ROW_BYTES = Structs.SAMPLING.byteSize();
+    private static final int CHOOSES = word("chooses");
+    private static final int TEMPERATURE = word("temperature");
+    private static final int TOP_K = word("top_k");
+    private static final int TOP_P = word("top_p");
+    private static final int SEED = word("seed_low");
+    private static final int HISTORY = word("history_at");
+    private static final int BIAS = word("bias_at");
+    private static final int SUPPRESSED = word("suppressed_at");
+    private static final int MASK = word("mask_at");
+    private static final int DRAFT = word("draft");
 
     private final NativeRoom rowRoom = new NativeRoom();
     private final NativeRoom wordRoom = new NativeRoom();
@@ -30,15 +32,19 @@ final class ChoiceBuffer implements AutoCloseable {
     private int[] words = new int[256];
     private int count;
 
+    private static int word(String field) {
+        return Structs.word(Structs.SAMPLING, field);
+    }
+
     /** Writes the rows of a step; null: nothing is chosen. */
     void write(@Nullable SamplingRow[] sampling) {
         count = 0;
-        rows = rowRoom.of((long) sampling.length * ROW_INTS * Integer.BYTES);
+        rows = rowRoom.of(sampling.length * ROW_BYTES);
         rows.fill((byte) 0);
         for (int r = 0; r < sampling.length; r++) {
             SamplingRow row = sampling[r];
             if (row != null && DeviceSteps.chooses(row)) {
-                MemorySegment to = rows.asSlice((long) r * ROW_INTS * Integer.BYTES, ROW_INTS * Integer.BYTES);
+                MemorySegment to = rows.asSlice(r * ROW_BYTES, ROW_BYTES);
                 write(to, row);
                 SamplingRow next = r + 1 < sampling.length ? sampling[r + 1] : null;
                 put(to, DRAFT, next != null && DeviceSteps.chooses(next) ? row.draft() : -1);
@@ -59,12 +65,12 @@ final class ChoiceBuffer implements AutoCloseable {
     private void write(MemorySegment to, SamplingRow row) {
         SamplingParams p = row.params();
         put(to, CHOOSES, 1, row.wantLogits() ? 1 : 0, row.changesLogits() ? 1 : 0, p.logprobs());
-        to.setAtIndex(JAVA_FLOAT, FLOATS_FROM, p.temperature());
-        to.setAtIndex(JAVA_INT, FLOATS_FROM + 1, p.topK());
+        to.setAtIndex(JAVA_FLOAT, TEMPERATURE, p.temperature());
+        to.setAtIndex(JAVA_INT, TOP_K, p.topK());
         float[] more = {
             p.topP(), p.minP(), p.typicalP(), p.presencePenalty(), p.frequencyPenalty(), p.repetitionPenalty()
         };
-        MemorySegment.copy(more, 0, to, JAVA_FLOAT, 4L * (FLOATS_FROM + 2), more.length);
+        MemorySegment.copy(more, 0, to, JAVA_FLOAT, 4L * TOP_P, more.length);
         put(to, SEED, (int) row.seed(), (int) (row.seed() >>> 32), row.choice(), row.position());
         writeHistory(to, row);
         int biased = count;

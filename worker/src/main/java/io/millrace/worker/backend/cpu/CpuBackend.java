@@ -34,9 +34,6 @@ public final class CpuBackend {
     private static final int MIN_BLOCK_TOKENS = 16;
     private static final int MAX_BLOCK_TOKENS = 256;
 
-    /** {@code mr_options}: nine ints, and here a pointer. */
-    private static final int GROUPS_AT = 40;
-
     private CpuBackend() {}
 
     /**
@@ -177,7 +174,7 @@ public final class CpuBackend {
     /** {@code mr_options}. */
     static MemorySegment options(Arena arena, KvLayout layout, int threads, CpuSettings settings) {
         int count = layout.groups().size();
-        MemorySegment groups = arena.allocate(JAVA_INT, (long) count * NativeKernels.KV_GROUP_INTS);
+        MemorySegment groups = arena.allocate(Structs.KV_GROUP, count);
         for (int g = 0; g < count; g++) {
             KvLayout.Group group = layout.groups().get(g);
             int[] values = {
@@ -204,9 +201,9 @@ public final class CpuBackend {
             count,
             settings.libraryRows()
         };
-        MemorySegment options = arena.allocate(GROUPS_AT + ADDRESS.byteSize(), 8);
+        MemorySegment options = arena.allocate(Structs.OPTIONS);
         MemorySegment.copy(ints, 0, options, JAVA_INT, 0, ints.length);
-        options.set(ADDRESS, GROUPS_AT, groups);
+        options.set(ADDRESS, Structs.at(Structs.OPTIONS, "group"), groups);
         return options;
     }
 }

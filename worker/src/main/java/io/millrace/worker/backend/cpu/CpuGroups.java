@@ -1,6 +1,5 @@
 package io.millrace.worker.backend.cpu;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
@@ -18,7 +17,6 @@ final class CpuGroups {
     /** Rows that a thread reads at a time; words of AWQ hold eight. */
     private static final int ROWS = 32;
 
-    private static final long STRUCT_BYTES = 2 * JAVA_INT.byteSize() + 5 * ADDRESS.byteSize();
     private static final int F32_INFINITE = 0x7F80_0000;
     private static final int E4M3_NAN = 0x7F;
 
@@ -49,24 +47,28 @@ final class CpuGroups {
                 MemorySegment.copy(scale, 0, scales, JAVA_FLOAT, 4L * first * groups, scale.length);
                 MemorySegment.copy(zero, 0, zeros, JAVA_BYTE, (long) first * groups, zero.length);
             });
-            MemorySegment struct = arena.allocate(STRUCT_BYTES, 8);
-            struct.set(JAVA_INT, 0, weight.type().number());
-            struct.set(JAVA_INT, 4, weight.groupColumns());
-            struct.set(JAVA_LONG, 8, codes.address());
-            struct.set(JAVA_LONG, 16, scales.address());
-            struct.set(JAVA_LONG, 24, weight.levels() == null && !floats ? zeros.address() : 0);
+            MemorySegment struct = arena.allocate(Structs.GROUPS);
+            struct.set(JAVA_INT, at("type"), weight.type().number());
+            struct.set(JAVA_INT, at("group_columns"), weight.groupColumns());
+            struct.set(JAVA_LONG, at("codes"), codes.address());
+            struct.set(JAVA_LONG, at("scales"), scales.address());
+            struct.set(JAVA_LONG, at("zeros"), weight.levels() == null && !floats ? zeros.address() : 0);
             int[] order = weight.order();
             struct.set(
                     JAVA_LONG,
-                    32,
+                    at("order"),
                     order == null ? 0 : arena.allocateFrom(JAVA_INT, order).address());
             float[] levels = weight.levels();
             struct.set(
                     JAVA_LONG,
-                    40,
+                    at("levels"),
                     levels == null ? 0 : arena.allocateFrom(JAVA_FLOAT, levels).address());
             kernels.bindGroups(model, handle, rows, columns, struct);
         }
+    }
+
+    private static long at(String field) {
+        return Structs.at(Structs.GROUPS, field);
     }
 
     private static boolean finite(float[] scales) {

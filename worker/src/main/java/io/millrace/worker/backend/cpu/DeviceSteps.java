@@ -23,15 +23,21 @@ import org.jspecify.annotations.Nullable;
  */
 final class DeviceSteps implements AutoCloseable {
 
-    private static final int TOP = 32;
-    private static final int TOP_IDS_AT = 32;
-    private static final int TOP_LOGITS_AT = TOP_IDS_AT + 4 * TOP;
-    private static final int SAMPLED_BYTES = TOP_LOGITS_AT + 4 * TOP + 8;
+    private static final long SAMPLED_BYTES = Structs.SAMPLED.byteSize();
+    private static final long SUM = at("sum");
+    private static final long MOST = at("most");
+    private static final long STATUS = at("status");
+    private static final long ID = at("id");
+    private static final long LOGIT = at("logit");
+    private static final long BAD = at("bad");
+    private static final long BAD_LOGIT = at("bad_logit");
+    private static final long TOP_IDS = at("top_ids");
+    private static final long TOP_LOGITS = at("top_logits");
 
-    private static final int CHOSEN = 1;
-    private static final int BROKEN = 2;
-    private static final int EMPTY = 3;
-    private static final int REFUSED = 4;
+    static final int CHOSEN = 1;
+    static final int BROKEN = 2;
+    static final int EMPTY = 3;
+    static final int REFUSED = 4;
 
     private final NativeKernels kernels;
     private final long model;
@@ -50,9 +56,13 @@ final class DeviceSteps implements AutoCloseable {
         this.buffer = new StepBuffer(groups, 0);
     }
 
+    private static long at(String field) {
+        return Structs.at(Structs.SAMPLED, field);
+    }
+
     /** Whether the device chooses the row's id. */
     static boolean chooses(SamplingRow row) {
-        return row.params().logprobs() <= TOP;
+        return row.params().logprobs() <= Structs.TOP;
     }
 
     private static boolean comesBack(@Nullable SamplingRow row) {
@@ -77,7 +87,7 @@ final class DeviceSteps implements AutoCloseable {
         for (SamplingRow row : rows) {
             back += comesBack(row) ? 1 : 0;
         }
-        MemorySegment out = sampled.of((long) rows.length * SAMPLED_BYTES);
+        MemorySegment out = sampled.of(rows.length * SAMPLED_BYTES);
         MemorySegment raw = logits.of((long) back * vocabulary * Float.BYTES);
         try {
             kernels.collect(model, out, raw, error);
@@ -99,7 +109,8 @@ final class DeviceSteps implements AutoCloseable {
                 continue;
             }
             try {
-                tokens[r] = chooses(row) ? token(out.asSlice((long) r * SAMPLED_BYTES), row) : host(kept[r], row);
+                tokens[r] =
+                        chooses(row) ? token(out.asSlice(r * SAMPLED_BYTES, SAMPLED_BYTES), row) : host(kept[r], row);
             } catch (MillraceException e) {
                 errors[r] = e;
             }
@@ -119,9 +130,9 @@ final class DeviceSteps implements AutoCloseable {
 
     /** Null of a row that is refused. */
     private @Nullable SampledToken token(MemorySegment out, SamplingRow row) {
-        int status = out.get(JAVA_INT, 12);
+        int status = out.get(JAVA_INT, STATUS);
         if (status == BROKEN) {
-            throw SamplingFailures.broken(out.get(JAVA_INT, 24), out.get(JAVA_FLOAT, 28), vocabulary, row);
+            throw SamplingFailures.broken(out.get(JAVA_INT, BAD), out.get(JAVA_FLOAT, BAD_LOGIT), vocabulary, row);
         }
         if (status == EMPTY) {
             throw SamplingFailures.noneLeft(vocabulary, row);
@@ -132,16 +143,17 @@ final class DeviceSteps implements AutoCloseable {
         if (status != CHOSEN) {
             throw new IllegalStateException("the kernels left a row with status " + status);
         }
-        int id = out.get(JAVA_INT, 16);
+        int id = out.get(JAVA_INT, ID);
         if (row.params().logprobs() < 0) {
             return SampledToken.bare(id);
         }
         int count = Math.min(row.params().logprobs(), vocabulary);
         int[] ids = new int[count];
         float[] best = new float[count];
-        MemorySegment.copy(out, JAVA_INT, TOP_IDS_AT, ids, 0, count);
-        MemorySegment.copy(out, JAVA_FLOAT, TOP_LOGITS_AT, best, 0, count);
-        return SampledToken.of(id, out.get(JAVA_FLOAT, 20), ids, best, out.get(JAVA_FLOAT, 8), out.get(JAVA_DOUBLE, 0));
+        MemorySegment.copy(out, JAVA_INT, TOP_IDS, ids, 0, count);
+        MemorySegment.copy(out, JAVA_FLOAT, TOP_LOGITS, best, 0, count);
+        return SampledToken.of(
+                id, out.get(JAVA_FLOAT, LOGIT), ids, best, out.get(JAVA_FLOAT, MOST), out.get(JAVA_DOUBLE, SUM));
     }
 
     /** A call has failed, and the kernels have forgotten what was submitted. */

@@ -13,8 +13,14 @@ import org.jspecify.annotations.Nullable;
 /** Draws the ids of a step in the kernels, by all of their threads. One caller at a time. */
 final class KernelDrawing implements RowSamplers.Drawing {
 
-    /** {@code mr_draw}: two doubles, five words, filled up. */
-    private static final int DRAW_BYTES = 40;
+    private static final long DRAW_BYTES = Structs.DRAW.byteSize();
+    private static final long SCALE = Structs.at(Structs.DRAW, "scale");
+    private static final long UNIFORM = Structs.at(Structs.DRAW, "uniform");
+    private static final long ROW = Structs.at(Structs.DRAW, "row");
+    private static final long TOP_K = Structs.at(Structs.DRAW, "top_k");
+    private static final long TOP_P = Structs.at(Structs.DRAW, "top_p");
+    private static final long MIN_P = Structs.at(Structs.DRAW, "min_p");
+    private static final long DRAFT = Structs.at(Structs.DRAW, "draft");
 
     private final NativeKernels kernels;
     private final long model;
@@ -36,7 +42,7 @@ final class KernelDrawing implements RowSamplers.Drawing {
         int[] drawn = new int[rows.length];
         Arrays.fill(drawn, -1);
         if (ids.byteSize() < (long) rows.length * Integer.BYTES) {
-            draws = arena.allocate(2L * rows.length * DRAW_BYTES, Double.BYTES);
+            draws = arena.allocate(Structs.DRAW, 2L * rows.length);
             ids = arena.allocate(JAVA_INT, 2L * rows.length);
         }
         int[] row = new int[rows.length];
@@ -45,7 +51,7 @@ final class KernelDrawing implements RowSamplers.Drawing {
             Draw draw = rows[r];
             if (draw != null) {
                 boolean verified = r + 1 < rows.length && rows[r + 1] != null;
-                write(draw, r, verified ? draw.draft() : -1, (long) count * DRAW_BYTES);
+                write(draw, r, verified ? draw.draft() : -1, count * DRAW_BYTES);
                 row[count++] = r;
             }
         }
@@ -59,12 +65,12 @@ final class KernelDrawing implements RowSamplers.Drawing {
     }
 
     private void write(Draw draw, int row, int draft, long at) {
-        draws.set(JAVA_DOUBLE, at, draw.scale());
-        draws.set(JAVA_DOUBLE, at + 8, draw.uniform());
-        draws.set(JAVA_INT, at + 16, row);
-        draws.set(JAVA_INT, at + 20, draw.topK());
-        draws.set(JAVA_FLOAT, at + 24, draw.topP());
-        draws.set(JAVA_FLOAT, at + 28, draw.minP());
-        draws.set(JAVA_INT, at + 32, draft);
+        draws.set(JAVA_DOUBLE, at + SCALE, draw.scale());
+        draws.set(JAVA_DOUBLE, at + UNIFORM, draw.uniform());
+        draws.set(JAVA_INT, at + ROW, row);
+        draws.set(JAVA_INT, at + TOP_K, draw.topK());
+        draws.set(JAVA_FLOAT, at + TOP_P, draw.topP());
+        draws.set(JAVA_FLOAT, at + MIN_P, draw.minP());
+        draws.set(JAVA_INT, at + DRAFT, draft);
     }
 }

@@ -16,6 +16,8 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,17 +35,15 @@ final class NativeKernels {
     /** {@code MR_FP8}: a cache in floats of 8 bits. */
     static final int FP8 = 18;
 
-    /** Ints of {@code mr_kv_group}. */
-    static final int KV_GROUP_INTS = 7;
-
     private static final int ERROR_BYTES = 512;
-    private static final int OK = 0;
-    private static final int OUT_OF_MEMORY = 2;
-    private static final int UNSUPPORTED = 3;
-    private static final int FAULT = 5;
+    static final int OK = 0;
+    static final int OUT_OF_MEMORY = 2;
+    static final int UNSUPPORTED = 3;
+    static final int FAULT = 5;
 
     private final Path path;
     private final NativeDevice device;
+    private final Map<String, FunctionDescriptor> functions;
     private final MethodHandle isaBest;
     private final MethodHandle isaAvailable;
     private final MethodHandle isaName;
@@ -78,7 +78,7 @@ final class NativeKernels {
     private NativeKernels(Path path, NativeDevice device, SymbolLookup symbols) {
         this.path = path;
         this.device = device;
-        Functions f = new Functions(symbols);
+        Functions f = new Functions(symbols, new LinkedHashMap<>());
         this.isaBest = f.of("mr_isa_best", JAVA_INT);
         this.isaAvailable = f.of("mr_isa_available", JAVA_INT, JAVA_INT);
         this.isaName = f.of("mr_isa_name", ADDRESS, JAVA_INT);
@@ -131,15 +131,22 @@ final class NativeKernels {
         this.profile = f.of("mr_profile", JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG);
         this.numerics = f.of("mr_numerics", ADDRESS, JAVA_LONG);
         this.free = f.of("mr_free", null, JAVA_LONG);
+        this.functions = Map.copyOf(f.found());
     }
 
-    /** Looks functions up. */
-    private record Functions(SymbolLookup symbols) {
+    /** Looks functions up, and keeps how they are called. */
+    private record Functions(SymbolLookup symbols, Map<String, FunctionDescriptor> found) {
         MethodHandle of(String name, @Nullable MemoryLayout result, MemoryLayout... arguments) {
             FunctionDescriptor descriptor =
                     result == null ? FunctionDescriptor.ofVoid(arguments) : FunctionDescriptor.of(result, arguments);
+            found.put(name, descriptor);
             return Linker.nativeLinker().downcallHandle(symbols.findOrThrow(name), descriptor);
         }
+    }
+
+    /** How each function of the header is called. */
+    Map<String, FunctionDescriptor> functions() {
+        return functions;
     }
 
     /** Loads the library of the CPU. MR-CPU-001 when it cannot be, or is of another version. */
@@ -151,7 +158,7 @@ final class NativeKernels {
     static NativeKernels open(Path library, NativeDevice device) {
         try {
             SymbolLookup symbols = SymbolLookup.libraryLookup(library, Arena.global());
-            MethodHandle version = new Functions(symbols).of("mr_abi_version", JAVA_INT);
+            MethodHandle version = new Functions(symbols, new LinkedHashMap<>()).of("mr_abi_version", JAVA_INT);
             int found = (int) version.invokeExact();
             if (found != ABI_VERSION) {
                 throw new IllegalStateException("its ABI version is " + found + ", this build needs " + ABI_VERSION);
@@ -226,18 +233,21 @@ final class NativeKernels {
             MemorySegment words = arena.allocateFrom(JAVA_INT, program);
             MemorySegment weights = arena.allocateFrom(JAVA_INT, stored);
             MemorySegment most = arena.allocateFrom(JAVA_INT, limits);
-            MemorySegment need = arena.allocate(JAVA_LONG, 3);
+            MemorySegment need = arena.allocate(Structs.NEED);
             checked(arena, error -> (int) memory.invokeExact(
                     options.address(),
                     words.address(),
                     (long) program.length,
                     weights.address(),
-                    stored.length / 4,
+                    (int) (weights.byteSize() / Structs.STORED.byteSize()),
                     most.address(),
                     need.address(),
                     error.address(),
                     error.byteSize()));
-            return new Need(need.get(JAVA_LONG, 0), need.get(JAVA_LONG, 8), need.get(JAVA_LONG, 16));
+            return new Need(
+                    need.get(JAVA_LONG, Structs.at(Structs.NEED, "weights")),
+                    need.get(JAVA_LONG, Structs.at(Structs.NEED, "workspace")),
+                    need.get(JAVA_LONG, Structs.at(Structs.NEED, "host")));
         }
     }
 
@@ -420,7 +430,10 @@ final class NativeKernels {
 
     /** Steps leave the times of their stages in {@code times}, and their number in {@code count}; null segments end that. */
     void profile(long model, MemorySegment times, int room, MemorySegment count) {
-        call(() -> (int) profile.invokeExact(model, times.address(), room, count.address()));
+        int status = call(() -> (int) profile.invokeExact(model, times.address(), room, count.address()));
+        if (status != OK) {
+            throw device.failed("the times of steps cannot be taken (status " + status + ")");
+        }
     }
 
     String numerics(long model) {

@@ -11,17 +11,18 @@ import java.lang.foreign.MemorySegment;
 final class StageTimes implements AutoCloseable {
 
     private static final int ROOM = 4_096;
-    private static final int OPS_MAX = 16;
-    private static final int ROWS_AT = 16;
-    private static final int OPS_AT = 20;
-    private static final int OP_AT = 24;
-    private static final int BYTES = OP_AT + OPS_MAX * Integer.BYTES;
+    private static final long BEGIN = Structs.at(Structs.STAGE_TIME, "begin_ns");
+    private static final long NANOS = Structs.at(Structs.STAGE_TIME, "nanos");
+    private static final long ROWS = Structs.at(Structs.STAGE_TIME, "rows");
+    private static final long OPS = Structs.at(Structs.STAGE_TIME, "ops");
+    private static final long OP = Structs.at(Structs.STAGE_TIME, "op");
+    private static final long BYTES = Structs.STAGE_TIME.byteSize();
 
     private final NativeKernels kernels;
     private final long model;
     private final OpProbe probe;
     private final Arena arena = Arena.ofShared();
-    private final MemorySegment times = arena.allocate((long) ROOM * BYTES, Long.BYTES);
+    private final MemorySegment times = arena.allocate(Structs.STAGE_TIME, ROOM);
     private final MemorySegment count = arena.allocate(JAVA_INT);
 
     @SuppressWarnings("MustBeClosedChecker") // close() closes the arena
@@ -29,18 +30,23 @@ final class StageTimes implements AutoCloseable {
         this.kernels = kernels;
         this.model = model;
         this.probe = probe;
-        kernels.profile(model, times, ROOM, count);
+        try {
+            kernels.profile(model, times, ROOM, count);
+        } catch (RuntimeException e) {
+            arena.close();
+            throw e;
+        }
     }
 
     /** Tells the probe of the step that has just run. */
     void tell() {
         for (int i = 0; i < count.get(JAVA_INT, 0); i++) {
-            MemorySegment time = times.asSlice((long) i * BYTES, BYTES);
-            int[] ops = new int[Math.min(OPS_MAX, time.get(JAVA_INT, OPS_AT))];
+            MemorySegment time = times.asSlice(i * BYTES, BYTES);
+            int[] ops = new int[Math.min(Structs.STAGE_OPS, time.get(JAVA_INT, OPS))];
             for (int o = 0; o < ops.length; o++) {
-                ops[o] = time.get(JAVA_INT, OP_AT + (long) o * Integer.BYTES);
+                ops[o] = time.get(JAVA_INT, OP + (long) o * Integer.BYTES);
             }
-            probe.ran(ops, 0, time.get(JAVA_INT, ROWS_AT), time.get(JAVA_LONG, 0), time.get(JAVA_LONG, Long.BYTES));
+            probe.ran(ops, 0, time.get(JAVA_INT, ROWS), time.get(JAVA_LONG, BEGIN), time.get(JAVA_LONG, NANOS));
         }
     }
 

@@ -11,8 +11,18 @@ import java.lang.foreign.MemorySegment;
 /** A step's inputs and logits in native memory, {@code mr_step}. Grows, is used again; confined to the engine's thread. */
 final class StepBuffer implements AutoCloseable {
 
-    /** Four ints, eight pointers. */
-    private static final int STEP_BYTES = 4 * 4 + 8 * 8;
+    private static final long ROWS = Structs.at(Structs.STEP, "rows");
+    private static final long SEQUENCES = Structs.at(Structs.STEP, "sequences");
+    private static final long LOGIT_ROWS = Structs.at(Structs.STEP, "logit_rows");
+    private static final long TABLE_WIDTH = Structs.at(Structs.STEP, "table_width");
+    private static final long TOKENS = Structs.at(Structs.STEP, "tokens");
+    private static final long POSITIONS = Structs.at(Structs.STEP, "positions");
+    private static final long SLOTS = Structs.at(Structs.STEP, "slots");
+    private static final long QUERY_START = Structs.at(Structs.STEP, "query_start");
+    private static final long CONTEXT_LEN = Structs.at(Structs.STEP, "context_len");
+    private static final long BLOCK_TABLE = Structs.at(Structs.STEP, "block_table");
+    private static final long LOGIT_ROW = Structs.at(Structs.STEP, "logit_row");
+    private static final long LOGITS = Structs.at(Structs.STEP, "logits");
 
     private final int groups;
     private final int vocabulary;
@@ -25,7 +35,7 @@ final class StepBuffer implements AutoCloseable {
     StepBuffer(int groups, int vocabulary) {
         this.groups = groups;
         this.vocabulary = vocabulary;
-        this.step = arena.allocate(STEP_BYTES, 8);
+        this.step = arena.allocate(Structs.STEP);
         this.ints = arena.allocate(JAVA_INT, 1);
         this.logits = arena.allocate(JAVA_FLOAT, 1);
     }
@@ -47,32 +57,32 @@ final class StepBuffer implements AutoCloseable {
                 + (long) groups * sequences * width
                 + in.logitRows().length;
         room(needed, (long) in.logitRows().length * vocabulary);
-        step.set(JAVA_INT, 0, rows);
-        step.set(JAVA_INT, 4, sequences);
-        step.set(JAVA_INT, 8, in.logitRows().length);
-        step.set(JAVA_INT, 12, width);
+        step.set(JAVA_INT, ROWS, rows);
+        step.set(JAVA_INT, SEQUENCES, sequences);
+        step.set(JAVA_INT, LOGIT_ROWS, in.logitRows().length);
+        step.set(JAVA_INT, TABLE_WIDTH, width);
         Cursor cursor = new Cursor();
-        cursor.pointer(0);
+        cursor.pointer(TOKENS);
         cursor.put(tokens, rows);
-        cursor.pointer(1);
+        cursor.pointer(POSITIONS);
         cursor.put(in.positions(), rows);
-        cursor.pointer(2);
+        cursor.pointer(SLOTS);
         for (int[] slots : in.slotMapping()) {
             cursor.put(slots, rows);
         }
-        cursor.pointer(3);
+        cursor.pointer(QUERY_START);
         cursor.put(in.queryStart(), sequences + 1);
-        cursor.pointer(4);
+        cursor.pointer(CONTEXT_LEN);
         cursor.put(in.contextLen(), sequences);
-        cursor.pointer(5);
+        cursor.pointer(BLOCK_TABLE);
         for (int[][] group : in.blockTable()) {
             for (int[] blocks : group) {
                 cursor.put(blocks, width);
             }
         }
-        cursor.pointer(6);
+        cursor.pointer(LOGIT_ROW);
         cursor.put(in.logitRows(), in.logitRows().length);
-        step.set(JAVA_LONG, 16 + 7 * 8, logits.address());
+        step.set(JAVA_LONG, LOGITS, logits.address());
         return step;
     }
 
@@ -84,8 +94,9 @@ final class StepBuffer implements AutoCloseable {
     private final class Cursor {
         private long at;
 
-        void pointer(int index) {
-            step.set(JAVA_LONG, 16 + 8L * index, ints.address() + 4 * at);
+        /** The field there points to what is put next. */
+        void pointer(long field) {
+            step.set(JAVA_LONG, field, ints.address() + 4 * at);
         }
 
         /** The array, filled up to {@code length} with -1. */
@@ -106,7 +117,7 @@ final class StepBuffer implements AutoCloseable {
             return;
         }
         Arena larger = Arena.ofShared();
-        step = larger.allocate(STEP_BYTES, 8);
+        step = larger.allocate(Structs.STEP);
         ints = larger.allocate(JAVA_INT, Math.max(ints.byteSize() / 4, 2 * intCount));
         logits = larger.allocate(JAVA_FLOAT, Math.max(logits.byteSize() / 4, logitCount));
         arena.close();

@@ -4,6 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.KvLayout;
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.KvType;
+import io.millrace.worker.backend.LoadProgress;
 import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.cpu.RecordingKernels.Call;
 import io.millrace.worker.model.Golden;
@@ -74,7 +78,7 @@ class RecordedLoadTest {
         assertThat(create.number("abi_version")).isEqualTo(NativeKernels.ABI_VERSION);
         assertThat(create.number("block_tokens")).isEqualTo(16);
         assertThat(create.ints("group"))
-                .hasSize(NativeKernels.KV_GROUP_INTS)
+                .hasSize((int) Structs.KV_GROUP.byteSize() / Integer.BYTES)
                 .startsWith(24, decoder.config().layers());
         assertThat(RecordingKernels.calls("mr_reserve").getFirst().ints("limits"))
                 .isEqualTo(RecordingKernels.calls("mr_memory").getFirst().ints("limits"))
@@ -82,6 +86,57 @@ class RecordedLoadTest {
                         EmulatedCuda.LIMITS.rows(),
                         EmulatedCuda.LIMITS.logitRows(),
                         decoder.config().contextLength());
+    }
+
+    @Test
+    void howAModelIsToBeMadeIsHandedOverWholeWhenItIsPlannedAndWhenItIsMade() {
+        KvOptions options = new KvOptions(32, 24, 0, 0, KvType.INT8).withHostBytes(MIB);
+        CpuSettings settings = new CpuSettings(0, CpuSettings.Precision.FP8, true, null, 96);
+        KvLayout layout;
+        try (ModelRuntime runtime = CpuModels.load(
+                Golden.path(MODEL),
+                (decoder, source) -> CudaBackend.load(
+                        RecordingKernels.library(),
+                        decoder,
+                        source,
+                        options,
+                        3,
+                        settings,
+                        EmulatedCuda.LIMITS,
+                        LoadProgress.NONE))) {
+            layout = runtime.kvLayout();
+        }
+        KvLayout.Group group = layout.groups().getFirst();
+        assertThat(layout.hostBlocks()).isPositive();
+        Call plan = RecordingKernels.calls("mr_memory").getFirst();
+        Call create = RecordingKernels.calls("mr_create").getFirst();
+        for (Call call : List.of(plan, create)) {
+            assertThat(call.number("abi_version")).isEqualTo(NativeKernels.ABI_VERSION);
+            assertThat(call.number("isa")).isZero();
+            assertThat(call.number("precision")).isEqualTo(2);
+            // Its threads do not compute there, and need no processor of their own.
+            assertThat(call.number("pin")).isZero();
+            assertThat(call.number("keep_activations")).isZero();
+            assertThat(call.number("block_tokens")).isEqualTo(32);
+            assertThat(call.number("groups")).isEqualTo(1);
+            assertThat(call.number("library_rows")).isEqualTo(96);
+            assertThat(call.ints("group"))
+                    .containsExactly(
+                            24,
+                            group.layers(),
+                            group.heads(),
+                            group.keyDim(),
+                            group.valueDim(),
+                            NativeKernels.INT8,
+                            layout.hostBlocks());
+        }
+        assertThat(create.number("threads")).isEqualTo(3);
+        List<Integer> bound = new ArrayList<>();
+        for (Call bind : RecordingKernels.calls("mr_bind")) {
+            bound.addAll(List.of((int) bind.number("tensor"), (int) bind.number("type"), 0, 0));
+        }
+        assertThat(plan.ints("stored"))
+                .containsExactly(bound.stream().mapToInt(Integer::intValue).toArray());
     }
 
     @ParameterizedTest
