@@ -206,6 +206,12 @@ struct Machine {
   bool fault = false;
   // Whether one did: nothing runs any more, and everything fails.
   bool broken = false;
+  // Whether a kernel that is launched never ends.
+  bool hangs = false;
+  // Whether products put pairs of columns the wrong way round, as a chip would whose fragments lie otherwise than we think.
+  bool swapped_columns = false;
+  // Whether every other product is off by a part in a million: within any bound, but not the same bits each time.
+  bool unsteady = false;
   // Whether streams do nothing until somebody waits for them. Copies from and to the host then see what it has made of its memory since.
   bool late = false;
   // Bytes of the device that were ever taken, but for those that were given back.
@@ -216,6 +222,7 @@ struct Machine {
   int64_t captured = 0;
 };
 Machine& machine();
+Machine machine_of_environment();
 
 // An `early` one may begin before the launch before it has run.
 cudaError_t launch(Stream* stream, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early = false);

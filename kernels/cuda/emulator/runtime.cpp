@@ -2,9 +2,11 @@
 #include <malloc.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -52,7 +54,7 @@ void finish() { guarded(finish_launches); }
 }  // namespace
 
 Machine& machine() {
-  thread_local Machine of_thread;
+  thread_local Machine of_thread = machine_of_environment();
   return of_thread;
 }
 
@@ -97,6 +99,7 @@ cudaError_t put(Stream* stream, const std::function<void()>& body, bool early) {
       machine().broken = true;
       fail(MR_INTERNAL, "the kernel faulted, as it was asked to");
     }
+    while (machine().hangs) std::this_thread::sleep_for(std::chrono::hours(1));
     body();
   };
   if (stream->capture) {

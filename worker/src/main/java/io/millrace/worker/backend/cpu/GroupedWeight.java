@@ -6,6 +6,7 @@ import io.millrace.worker.model.quant.Scaled;
 import io.millrace.worker.model.weights.DType;
 import io.millrace.worker.model.weights.Dequantizer;
 import io.millrace.worker.model.weights.MappedFile;
+import io.millrace.worker.model.weights.PackedCorner;
 import io.millrace.worker.model.weights.PackedRows;
 import io.millrace.worker.model.weights.PackedWeight;
 import io.millrace.worker.model.weights.WeightTensor;
@@ -111,12 +112,39 @@ record GroupedWeight(
             case Scaled scaled -> ofScaled(scaled);
             case Codebook codebook -> ofCodebook(codebook);
             case PackedRows rows -> of(rows.whole(), device).map(whole -> whole.withReader(some(rows, whole)));
+            case PackedCorner corner -> of(corner.whole(), device).map(whole -> whole.corner(corner.columns()));
             default -> Optional.empty();
         };
     }
 
     private GroupedWeight withReader(Reader other) {
         return new GroupedWeight(type, columns, groupColumns, order, levels, other);
+    }
+
+    /** Of its first columns, in places that are theirs in the order of the whole; one group where its groups do not divide them. */
+    private GroupedWeight corner(int count) {
+        int size = count % groupColumns == 0 ? groupColumns : count;
+        int kept = count / size;
+        int[] ranks = order == null ? null : ranks(Arrays.copyOf(order, count));
+        Reader part = (first, rows, codes, scales, zeros) -> {
+            byte[] code = new byte[columns];
+            float[] scale = new float[groups()];
+            byte[] zero = new byte[groups()];
+            for (int row = 0; row < rows; row++) {
+                reader.rows(first + row, 1, code, scale, zero);
+                System.arraycopy(code, 0, codes, row * count, count);
+                System.arraycopy(scale, 0, scales, row * kept, kept);
+                System.arraycopy(zero, 0, zeros, row * kept, kept);
+            }
+        };
+        return new GroupedWeight(type, count, size, ranks, levels, part);
+    }
+
+    /** Each by how many are less. */
+    private static int[] ranks(int[] values) {
+        int[] sorted = values.clone();
+        Arrays.sort(sorted);
+        return Arrays.stream(values).map(v -> Arrays.binarySearch(sorted, v)).toArray();
     }
 
     private static boolean fits(int columns, int groupColumns) {

@@ -8,6 +8,7 @@ import io.millrace.worker.model.weights.WeightSource;
 import io.millrace.worker.model.weights.WeightTensor;
 import io.millrace.worker.program.Recorder;
 import io.millrace.worker.program.StepProgram;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
@@ -22,17 +23,13 @@ public final class Decoder {
     private final Map<String, WeightSlot> slots;
     private final StepProgram program;
 
-    private Decoder(DecoderConfig config, WeightSource source) {
+    private Decoder(DecoderConfig config, WeightSource source, TensorNames names, int vocabulary) {
         this.config = config;
-        TensorNames names = new TensorNames(config, source);
-        SlotCheck check = new SlotCheck(config.origin(), config.architecture(), config.layers(), source);
-        this.vocabulary = check.vocabulary(names.embedding(), config.vocabularySize());
+        this.vocabulary = vocabulary;
         Recorder recorder = new Recorder();
         Slots found = new Slots(config, source, names, recorder);
         this.program = record(recorder, found, names, output(names, source));
-        this.slots = Map.copyOf(found.all());
-        found.all().values().forEach(check::check);
-        check.unused(names.layers(), found.all().values());
+        this.slots = Collections.unmodifiableMap(found.all());
     }
 
     /**
@@ -41,7 +38,18 @@ public final class Decoder {
      * @throws MillraceException MR-MODEL-003 when config and tensors contradict each other, naming file, tensor and remedy
      */
     public static Decoder of(DecoderConfig config, WeightSource source) {
-        return new Decoder(config, source);
+        TensorNames names = new TensorNames(config, source);
+        SlotCheck check = new SlotCheck(config.origin(), config.architecture(), config.layers(), source);
+        Decoder decoder =
+                new Decoder(config, source, names, check.vocabulary(names.embedding(), config.vocabularySize()));
+        decoder.slots.values().forEach(check::check);
+        check.unused(names.layers(), decoder.slots.values());
+        return decoder;
+    }
+
+    /** What a decoder of that config, whose vocabulary is known, asks for by the names that the checkpoint has, whatever the shapes of its tensors are. */
+    public static Map<String, WeightSlot> wanted(DecoderConfig config, WeightSource source) {
+        return new Decoder(config, source, new TensorNames(config, source), config.vocabularySize()).slots;
     }
 
     public DecoderConfig config() {
