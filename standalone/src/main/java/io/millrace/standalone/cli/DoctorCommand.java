@@ -1,10 +1,9 @@
 package io.millrace.standalone.cli;
 
 import io.millrace.shared.error.MillraceException;
-import io.millrace.worker.backend.cpu.CudaBackend;
 import io.millrace.worker.backend.cpu.KernelLibrary;
 import io.millrace.worker.model.hub.HubSettings;
-import io.millrace.worker.serving.ModelHost;
+import io.millrace.worker.serving.GpuReport;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
@@ -71,8 +70,7 @@ final class DoctorCommand implements Callable<Integer> {
         line("Maven", onPath("mvn"), first("mvn", "-v"), "only building needs it");
         optional("C++ compiler", first("c++", "--version"));
         kernels();
-        cudaKernels();
-        found("Engine", engine());
+        gpu();
         optional("CUDA compiler", first("nvcc", "--version"));
         optional(
                 "NVIDIA GPU",
@@ -106,25 +104,17 @@ final class DoctorCommand implements Callable<Integer> {
         found("CPU kernels", found);
     }
 
-    /** The CUDA kernels: chip and driver, or why they do not run. */
-    private void cudaKernels() {
-        String found;
+    /** The CUDA kernels: chip and driver, and whether they compute what they should there, or why they do not run; and what will run models where nothing is said. */
+    private void gpu() {
         try {
-            found = CudaBackend.find()
-                    .map(CudaBackend::describe)
-                    .orElse("not built (not needed): kernels/cuda/build.sh makes them");
+            GpuReport report = GpuReport.make();
+            found("CUDA kernels", report.kernels());
+            if (!report.check().isEmpty()) {
+                found("GPU check", report.check());
+            }
+            found("Engine", report.engine());
         } catch (MillraceException e) {
-            found = "not usable: " + e.getMessage();
-        }
-        found("CUDA kernels", found);
-    }
-
-    /** What will run models where nothing is said. */
-    private static String engine() {
-        try {
-            return ModelHost.automaticEngine();
-        } catch (MillraceException e) {
-            return "not to be chosen: " + e.getMessage();
+            found("Engine", "not to be chosen: " + e.getMessage());
         }
     }
 

@@ -17,7 +17,11 @@ final class WorkerOptions {
                     "A .gguf file, a folder, hf:org/name, 'default' (SmolLM2-135M-Instruct) or 'mock'; may be repeated.")
     private List<String> models = new ArrayList<>();
 
-    @Option(names = "--engine", paramLabel = "NAME", description = "auto, torch, cpu, cuda or mock (default auto).")
+    @Option(
+            names = "--engine",
+            paramLabel = "NAME",
+            description =
+                    "auto (cuda where a GPU passes its check, else cpu, else torch), torch, cpu, cuda or mock (default auto).")
     private @Nullable String engine;
 
     @Option(

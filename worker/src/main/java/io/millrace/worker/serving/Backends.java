@@ -19,8 +19,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Loads a model into the backend that was asked for. {@code auto} takes the native kernels where they are built and this processor
- * has vector instructions that they know, otherwise PyTorch. CUDA is taken only when it is asked for.
+ * Loads a model into the backend that was asked for. {@code auto} is an engine of the processor here, as {@link AutoEngine} has the word before: the native kernels where they are
+ * built and this processor has vector instructions that they know, otherwise PyTorch.
  */
 final class Backends {
 
@@ -75,17 +75,14 @@ final class Backends {
         }
     }
 
-    /** Which engine {@code auto} is on this machine, and why; and that CUDA kernels, where they are built, wait to be asked for. Loads no model. */
+    /** Which engine of the processor {@code auto} is, and why. Loads no model. */
     static String automatic() {
-        Choice choice = choose(AUTO);
-        boolean cuda;
-        try {
-            cuda = CudaBackend.find().isPresent();
-        } catch (MillraceException e) {
-            cuda = false;
-        }
-        return (choice.library() == null ? "torch" : CPU) + ", as " + choice.why()
-                + (cuda ? "; cuda when it is asked for (--engine cuda), as it has not run on a GPU yet" : "");
+        return host() + ", as " + choose(AUTO).why();
+    }
+
+    /** The same by name alone. */
+    static String host() {
+        return choose(AUTO).library() == null ? "torch" : CPU;
     }
 
     /**

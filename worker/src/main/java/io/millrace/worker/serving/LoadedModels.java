@@ -1,5 +1,6 @@
 package io.millrace.worker.serving;
 
+import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.log.Clock;
 import io.millrace.shared.proto.Submit;
 import io.millrace.worker.backend.LoadProgress;
@@ -26,14 +27,23 @@ final class LoadedModels {
     private LoadedModels() {}
 
     static ServedModel load(
-            ResolvedModel model, ModelOptions options, LoadProgress progress, Clock clock, StepListener steps) {
+            ResolvedModel model,
+            ModelOptions options,
+            AutoEngine auto,
+            LoadProgress progress,
+            Clock clock,
+            StepListener steps) {
         LoadWatch watch = new LoadWatch(clock);
         Beside<Boolean> kernels =
                 Beside.start("millrace-load-kernels", () -> watch.time("kernels", () -> Backends.prepare(options)));
         try (OpenModel files = watch.time("files", () -> OpenModel.open(model.path(), options.task()))) {
             ServedModel served = switch (files) {
-                case ModelFiles generating ->
-                    generating(model, generating, kernels, options, progress, clock, steps, watch);
+                case ModelFiles generating -> {
+                    Loading loading = new Loading(model, generating, kernels, progress, clock, steps, watch);
+                    yield options.engine().equals("auto")
+                            ? automatic(loading, options, auto)
+                            : generating(loading, options);
+                }
                 case PooledFiles pooled -> pooled(model, pooled, options, progress, clock, steps, watch);
             };
             LOG.info("{} is loaded after {}", model.name(), served.loadTimes());
@@ -59,25 +69,44 @@ final class LoadedModels {
         }
     }
 
-    /** Tokenizer and templates are made while the weights are loaded. */
-    private static ServedModel generating(
+    /** What a load is of and with, but for the options. */
+    private record Loading(
             ResolvedModel model,
             ModelFiles files,
             Beside<Boolean> kernels,
-            ModelOptions options,
             LoadProgress progress,
             Clock clock,
             StepListener steps,
-            LoadWatch watch) {
+            LoadWatch watch) {}
+
+    /** On the GPU where that can be had, else on the processor: the engine is settled before anything is planned. */
+    private static ServedModel automatic(Loading loading, ModelOptions options, AutoEngine auto) {
+        if (loading.watch().time("gpu", () -> auto.takes(loading.files(), options))) {
+            try {
+                return generating(loading, options.withEngine("cuda"));
+            } catch (MillraceException e) {
+                if (!AutoEngine.isOfDevice(e)) {
+                    throw e;
+                }
+                AutoEngine.fallsBack(loading.files(), "", e);
+            }
+        }
+        return generating(loading, options);
+    }
+
+    /** Tokenizer and templates are made while the weights are loaded. */
+    private static ServedModel generating(Loading loading, ModelOptions options) {
+        ModelFiles files = loading.files();
+        LoadWatch watch = loading.watch();
         KvBudget budget = KvBudget.of(files.decoder().config(), options, () -> Backends.cacheBytes(files, options));
-        EngineConfig config = Engines.config(model.name(), budget.maxModelLen(), options);
+        EngineConfig config = Engines.config(loading.model().name(), budget.maxModelLen(), options);
         Beside<TextSide> beside = Beside.start("millrace-load-text", () -> TextSide.of(files, options, config, watch));
-        kernels.settle();
-        Backends.Loaded loaded = weights(files, budget, options, progress, beside, watch);
+        loading.kernels().settle();
+        Backends.Loaded loaded = weights(files, budget, options, loading.progress(), beside, watch);
         try {
             TextSide text = beside.take();
             try {
-                return start(model, files, text, loaded, config, clock, steps, watch);
+                return start(loading.model(), files, text, loaded, config, loading.clock(), loading.steps(), watch);
             } catch (RuntimeException | Error e) {
                 text.close();
                 throw e;

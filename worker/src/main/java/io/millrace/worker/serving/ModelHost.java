@@ -21,20 +21,21 @@ public final class ModelHost {
 
     private final ModelLocator locator;
     private final Clock clock;
+    private final AutoEngine auto;
 
     public ModelHost(ModelLocator locator, Clock clock) {
+        this(locator, clock, AutoEngine.ofMachine());
+    }
+
+    ModelHost(ModelLocator locator, Clock clock, AutoEngine auto) {
         this.locator = locator;
         this.clock = clock;
+        this.auto = auto;
     }
 
     /** With the environment's settings and the system's clock. */
     public static ModelHost fromEnvironment() {
         return new ModelHost(ModelLocator.fromEnvironment(), Clock.SYSTEM);
-    }
-
-    /** The engine that {@code auto} is on this machine, and why, for people. MR-CPU-005 when MILLRACE_ISA names no instruction set of it. */
-    public static String automaticEngine() {
-        return Backends.automatic();
     }
 
     /** As {@link #load(String, ModelOptions, ModelProgress, StepListener)}, without a listener. */
@@ -54,7 +55,8 @@ public final class ModelHost {
             ModelLocator.Names names = names(spec);
             return MockModels.load(names.name(), weights(spec, names), names.aliases(), options, clock, steps);
         }
-        return LoadedModels.load(locator.locate(spec, progress.download()), options, progress.load(), clock, steps);
+        return LoadedModels.load(
+                locator.locate(spec, progress.download()), options, auto, progress.load(), clock, steps);
     }
 
     private static ModelLocator.Names names(String spec) {

@@ -59,7 +59,7 @@ enum NativeDevice {
                 ModelRuntime.DEVICE_LOST,
                 "The " + kernels + " lost their device: " + message
                         + ". This process can do nothing more on it: the worker hands its requests to others and ends with status 3."
-                        + " Start it again; if it happens again, look at nvidia-smi and dmesg.");
+                        + " Start it again; if it happens again, look at nvidia-smi and dmesg, or use --engine cpu.");
     }
 
     MillraceException failed(String message) {
