@@ -26,6 +26,19 @@ inline size_t most_shared() {
 #endif
 }
 
+// Whether its blocks make clusters.
+inline bool has_clusters() {
+#if MR_EMULATED
+  return emulator::machine().major >= 9;
+#else
+  static const bool has = [] {
+    int device = 0, can = 0;
+    return cudaGetDevice(&device) == cudaSuccess && cudaDeviceGetAttribute(&can, cudaDevAttrClusterLaunch, device) == cudaSuccess && can != 0;
+  }();
+  return has;
+#endif
+}
+
 // Launches a kernel on a stream; what went wrong is found at the next check.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
@@ -36,30 +49,39 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
 #endif
 }
 
-// The same, but the kernel may begin while the launch before it still runs: it waits (await_launches) before it touches what others use.
-// Chips before sm_90 cannot, and begin it afterwards.
+// In clusters of so many blocks, more than one only on chips that have them (core/cluster.h); the grid is of clusters along x. And early, as follows.
 template <class... Parameters, class... Arguments>
-void launch_early(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
+void launch_clusters(void (*kernel)(Parameters...), int cluster, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
 #if MR_EMULATED
-  emulator::launch(stream, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [=] { kernel(arguments...); }, true);
+  emulator::launch(stream, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, [=] { kernel(arguments...); }, true, cluster);
 #else
+  grid.x *= static_cast<unsigned>(cluster);
   static const bool can = [] {
     int device = 0, major = 0;
     return cudaGetDevice(&device) == cudaSuccess && cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= 9;
   }();
   if (!can) return launch(kernel, grid, block, shared_bytes, stream, arguments...);
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
-  config.attrs = &early;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = cluster > 1 ? 2 : 1;
   cudaLaunchKernelEx(&config, kernel, arguments...);
 #endif
+}
+
+// The same, but the kernel may begin while the launch before it still runs: it waits (await_launches) before it touches what others use.
+// Chips before sm_90 cannot, and begin it afterwards.
+template <class... Parameters, class... Arguments>
+void launch_early(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
+  launch_clusters(kernel, 1, grid, block, shared_bytes, stream, arguments...);
 }
 
 // In a kernel that is launched early: waits until all launches before it have ended and what they wrote is seen. Every thread calls it, before any

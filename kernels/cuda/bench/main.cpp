@@ -73,15 +73,15 @@ class Bench {
     return device.major == 9 && device.minor == 0 ? std::vector{kQueryTile, kWarpgroupTile} : std::vector{kQueryTile};
   }
 
-  // Milliseconds of one call, the median of several.
-  double time(const std::function<void()>& body) {
+  // Milliseconds of one call, of so many one behind the other; the median of several times.
+  double time(const std::function<void()>& body, int calls = 1) {
     std::vector<double> all;
     const int times = small_ ? 1 : 15;
     for (int i = 0; i < times + 2; i++) {
       auto began = std::chrono::steady_clock::now();
-      body();
+      for (int call = 0; call < calls; call++) body();
       stream_.synchronize();
-      if (i >= 2 || small_) all.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count());
+      if (i >= 2 || small_) all.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count() / calls);
     }
     std::sort(all.begin(), all.end());
     return all[all.size() / 2];
@@ -148,6 +148,20 @@ class Bench {
   // What is a text, in the column of rates.
   static void note(const std::string& name, const std::string& text) { std::printf("%s\t\t%s\t\t\n", name.c_str(), text.c_str()); }
 
+  // Rows at once, about, and for people.
+  struct TilingName {
+    Tiling tiling;
+    int rows;
+    const char* name;
+  };
+  static constexpr TilingName kTilings[] = {{Tiling::kRows8, 8, "8 at once"},
+                                            {Tiling::kRows16, 16, "16 at once"},
+                                            {Tiling::kWide8, 8, "8 at once, wide"},
+                                            {Tiling::kWide16, 16, "16 at once, wide"},
+                                            {Tiling::kWide32, 32, "32 at once, wide"},
+                                            {Tiling::kRows64, 64, "64 at once"},
+                                            {Tiling::kPanels, 128, "panels"}};
+
   void product(Store store, int rows, int columns) {
     WeightView w{};
     w.store = store;
@@ -160,7 +174,9 @@ class Bench {
     w.group_columns = fp8 ? columns : std::min(128, columns);
     w.groups = columns / w.group_columns;
     const int64_t factor_bytes = codes ? int64_t{w.tiles} * kTileRows * w.groups * 4 : 0;
-    Memory values = noise(value_bytes), scales = zeros(factor_bytes), offsets = zeros(factor_bytes);
+    // So many of the weight that none is left in L2 from the time before, as in a model.
+    const auto copies = static_cast<int>(small_ ? 1 : std::max<int64_t>(1, (int64_t{256} << 20) / value_bytes));
+    Memory values = noise(value_bytes * copies), scales = zeros(factor_bytes), offsets = zeros(factor_bytes);
     w.values = values.data();
     w.scales = scales.data();
     w.offsets = codes && !fp8 ? offsets.data() : nullptr;
@@ -181,22 +197,40 @@ class Bench {
         if (m >= 64) line(what + by, ms, 2.0 * m * rows * columns / ms / 1e9, "TFLOP/s", false);
       };
       double ours = 0, tiles_ms = 0, panels_ms = 0;
-      for (Tiling tiling : {Tiling::kRows8, Tiling::kRows16, Tiling::kRows32, Tiling::kPanels}) {
-        const int tile = tiling == Tiling::kPanels ? 128 : 8 << (static_cast<int>(tiling) - static_cast<int>(Tiling::kRows8));
+      Product p{w, in, {out.as<float>(), rows}, nullptr, 1, 0};
+      // Short ones are begun one behind the other, as in a step.
+      const int calls = small_ || m > 128 ? 1 : 20;
+      int turn = 0;
+      auto each = [&](const std::function<void()>& body) {
+        return time([&] { p.w.values = values.data() + turn++ % copies * value_bytes, body(); }, calls);
+      };
+      const ChipShape chip{chips_, static_cast<int>(most_shared()), has_clusters()};
+      const Way chosen = choose_way(p, nullptr, m, chip);
+      std::vector<std::pair<Way, const TilingName*>> ways;
+      for (const TilingName& tiling : kTilings) {
         // Far from it there is nothing to be had.
-        if (!small_ && (m > 8 * tile || 8 * m < tile)) continue;
-        const double ms = time([&] { multiply(stream_, {m, count.as<int32_t>()}, {w, in, {out.as<float>(), rows}, nullptr, 1, 0}, nullptr, chips_, tiling); });
-        const bool chosen = choose_tiling(store, false, m) == tiling;
-        if (chosen) ours = ms;
-        if (tiling == Tiling::kPanels) {
+        if (!small_ && (m > 8 * tiling.rows || 8 * m < tiling.rows)) continue;
+        const Way best = choose_way(p, nullptr, m, tiling.tiling, chip);
+        if (best.sharing > 0) ways.push_back({best, &tiling});
+        // What clusters bring.
+        if (best.cluster > 1) ways.push_back({choose_way(p, nullptr, m, tiling.tiling, {chips_, static_cast<int>(most_shared()), false}), &tiling});
+      }
+      for (const auto& [of, tiling] : ways) {
+        const Way way = of;
+        const double ms = each([&] { multiply(stream_, {m, count.as<int32_t>()}, p, nullptr, chips_, way); });
+        const bool is_chosen = chosen.tiling == way.tiling && chosen.cluster == way.cluster;
+        if (is_chosen) ours = ms;
+        if (way.tiling == Tiling::kPanels) {
           panels_ms = ms;
         } else {
           tiles_ms = tiles_ms == 0 ? ms : std::min(tiles_ms, ms);
         }
-        lines((tiling == Tiling::kPanels ? ", batch-invariant, panels" : ", batch-invariant, " + std::to_string(tile) + " at once") + (chosen ? " (chosen)" : ""), ms, bytes);
+        char counted[96];
+        std::snprintf(counted, sizeof counted, ", chunks by %d warps of %d blocks, counted %.1f us", way.sharing, way.cluster, count_way(p, nullptr, m, way, chip).us);
+        lines(std::string(", batch-invariant, ") + tiling->name + counted + (is_chosen ? " (chosen)" : ""), ms, bytes);
       }
       if (tiles_ms > 0 && panels_ms > 0) panels.push_back({m, tiles_ms, panels_ms});
-      const double theirs = library_ ? by_library({w, in, {out.as<float>(), rows}, nullptr, 1, 0}, m, bytes, lines) : 0;
+      const double theirs = library_ ? by_library(p, m, bytes, lines, each) : 0;
       if (theirs > 0) library.push_back({m, ours, theirs});
     }
     note(product + ": panels are faster than tiles", crossing_text(panels));
@@ -204,21 +238,24 @@ class Bench {
   }
 
   // The same as `products=library` has it: the weight made rows of bf16, and cuBLASLt; and cuBLASLt alone. Milliseconds of the first; 0 where it has no way.
-  template <class Lines>
-  double by_library(const Product& p, int m, double bytes, const Lines& lines) {
+  template <class Lines, class Each>
+  double by_library(const Product& p, int m, double bytes, const Lines& lines, const Each& each) {
     Memory workspace(Library::kWorkspace, "cuBLASLt"), rows(library_row_bytes(p.w.rows, p.w.columns), "cuBLASLt");
     const LibraryRoom room{rows.as<uint16_t>(), workspace.data()};
     if (!multiply_by_library(*library_, stream_, m, p, room, chips_)) return 0;
-    const double ms = time([&] { multiply_by_library(*library_, stream_, m, p, room, chips_); });
+    const double ms = each([&] { multiply_by_library(*library_, stream_, m, p, room, chips_); });
     lines(", library (widened, then cuBLASLt)", ms, bytes);
     if (multiplies_fp8(*library_, m, p.w, p.out)) {
-      Product of_fp8 = p;
-      of_fp8.x.fp8 = true;
-      lines(", library (fp8 inputs)", time([&] { multiply_by_library(*library_, stream_, m, of_fp8, room, chips_); }), bytes);
+      auto of_fp8 = [&] {
+        Product inputs = p;
+        inputs.x.fp8 = true;
+        multiply_by_library(*library_, stream_, m, inputs, room, chips_);
+      };
+      lines(", library (fp8 inputs)", each(of_fp8), bytes);
     }
     if (p.w.store != Store::kBf16) return ms;
-    const LibraryProduct alone{p.w.values, p.x.values, p.out.data, nullptr, m, p.w.rows, p.x.stride, p.out.stride, 1};
-    if (library_->multiply(stream_, alone, room.workspace)) lines(", cuBLASLt alone", time([&] { library_->multiply(stream_, alone, room.workspace); }), bytes);
+    auto alone = [&] { return library_->multiply(stream_, {p.w.values, p.x.values, p.out.data, nullptr, m, p.w.rows, p.x.stride, p.out.stride, 1}, room.workspace); };
+    if (alone()) lines(", cuBLASLt alone", each(alone), bytes);
     return ms;
   }
 

@@ -2,6 +2,9 @@
 // no more than so many groups are under way; other threads see what was copied after a barrier as well.
 #pragma once
 #include "cuda_api.h"
+#if MR_EMULATED
+#include "emulator/warpgroup.h"
+#endif
 
 namespace millrace::cuda {
 
@@ -36,6 +39,15 @@ __device__ __forceinline__ void wait_for_copies() {
   emulator::wait_for_copies(kGroups);
 #else
   asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+#endif
+}
+
+// A barrier, 1 to 15, of so many threads of the block: whole warps.
+__device__ __forceinline__ void meet(int barrier, int threads) {
+#if MR_EMULATED
+  emulator::warpgroups().barrier(barrier, threads, true);
+#else
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 #endif
 }
 

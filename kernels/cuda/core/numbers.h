@@ -29,6 +29,36 @@ MR_HOST_DEVICE inline uint32_t pack_f16(float low, float high) {
 MR_HOST_DEVICE inline float low_bf16(uint32_t both) { return bits_to_float(both << 16); }
 MR_HOST_DEVICE inline float high_bf16(uint32_t both) { return bits_to_float(both & 0xffff0000u); }
 
+// Sums of two values each, rounded.
+MR_HOST_DEVICE inline uint32_t add_bf16(uint32_t x, uint32_t y) {
+#if defined(__CUDA_ARCH__)
+  uint32_t both;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(both) : "r"(x), "r"(0x3f803f80u), "r"(y));
+  return both;
+#else
+  return pack_bf16(low_bf16(x) + low_bf16(y), high_bf16(x) + high_bf16(y));
+#endif
+}
+
+// Four bytes of two words; `which`: a hexadecimal digit for each, the lowest byte's last.
+MR_HOST_DEVICE inline uint32_t take_bytes(uint32_t x, uint32_t y, uint32_t which) {
+#if defined(__CUDA_ARCH__)
+  return __byte_perm(x, y, which);
+#else
+  const uint64_t both = x | static_cast<uint64_t>(y) << 32;
+  uint32_t bytes = 0;
+  for (int i = 0; i < 4; i++) bytes |= static_cast<uint32_t>(both >> (which >> 4 * i & 7u) * 8 & 255u) << 8 * i;
+  return bytes;
+#endif
+}
+
+// Eight codes of 4 bits, plus 128 + `less`, which is a small whole number: 128 + code is bf16 with the code for its last bits.
+MR_HOST_DEVICE inline void codes_to_bf16(uint32_t codes, uint32_t less, uint32_t* pairs) {
+  const uint32_t odd = codes >> 4;
+#pragma unroll
+  for (uint32_t i = 0; i < 4; i++) pairs[i] = add_bf16((take_bytes(codes, odd, 0x4400u + 0x1111u * i) & 0x000f000fu) | 0x43004300u, less);
+}
+
 // As stored: one value.
 MR_HOST_DEVICE inline float f16_to_float(uint16_t half) {
 #if defined(__CUDA_ARCH__)

@@ -204,11 +204,11 @@ void wait_for_copies(int groups) {
   self.copies.erase(self.copies.begin(), self.copies.begin() + static_cast<std::ptrdiff_t>(done));
 }
 
-void run_grid(Index grid, Index size, size_t shared_bytes, const std::function<void()>& body) {
+void run_grid(Index grid, Index size, size_t shared_bytes, const std::function<void()>& body, int cluster) {
   const uint64_t threads = uint64_t{size.x} * size.y * size.z;
   if (threads == 0 || threads > kMostThreads || threads % kWarpThreads != 0) fail(MR_INTERNAL, "a block of %llu threads", static_cast<unsigned long long>(threads));
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535) fail(MR_INTERNAL, "a grid of %u, %u, %u blocks", grid.x, grid.y, grid.z);
-  if (shared_bytes > kMostShared) fail(MR_INTERNAL, "a block with %zu bytes of shared memory", shared_bytes);
+  if (shared_bytes > kMostShared * static_cast<size_t>(cluster)) fail(MR_INTERNAL, "a block with %zu bytes of shared memory", shared_bytes);
   if (blocks_of_thread.size() == depth) blocks_of_thread.push_back(std::make_unique<Block>());
   depth++;
   try {

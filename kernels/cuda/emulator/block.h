@@ -103,6 +103,7 @@ Out warp_operation(int operation, const In& in, All all) {
 }
 
 // Runs a kernel's body for every thread of a grid. Blocks are whole warps. An Error when threads wait for each other in vain or a body throws.
-void run_grid(Index grid, Index block, size_t shared_bytes, const std::function<void()>& body);
+// One that stands for a cluster may have shared memory of so many.
+void run_grid(Index grid, Index block, size_t shared_bytes, const std::function<void()>& body, int cluster = 1);
 
 }  // namespace millrace::emulator

@@ -1,7 +1,6 @@
 // What stands in for CUDA C++ when a plain compiler makes the kernels: the built-ins that they use, and the part of the runtime that the host
 // uses. Memory of the device is memory of the process; streams do at once what they are given, and graphs keep launches to repeat them.
 #pragma once
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -73,7 +72,6 @@ void product_int8(int32_t* d, const uint32_t* a, const uint32_t* b);
 
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
-inline int __popc(unsigned x) { return std::popcount(x); }
 
 inline void __syncthreads() { ::millrace::emulator::block_barrier(); }
 
@@ -226,8 +224,8 @@ struct Machine {
 Machine& machine();
 Machine machine_of_environment();
 
-// An `early` one may begin before the launch before it has run.
-cudaError_t launch(Stream* stream, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early = false);
+// An `early` one may begin before the launch before it has run. With `cluster` the grid is of clusters of so many blocks along x; they run as one block each.
+cudaError_t launch(Stream* stream, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early = false, int cluster = 1);
 
 // In a kernel that is launched early.
 void await_launches();

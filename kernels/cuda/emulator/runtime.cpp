@@ -135,14 +135,15 @@ cudaError_t allow_shared(const void* kernel, cudaFuncAttribute what, int bytes) 
   return cudaSuccess;
 }
 
-cudaError_t launch(Stream* stream, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early) {
+cudaError_t launch(Stream* stream, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early, int cluster) {
   const cudaError_t refused = refusal(kernel, grid, block, shared_bytes);
   if (refused != cudaSuccess) return last_error = refused;
   if (machine().asked) {
     machine().asked->push_back({kernel, block.x * block.y * block.z, shared_bytes});
     return cudaSuccess;
   }
-  return put(stream, [=] { run_grid(grid, block, shared_bytes, body); }, early);
+  const dim3 together(block.x * static_cast<unsigned>(cluster), block.y, block.z);
+  return put(stream, [=] { run_grid(grid, together, shared_bytes * static_cast<size_t>(cluster), body, cluster); }, early);
 }
 
 void run_on_host(Stream* stream, std::function<void()> body) { put(stream, body, false); }

@@ -14,11 +14,10 @@ struct RowView {
   int64_t stride;
 };
 
-// Rows of an op: at most `most`; as many as *count. `given`: the host says so before the step, no launch does; it may be read before await_launches.
+// Rows of an op: at most `most`; as many as count[which].
 struct RowCount {
   int most = 0;
   const int32_t* count = nullptr;
-  bool given = false;
 };
 
 // Keys and values of a layer: [block][head][token][stride], keys and values apart. MR_INT8 and MR_FP8 have factors [block][head][token]. Latents have one
@@ -89,11 +88,36 @@ struct Product {
   // Further weights.
   Parts parts{};
 };
-// How many rows blocks take together: 8, 16, 32, or panels of 64 and more. The bits are the same.
-enum class Tiling { kAuto, kRows8, kRows16, kRows32, kPanels };
-Tiling choose_tiling(Store store, bool f32, int rows);
+// How blocks take rows and outputs: so many rows at once, with one tile of 16 outputs a warp or (wide, and 64 rows but of codes) two, whose warps share the
+// chunks of 256 columns; or panels of 64 rows and more. The bits are the same.
+enum class Tiling { kAuto, kRows8, kRows16, kWide8, kWide16, kWide32, kRows64, kPanels };
+struct Way {
+  Tiling tiling = Tiling::kAuto;
+  // Warps of a block that share the chunks of their outputs: 1, 2, 4 or 8; and blocks of a cluster that do, 1, 2 or 4.
+  int sharing = 8, cluster = 1;
+};
+// What counts of a chip: multiprocessors, bytes of shared memory that a block may have, and whether blocks make clusters.
+struct ChipShape {
+  int multiprocessors;
+  int shared_bytes;
+  bool clusters;
+};
+// What a way needs, by counting: blocks and the shared memory of each, bytes that cross from L2 to multiprocessors, bytes that a multiprocessor has under way, and
+// microseconds on an H200.
+struct WayCount {
+  int64_t blocks;
+  int shared_bytes;
+  double memory_bytes, crossing_bytes, flight_bytes, us;
+};
+// Whether the product can be multiplied so on the chip; experts and heads have no panels, float32 no wide tiles.
+bool is_possible(const Product& p, const Experts* experts, Way way, const ChipShape& chip);
+WayCount count_way(const Product& p, const Experts* experts, int rows, Way way, const ChipShape& chip);
+// The one with the least count, of those that are possible.
+Way choose_way(const Product& p, const Experts* experts, int rows, const ChipShape& chip);
+// The same of one tiling; with sharing 0: it is not possible.
+Way choose_way(const Product& p, const Experts* experts, int rows, Tiling tiling, const ChipShape& chip);
 // `chips`: multiprocessors. With experts, w says how all of them are stored; theirs are tiles of 8 rows.
-void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Experts* experts, int chips, Tiling tiling = Tiling::kAuto);
+void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Experts* experts, int chips, Way way = {});
 
 // Rows of `tiles` tiles of a weight that is not float32 from `first_tile` on, in bf16: [tiles * 16, steps * 32], columns in the order of inputs.
 void expand(cudaStream_t stream, const WeightView& w, int first_tile, int tiles, uint16_t* out, int chips);

@@ -1,15 +1,15 @@
 // Products of many rows: a block of 128 outputs and 128 or 64 rows, whose warps share what they read through shared memory. Sums are those of
-// linear.cu, bit for bit: each warp takes all chunks of its outputs.
+// tiles.h, bit for bit: each warp takes all chunks of its outputs.
 #include "kernels/product.h"
 
 namespace millrace::cuda {
 namespace {
 
-constexpr int kStages = 4;
-constexpr int kOutputWarps = 4, kRowWarps = kProductWarps / kOutputWarps;
+constexpr int kStages = kPanelStages;
+constexpr int kRowWarps = kPanelRowWarps, kOutputWarps = kProductWarps / kRowWarps;
+constexpr int kBlockTiles = kPanelTiles;
 // Tiles of 16 outputs of a warp.
-constexpr int kTiles = 2;
-constexpr int kBlockTiles = kOutputWarps * kTiles;
+constexpr int kTiles = kBlockTiles / kOutputWarps;
 
 // What a block has of a stage in shared memory: the weights of its tiles, then 8 rows after 8 rows.
 template <class Math, Store kStore, int kTokens>
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
   const int block_row = blockIdx.y * kRowWarps * 8 * kTokens, count = *arguments.rows.count;
   if (block_row >= count) return;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const int block_tile = take_part(p, arguments.p.parts, kBlockTiles) * kBlockTiles, tile0 = block_tile + warp % kOutputWarps * kTiles;
+  const int block_tile = take_part(p, arguments.p.parts, kBlockTiles, blockIdx.x) * kBlockTiles, tile0 = block_tile + warp % kOutputWarps * kTiles;
   const TileRows rows{block_row + warp / kOutputWarps * 8 * kTokens, count, nullptr};
 
   // Each warp copies tiles and groups of 8 rows in turn.
@@ -94,7 +94,8 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
   }
 #pragma unroll
   for (int t = 0; t < kTiles; t++) {
-    if (tile0 + t < w.tiles) write_tile(p, total[t], tile0 + t, rows, lane);
+#pragma unroll
+    for (int i = 0; i < 4 * kTokens; i++) write_value(p, total[t].sum[i / 4].v[i % 4], tile0 + t, i / 4, i % 4, rows, lane);
   }
 }
 
@@ -102,8 +103,7 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
 
 template <class Math, Store kStore>
 void multiply_panels(cudaStream_t stream, const ProductArguments& a) {
-  // Of codes a chunk has two sums, and float32 takes twice the registers.
-  constexpr int kTokens = Math::kBytes == 2 && !kIsCode<kStore> ? 8 : 4;
+  constexpr int kTokens = panel_tokens(kStore, Math::kBytes);
   const int rows = kRowWarps * 8 * kTokens;
   const dim3 grid{static_cast<unsigned>(tile_blocks(a.p, kBlockTiles)), static_cast<unsigned>((a.rows.most + rows - 1) / rows), 1};
   const size_t shared = size_t{kStages} * kStageBytes<Math, kStore, kTokens>;

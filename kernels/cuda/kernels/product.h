@@ -2,38 +2,20 @@
 // a tile, and their factors.
 #pragma once
 #include "core/copies.h"
-#include "kernels/launches.h"
+#include "kernels/tiling.h"
 
 namespace millrace::cuda {
-
-// Threads of a block, as warps.
-inline constexpr int kProductWarps = 8;
 
 struct ProductArguments {
   Product p;
   Experts experts;
   RowCount rows;
-  // Warps that share the chunks of a tile: 1, 2, 4 or 8.
-  int sharing;
+  // Warps of a block that share the chunks of a tile: 1, 2, 4 or 8; blocks that do; steps in a block's shared memory, and all bytes of it.
+  int sharing, cluster, stages, shared_bytes;
 };
 
-// Tiles of all weights.
-inline int all_tiles(const Product& p) {
-  int tiles = p.w.tiles;
-  for (int i = 0; i < p.parts.count; i++) tiles += p.parts.part[i].w.tiles;
-  return tiles;
-}
-
-// Blocks that take `tiles` tiles each, those of a weight after those of the one before.
-inline int tile_blocks(const Product& p, int tiles) {
-  int blocks = (p.w.tiles + tiles - 1) / tiles;
-  for (int i = 0; i < p.parts.count; i++) blocks += (p.parts.part[i].w.tiles + tiles - 1) / tiles;
-  return blocks;
-}
-
 // The block's number among those of its weight, which becomes the product's.
-__device__ __forceinline__ int take_part(Product& p, const Parts& parts, int tiles) {
-  int block = blockIdx.x;
+__device__ __forceinline__ int take_part(Product& p, const Parts& parts, int tiles, int block) {
   bool found = false;
 #pragma unroll
   for (int i = 0; i < kMostParts; i++) {
@@ -56,7 +38,7 @@ template <class Math>
 using RowPieces = Pieces<8 * Math::kBytes>;
 
 template <Store kStore>
-inline constexpr bool kIsCode = kStore == Store::kCode8 || kStore == Store::kCode4 || kStore == Store::kE4m3;
+inline constexpr bool kIsCode = is_code(kStore);
 
 __device__ __forceinline__ const uint8_t* weights_at(const WeightView& w, Store store, int tile, int step, int lane) {
   return w.values + ((static_cast<int64_t>(tile) * w.steps + step) * kWarp + lane) * lane_bytes(store);
@@ -92,6 +74,9 @@ struct Step {
       half[0] = Math::a_words(r, r + kRow, 0);
       half[1] = Math::a_words(r, r + kRow, 1);
     } else {
+      if constexpr (kStore == Store::kCode4 && Math::kBytes == 2) {
+        if (!w.levels) return set_numbers(w, r);
+      }
       float v[kLaneValues];
       widen_lane<kStore>(w, r, v);
 #pragma unroll
@@ -100,6 +85,17 @@ struct Step {
         half[h] = Math::a(eight);
       }
     }
+  }
+
+ private:
+  // Codes of 4 bits that are numbers, with fewer instructions.
+  __device__ __forceinline__ void set_numbers(const WeightView& w, const uint32_t* r) {
+    uint32_t upper[4], lower[4];
+    const uint32_t less = pack_bf16(-128.0f - w.zero, -128.0f - w.zero);
+    codes_to_bf16(r[0], less, upper);
+    codes_to_bf16(r[1], less, lower);
+#pragma unroll
+    for (int h = 0; h < 2; h++) half[h] = Math::a_words(upper, lower, h);
   }
 };
 
@@ -129,23 +125,32 @@ struct TileRows {
   int first, end;
   const int32_t* source;
 
-  __device__ __forceinline__ int input(int at) const {
-    const int row = min(first + at, end - 1);
-    return source ? source[row] : row;
-  }
+  // Without a source.
+  __device__ __forceinline__ int own(int at) const { return min(first + at, end - 1); }
+  __device__ __forceinline__ int input(int at) const { return source ? source[own(at)] : own(at); }
 };
 
-// Adds the runs [first, last) of 16 columns that share factors: out += scale * part - offset * (sum of x).
+// out += scale * part, of the upper and the lower 8 outputs.
 template <int kTokens>
-__device__ __forceinline__ void add_scaled(const WeightView& w, const Input& x, const TileRows& rows, int tile, int group, int first, int last, int lane, const Tile<kTokens>& part,
-                                           Tile<kTokens>& out) {
-  const int64_t f = (static_cast<int64_t>(tile) * w.groups + group) * kTileRows + lane / 4;
-  const float upper = factor_at(w, w.scales, f), lower = factor_at(w, w.scales, f + 8);
+__device__ __forceinline__ void add_scaled(const Tile<kTokens>& part, float upper, float lower, Tile<kTokens>& out) {
 #pragma unroll
   for (int j = 0; j < kTokens; j++) {
 #pragma unroll
     for (int i = 0; i < 4; i++) out.sum[j].v[i] = fmaf(i < 2 ? upper : lower, part.sum[j].v[i], out.sum[j].v[i]);
   }
+}
+// out -= offset * x, of the thread's row i and that row's sum.
+__device__ __forceinline__ void subtract_offset(float upper, float lower, float x, int i, Sum& out) {
+  out.v[i] = fmaf(-upper, x, out.v[i]);
+  out.v[2 + i] = fmaf(-lower, x, out.v[2 + i]);
+}
+
+// Adds the runs [first, last) of 16 columns that share factors: out += scale * part - offset * (sum of x).
+template <int kTokens>
+__device__ __forceinline__ void add_group(const WeightView& w, const Input& x, const TileRows& rows, int tile, int group, int first, int last, int lane, const Tile<kTokens>& part,
+                                          Tile<kTokens>& out) {
+  const int64_t f = (static_cast<int64_t>(tile) * w.groups + group) * kTileRows + lane / 4;
+  add_scaled(part, factor_at(w, w.scales, f), factor_at(w, w.scales, f + 8), out);
   if (!w.offsets) return;
   const float upper_offset = factor_at(w, w.offsets, f), lower_offset = factor_at(w, w.offsets, f + 8);
 #pragma unroll
@@ -155,8 +160,7 @@ __device__ __forceinline__ void add_scaled(const WeightView& w, const Input& x, 
       const float* sums = x.sums + static_cast<int64_t>(rows.input(8 * j + lane % 4 * 2 + i)) * (x.stride / 16);
       float all = 0;
       for (int c = first; c < last; c++) all += sums[c];
-      out.sum[j].v[i] = fmaf(-upper_offset, all, out.sum[j].v[i]);
-      out.sum[j].v[2 + i] = fmaf(-lower_offset, all, out.sum[j].v[2 + i]);
+      subtract_offset(upper_offset, lower_offset, all, i, out.sum[j]);
     }
   }
 }
@@ -179,27 +183,25 @@ struct ChunkSums {
     if (!kIsCode<kStore>) return;
     const int done = 2 * step + half + 1;
     if (done * 16 % w.group_columns != 0 && done != 2 * end) return;
-    add_scaled(w, x, rows, tile, min((done * 16 - 1) / w.group_columns, w.groups - 1), first, done, lane, part, out);
+    add_group(w, x, rows, tile, min((done * 16 - 1) / w.group_columns, w.groups - 1), first, done, lane, part, out);
     part.clear();
     first = done;
   }
 };
 
-template <int kTokens>
-__device__ __forceinline__ void write_tile(const Product& p, const Tile<kTokens>& total, int tile, const TileRows& rows, int lane) {
-#pragma unroll
-  for (int j = 0; j < kTokens; j++) {
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int output = tile * kTileRows + lane / 4 + i / 2 * 8;
-      const int row = rows.first + 8 * j + lane % 4 * 2 + i % 2;
-      if (output >= p.w.rows || row >= rows.end) continue;
-      float value = total.sum[j].v[i] * p.factor;
-      if (p.bias) value += p.bias[output];
-      p.out.data[row * p.out.stride + output] = soft_cap(value, p.cap);
-    }
-  }
+// Value i of the thread's, of 8 rows from 8 * j on.
+__device__ __forceinline__ void write_value(const Product& p, float sum, int tile, int j, int i, const TileRows& rows, int lane) {
+  const int output = tile * kTileRows + lane / 4 + i / 2 * 8;
+  const int row = rows.first + 8 * j + lane % 4 * 2 + i % 2;
+  if (output >= p.w.rows || row >= rows.end) return;
+  float value = sum * p.factor;
+  if (p.bias) value += p.bias[output];
+  p.out.data[row * p.out.stride + output] = soft_cap(value, p.cap);
 }
+
+// Products of few rows: 8 * kTokens, and two tiles a warp, but for 64 rows of codes.
+template <class Math, Store kStore, int kTokens>
+void multiply_wide(cudaStream_t stream, const ProductArguments& a);
 
 // Products of many rows, by blocks of 128 outputs.
 template <class Math, Store kStore>

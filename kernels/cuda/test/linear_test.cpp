@@ -240,40 +240,133 @@ struct OnDevice {
   }
 };
 
+// A product of a stored weight with rows of noise, on the device.
+struct TiledProduct {
+  OnDevice device;
+  cuda::Product product{};
+  cuda::RowCount rows;
+
+  TiledProduct(int type, bool f32, int row_count, int outs, int columns, Random& random) {
+    const bool grouped = type == MR_FP8 || type == MR_INT4;
+    const cuda::WeightView w = device.place(grouped ? cuda::image_of(Grouped(type, outs, columns, columns % 128 == 0 ? 128 : 32, false, random).view, outs, columns)
+                                                    : cuda::image_of(type, outs, columns, random_stored(type, outs, columns, random).data()));
+    float* x = device.put(random.normals(static_cast<size_t>(row_count * columns)));
+    const int stride = cuda::rounded_up(columns, cuda::kStepColumns);
+    const cuda::Input in{device.room(int64_t{row_count} * stride), device.room(int64_t{row_count} * stride / 16), stride, f32, false};
+    rows = {row_count, device.put(std::vector<int32_t>{row_count})};
+    cuda::RowChain chain{};
+    chain.ops[chain.count++] = cuda::PrepareArguments{{x, columns}, columns, nullptr, in, 1};
+    cuda::run_rows(device.stream, rows, chain);
+    product = {w, in, {device.room(int64_t{row_count} * outs), outs}, nullptr, 0.7f, 0};
+  }
+
+  std::vector<float> multiply(cuda::Way way) {
+    const auto size = static_cast<size_t>(rows.most) * static_cast<size_t>(product.out.stride);
+    std::vector<float> out(size, NAN);
+    device.stream.upload(product.out.data, out.data(), static_cast<int64_t>(size) * 4);
+    cuda::multiply(device.stream, rows, product, nullptr, 132, way);
+    device.stream.synchronize();
+    device.stream.download(out.data(), product.out.data, static_cast<int64_t>(size) * 4);
+    device.stream.synchronize();
+    for (float v : out) CHECK(std::isfinite(v), "tiling %d", static_cast<int>(way.tiling));
+    return out;
+  }
+
+  // Compares ways with the first that is possible; of `one_in` of them one.
+  void check(const char* what, int one_in) {
+    const cuda::ChipShape chip{132, 227 << 10, true};
+    std::vector<float> first;
+    int number = 0;
+    for (cuda::Tiling tiling : kTilings) {
+      for (auto [sharing, cluster] : {std::pair{8, 1}, {4, 1}, {2, 1}, {1, 1}, {4, 2}, {2, 2}, {1, 2}, {2, 4}, {1, 4}}) {
+        const cuda::Way way{tiling, sharing, cluster};
+        if (!cuda::is_possible(product, nullptr, way, chip)) continue;
+        if (tiling == cuda::Tiling::kPanels ? sharing > 1 : !first.empty() && ++number % one_in > 0) continue;
+        const std::vector<float> actual = multiply(way);
+        if (first.empty()) first = actual;
+        CHECK(same_bits(actual.data(), first.data(), actual.size()), "%s, float32 %d, tiling %d, chunks of an output by %d warps of %d blocks", what, product.x.f32,
+              static_cast<int>(tiling), sharing, cluster);
+      }
+    }
+  }
+
+  static constexpr cuda::Tiling kTilings[] = {cuda::Tiling::kRows8,  cuda::Tiling::kRows16, cuda::Tiling::kWide8, cuda::Tiling::kWide16,
+                                              cuda::Tiling::kWide32, cuda::Tiling::kRows64, cuda::Tiling::kPanels};
+};
+
 }  // namespace
 
 TEST(products_have_the_same_bits_however_rows_are_tiled) {
   Random random(27);
-  constexpr int kRows = 141, kOuts = 150;
+  int which = 0;
   for (int type : {MR_F32, MR_BF16, MR_F16, MR_Q8_0, MR_Q4_K, MR_Q6_K, MR_IQ4_NL, MR_FP8}) {
     for (bool f32 : {false, true}) {
       if (type == MR_F32 && !f32) continue;
-      const bool grouped = type == MR_FP8;
-      const int columns = grouped ? 352 : kTypes[type].block_values == 1 ? 300 : kTypes[type].block_values == 32 ? 352 : 512;
-      OnDevice device;
-      const cuda::WeightView w = device.place(grouped ? cuda::image_of(Grouped(type, kOuts, columns, 32, false, random).view, kOuts, columns)
-                                                      : cuda::image_of(type, kOuts, columns, random_stored(type, kOuts, columns, random).data()));
-      float* x = device.put(random.normals(static_cast<size_t>(kRows * columns)));
-      const int stride = cuda::rounded_up(columns, cuda::kStepColumns);
-      const cuda::Input in{device.room(int64_t{kRows} * stride), device.room(int64_t{kRows} * stride / 16), stride, f32, false};
-      const cuda::RowCount rows{kRows, device.put(std::vector<int32_t>{kRows})};
-      cuda::RowChain chain{};
-      chain.ops[chain.count++] = cuda::PrepareArguments{{x, columns}, columns, nullptr, in, 1};
-      cuda::run_rows(device.stream, rows, chain);
-      std::vector<float> first;
-      for (cuda::Tiling tiling : {cuda::Tiling::kRows8, cuda::Tiling::kRows16, cuda::Tiling::kRows32, cuda::Tiling::kPanels}) {
-        for (int chips : {1, 4000}) {
-          if (chips > 1 && tiling != cuda::Tiling::kRows8) continue;
-          float* out = device.room(int64_t{kRows} * kOuts);
-          cuda::multiply(device.stream, rows, {w, in, {out, kOuts}, nullptr, 0.7f, 0}, nullptr, chips, tiling);
-          device.stream.synchronize();
-          std::vector<float> actual(static_cast<size_t>(kRows * kOuts));
-          device.stream.download(actual.data(), out, static_cast<int64_t>(actual.size()) * 4);
-          device.stream.synchronize();
-          if (first.empty()) first = actual;
-          for (float v : actual) CHECK(std::isfinite(v), "type %d, tiling %d", type, static_cast<int>(tiling));
-          CHECK(same_bits(actual.data(), first.data(), actual.size()), "type %d, float32 %d, tiling %d, sharing for %d chips", type, f32, static_cast<int>(tiling), chips);
+      const int columns = type == MR_FP8 ? 352 : kTypes[type].block_values == 1 ? 300 : kTypes[type].block_values == 32 ? 352 : 512;
+      TiledProduct(type, f32, 141, 150, columns, random).check(kTypes[type].name, f32 ? 3 : 5 + which++ % 3);
+    }
+  }
+}
+
+TEST(products_of_many_chunks_have_the_same_bits_however_warps_share_them) {
+  Random random(28);
+  // More rounds of chunks than two for those that share them least, a last chunk that is no whole one, and outputs that fill no block.
+  for (int type : {MR_BF16, MR_INT4, MR_Q4_K, MR_Q6_K}) {
+    TiledProduct(type, false, 21, 54, kTypes[type].block_values == 1 ? 2400 : 2560, random).check(kTypes[type].name, 1);
+  }
+}
+
+TEST(every_product_has_a_way_that_the_chip_can_launch) {
+  for (const cuda::ChipShape chip : {cuda::ChipShape{132, 227 << 10, true}, cuda::ChipShape{108, 163 << 10, false}, cuda::ChipShape{1, 99 << 10, false}}) {
+    for (cuda::Store store : {cuda::Store::kF32, cuda::Store::kBf16, cuda::Store::kF16, cuda::Store::kCode8, cuda::Store::kCode4, cuda::Store::kE4m3}) {
+      for (bool f32 : {false, true}) {
+        if (store == cuda::Store::kF32 && !f32) continue;
+        for (int outs : {1, 64, 1000, 4096, 28672, 128256}) {
+          for (int columns : {20, 768, 4096, 14336}) {
+            for (int rows : {1, 7, 8, 9, 17, 33, 64, 65, 128, 300, 4096}) {
+              cuda::Product p{};
+              p.w.store = store;
+              p.w.rows = outs;
+              p.w.tiles = (outs + cuda::kTileRows - 1) / cuda::kTileRows;
+              p.w.steps = (columns + cuda::kStepColumns - 1) / cuda::kStepColumns;
+              p.x.f32 = f32;
+              const cuda::Experts experts{nullptr, nullptr, rows / 8 + 8, nullptr, nullptr};
+              for (const cuda::Experts* of : {static_cast<const cuda::Experts*>(nullptr), &experts}) {
+                for (int heads : {0, 16}) {
+                  if (of && heads > 0) continue;
+                  p.heads.count = heads;
+                  const cuda::Way way = cuda::choose_way(p, of, rows, chip);
+                  const cuda::WayCount count = cuda::count_way(p, of, rows, way, chip);
+                  CHECK(cuda::is_possible(p, of, way, chip) && count.shared_bytes <= chip.shared_bytes, "store %d, %d rows: %d bytes", static_cast<int>(store), rows, count.shared_bytes);
+                  CHECK(way.sharing == 1 || way.sharing == 2 || way.sharing == 4 || way.sharing == 8);
+                  CHECK(!of || way.tiling == cuda::Tiling::kRows8 || way.tiling == cuda::Tiling::kWide8);
+                  CHECK(count.blocks > 0 && count.blocks < int64_t{1} << 31 && std::isfinite(count.us) && count.us > 0);
+                }
+              }
+            }
+          }
         }
+      }
+    }
+  }
+}
+
+TEST(products_of_up_to_64_rows_read_weights_once_and_keep_memory_busy) {
+  const cuda::ChipShape chip{132, 227 << 10, true};
+  for (auto [outs, columns] : {std::pair{4096, 4096}, {6144, 4096}, {28672, 4096}, {4096, 14336}}) {
+    for (cuda::Store store : {cuda::Store::kBf16, cuda::Store::kCode4}) {
+      for (int rows : {1, 8, 16, 32, 64}) {
+        cuda::Product p{};
+        p.w.store = store;
+        p.w.tiles = outs / cuda::kTileRows;
+        p.w.steps = columns / cuda::kStepColumns;
+        const cuda::Way way = cuda::choose_way(p, nullptr, rows, chip);
+        const cuda::WayCount count = cuda::count_way(p, nullptr, rows, way, chip);
+        const double weights = double{1} * outs * columns * (store == cuda::Store::kBf16 ? 2 : 0.5);
+        const double row_bytes = static_cast<double>(count.blocks) / way.cluster * rows * columns * 2;
+        CHECK(way.cluster > 1 || count.crossing_bytes < 1.1 * (weights + row_bytes), "[%d, %d], %d rows: weights cross more than once", outs, columns, rows);
+        CHECK(count.flight_bytes >= 32 << 10, "[%d, %d], %d rows: %g bytes under way", outs, columns, rows, count.flight_bytes);
+        CHECK(count.blocks >= 96, "[%d, %d], %d rows: %lld blocks", outs, columns, rows, static_cast<long long>(count.blocks));
       }
     }
   }

@@ -22,27 +22,20 @@ constexpr Chip kChips[] = {{"sm_80", 8, 0, 163 << 10}, {"sm_86", 8, 6, 99 << 10}
 constexpr int kMultiprocessors = 132;
 const RowCount kRows{4096, nullptr};
 
-void ask_products(cudaStream_t stream) {
+void ask_products(cudaStream_t stream, const ChipShape& shape) {
   for (Store store : {Store::kF32, Store::kBf16, Store::kF16, Store::kCode8, Store::kCode4, Store::kE4m3}) {
     for (bool f32 : {false, true}) {
-      for (Tiling tiling : {Tiling::kRows8, Tiling::kRows16, Tiling::kRows32, Tiling::kPanels}) {
-        // A warp with all chunks, and chunks that all warps share.
-        for (int steps : {8, 512}) {
-          Product p{};
-          p.w.store = store;
-          p.w.tiles = 1;
-          p.w.steps = steps;
-          p.x.f32 = f32;
-          multiply(stream, {1, nullptr}, p, nullptr, kMultiprocessors, tiling);
-          multiply(stream, kRows, p, nullptr, kMultiprocessors, tiling);
-          p.heads = {16, 0, 0};
-          multiply(stream, {1, nullptr}, p, nullptr, kMultiprocessors, tiling);
-          p.heads = {};
-          Experts experts{};
-          const ExpertTile tile{};
-          experts.tiles = &tile;
-          experts.most_tiles = 1;
-          multiply(stream, {1, nullptr}, p, &experts, kMultiprocessors, tiling);
+      Product p{};
+      p.w.store = store;
+      p.w.tiles = 1;
+      p.w.steps = 512;
+      p.x.f32 = f32;
+      for (Tiling tiling : {Tiling::kRows8, Tiling::kRows16, Tiling::kWide8, Tiling::kWide16, Tiling::kWide32, Tiling::kRows64, Tiling::kPanels}) {
+        for (int sharing : {1, 2, 4, 8}) {
+          for (int cluster : {1, 2, 4}) {
+            const Way way{tiling, sharing, cluster};
+            if (is_possible(p, nullptr, way, shape)) multiply(stream, kRows, p, nullptr, kMultiprocessors, way);
+          }
         }
       }
       WeightView w{};
@@ -92,7 +85,7 @@ void ask_attention(cudaStream_t stream, const Chip& chip) {
 }
 
 void ask_others(cudaStream_t stream) {
-  RowChain chain{};
+  RowChain chain;
   chain.ops[chain.count++] = MapArguments{};
   run_rows(stream, kRows, chain);
   copy_blocks(stream, nullptr, 1 << 20, nullptr, nullptr, 1, nullptr);
@@ -102,7 +95,6 @@ void ask_others(cudaStream_t stream) {
   unpack_blocks(stream, pack);
   RouteArguments routed{};
   routed.experts = kMostExperts;
-  routed.groups = kMostExperts;
   route(stream, kRows, routed);
   SortArguments sorted{};
   sorted.experts = kMostExperts;
@@ -125,7 +117,7 @@ bool tell(const Chip& chip) {
   emulator::machine().shared_bytes = chip.shared_bytes;
   emulator::machine().asked = &asked;
   cudaStream_t stream = nullptr;
-  ask_products(stream);
+  ask_products(stream, {kMultiprocessors, static_cast<int>(chip.shared_bytes), has_clusters()});
   ask_attention(stream, chip);
   ask_others(stream);
   emulator::machine().asked = nullptr;

@@ -1,0 +1,75 @@
+// What the ways to tile a product need of a block, for kernels and for the choice between them.
+#pragma once
+#include "kernels/launches.h"
+
+namespace millrace::cuda {
+
+// Threads of a block, as warps.
+inline constexpr int kProductWarps = 8;
+// Panels: tiles of 16 outputs of a block, stages, and warps side by side in rows.
+inline constexpr int kPanelTiles = 8, kPanelStages = 4, kPanelRowWarps = 2;
+// Stages of blocks of few rows; those that are asked for first are of one chunk.
+inline constexpr int kLeastStages = 3, kMostStages = kChunkSteps;
+// Factors of a tile and a group in shared memory.
+inline constexpr int kFactorBytes = kTileRows * 4;
+
+constexpr bool is_code(Store store) { return store == Store::kCode8 || store == Store::kCode4 || store == Store::kE4m3; }
+// Tiles of 16 outputs that a warp has of 64 rows.
+constexpr int tiles_of_64(Store store) { return is_code(store) ? 1 : 2; }
+// Of a chunk codes have two sums, and float32 takes twice the registers.
+constexpr int panel_tokens(Store store, int value_bytes) { return value_bytes == 2 && !is_code(store) ? 8 : 4; }
+
+// What a block of few rows has in shared memory: stages of each warp, stages of the warps with the same chunk, and sums on their way between warps.
+struct TileRoom {
+  // A warp's own of a stage: weights, and of codes factors of each half step, [tile][half][scales, offsets][16]. In common: rows, and of codes each row's
+  // sums of the two halves.
+  int own_bytes, common_bytes;
+  // Sums of a thread, and how many of them go to other warps at a time.
+  int floats, piece;
+  // A thread that adds up all of its sums itself has as many again.
+  int least_sharing;
+
+  // Shared memory with which two blocks fit into a multiprocessor, and whether that is what is aimed at.
+  static constexpr int kHalf = 113 << 10;
+  bool two_blocks;
+
+  constexpr int stage_bytes(int sharing) const { return kProductWarps * own_bytes + sharing * common_bytes; }
+  constexpr int sum_bytes(int sharing, int cluster) const { return sharing * cluster > 1 ? 2 * kProductWarps * piece * kWarp * 4 : 0; }
+  // Steps under way, and the one that is worked on, where a block may have so much: 3 to 8, or 0.
+  constexpr int stages(int sharing, int cluster, int most_bytes) const {
+    const int half = (kHalf - sum_bytes(sharing, cluster)) / stage_bytes(sharing), fitting = (most_bytes - sum_bytes(sharing, cluster)) / stage_bytes(sharing);
+    const int wanted = two_blocks && half >= kLeastStages && half < fitting ? half : fitting;
+    return wanted < kLeastStages ? 0 : wanted > kMostStages ? kMostStages : wanted;
+  }
+  constexpr int shared_bytes(int sharing, int cluster, int most_bytes) const {
+    return stages(sharing, cluster, most_bytes) * stage_bytes(sharing) + sum_bytes(sharing, cluster);
+  }
+};
+
+// A warp has `tiles` tiles of 16 outputs and 8 * `tokens` rows of values of `value_bytes`.
+constexpr TileRoom tile_room(Store store, int value_bytes, int tokens, int tiles) {
+  TileRoom room{};
+  room.own_bytes = tiles * (kWarp * lane_bytes(store) + (is_code(store) ? 4 * kFactorBytes : 0));
+  room.common_bytes = tokens * (8 * kStepColumns * value_bytes + (is_code(store) ? 8 * 8 : 0));
+  room.floats = tiles * tokens * 4;
+  room.piece = room.floats <= 16 ? (room.floats < 8 ? room.floats : 8) : room.floats / 2;
+  room.two_blocks = tokens == 1 || (tokens == 2 && !is_code(store));
+  room.least_sharing = room.floats > 32 ? 2 : 1;
+  return room;
+}
+
+// Tiles of all weights.
+inline int all_tiles(const Product& p) {
+  int tiles = p.w.tiles;
+  for (int i = 0; i < p.parts.count; i++) tiles += p.parts.part[i].w.tiles;
+  return tiles;
+}
+
+// Blocks that take `tiles` tiles each, those of a weight after those of the one before.
+inline int tile_blocks(const Product& p, int tiles) {
+  int blocks = (p.w.tiles + tiles - 1) / tiles;
+  for (int i = 0; i < p.parts.count; i++) blocks += (p.parts.part[i].w.tiles + tiles - 1) / tiles;
+  return blocks;
+}
+
+}  // namespace millrace::cuda

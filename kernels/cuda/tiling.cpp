@@ -1,0 +1,161 @@
+// Which way to tile a product takes, by counting what it moves and computes; nothing of it was measured yet.
+#include "kernels/tiling.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace millrace::cuda {
+namespace {
+
+// Of an H200, a microsecond: bytes from memory and from L2 to all multiprocessors, and to one of 132; multiplications and additions of mma.sync in one.
+constexpr double kMemory = 4.3e6, kCrossing = 5.5e6, kChips = 132, kMostOfOne = 1.5 * kCrossing / kChips, kWork = 2.3e6;
+// Microseconds from asking to having, and of a barrier of all warps with what stands around it.
+constexpr double kLatency = 1, kMeeting = 0.06, kClusterMeeting = 0.3;
+// Beyond these blocks of few rows would read weights too often.
+constexpr int kMostRows = 256;
+// Warps that share the chunks of their outputs, in a cluster.
+constexpr int kMostTogether = 8;
+// Clusters have to wait until enough multiprocessors are free side by side, which is not counted: they are taken where they bring a tenth.
+constexpr double kClusterGain = 0.9;
+
+// What a block of a way has.
+struct Shape {
+  // Tiles of 16 outputs, rows.
+  int tiles = 0, rows = 0;
+  int shared_bytes = 0, stages = 0;
+  // Blocks that fit into a multiprocessor.
+  int resident = 1;
+  // Barriers of all warps in each round of chunks, and bytes of sums that each block reads of others of its cluster.
+  int meetings = 0;
+  double peer_bytes = 0;
+};
+
+int value_bytes(const Product& p) { return p.x.f32 ? 4 : 2; }
+
+int tokens_of(Tiling tiling) {
+  switch (tiling) {
+    case Tiling::kRows8:
+    case Tiling::kWide8: return 1;
+    case Tiling::kRows16:
+    case Tiling::kWide16: return 2;
+    case Tiling::kWide32: return 4;
+    case Tiling::kRows64: return 8;
+    case Tiling::kAuto:
+    case Tiling::kPanels: return 0;
+  }
+  return 0;
+}
+
+bool is_narrow(Tiling tiling) { return tiling == Tiling::kRows8 || tiling == Tiling::kRows16; }
+int warp_tiles(const Product& p, Tiling tiling) { return is_narrow(tiling) ? 1 : tiling == Tiling::kRows64 ? tiles_of_64(p.w.store) : 2; }
+
+// No stages: the chip has not so much shared memory.
+Shape shape_of(const Product& p, Way way, const ChipShape& chip) {
+  Shape s;
+  if (way.tiling == Tiling::kPanels) {
+    const int tokens = panel_tokens(p.w.store, value_bytes(p));
+    s.tiles = kPanelTiles;
+    s.rows = kPanelRowWarps * 8 * tokens;
+    s.shared_bytes = kPanelStages * (kPanelTiles * kWarp * lane_bytes(p.w.store) + kPanelRowWarps * tokens * 8 * kStepColumns * value_bytes(p));
+    s.stages = s.shared_bytes <= chip.shared_bytes ? kPanelStages : 0;
+    return s;
+  }
+  const int tokens = tokens_of(way.tiling);
+  const TileRoom room = tile_room(p.w.store, value_bytes(p), tokens, warp_tiles(p, way.tiling));
+  s.tiles = kProductWarps / way.sharing * warp_tiles(p, way.tiling);
+  s.rows = 8 * tokens;
+  s.stages = room.stages(way.sharing, way.cluster, chip.shared_bytes);
+  s.shared_bytes = room.shared_bytes(way.sharing, way.cluster, chip.shared_bytes);
+  s.resident = room.two_blocks && s.shared_bytes <= TileRoom::kHalf ? 2 : 1;
+  s.meetings = way.sharing * way.cluster > 1 ? room.floats / room.piece : 0;
+  s.peer_bytes = kProductWarps * room.floats * kWarp * 4.0 * (way.cluster - 1) / way.cluster;
+  return s;
+}
+
+int chunks_of(const Product& p) { return (p.w.steps + kChunkSteps - 1) / kChunkSteps; }
+
+}  // namespace
+
+bool is_possible(const Product& p, const Experts* experts, Way way, const ChipShape& chip) {
+  // Clusters of few blocks with many outputs each: named barriers of all are few enough to be one block's.
+  if (way.cluster > 1 && (!chip.clusters || experts || p.heads.count > 0 || is_narrow(way.tiling) || way.tiling == Tiling::kPanels || way.sharing * way.cluster > kMostTogether)) return false;
+  const bool alone = experts == nullptr && p.heads.count == 0;
+  switch (way.tiling) {
+    case Tiling::kAuto: return false;
+    case Tiling::kPanels: return alone && shape_of(p, way, chip).stages > 0;
+    case Tiling::kRows8: break;
+    case Tiling::kRows16:
+      if (experts) return false;
+      break;
+    case Tiling::kWide8:
+    case Tiling::kWide16:
+    case Tiling::kWide32:
+    case Tiling::kRows64:
+      if (p.x.f32 || (experts && way.tiling != Tiling::kWide8)) return false;
+      break;
+  }
+  if (way.sharing < tile_room(p.w.store, value_bytes(p), tokens_of(way.tiling), warp_tiles(p, way.tiling)).least_sharing) return false;
+  return shape_of(p, way, chip).stages > 0;
+}
+
+WayCount count_way(const Product& p, const Experts* experts, int rows, Way way, const ChipShape& chip) {
+  const Shape s = shape_of(p, way, chip);
+  const double columns = static_cast<double>(p.w.steps) * kStepColumns, step_bytes = kWarp * lane_bytes(p.w.store);
+  const double heads = std::max(1, p.heads.count), row_tiles = experts ? experts->most_tiles : (rows + s.rows - 1) / s.rows;
+  WayCount c{};
+  c.blocks = static_cast<int64_t>(tile_blocks(p, s.tiles)) * static_cast<int64_t>(row_tiles * heads) * way.cluster;
+  c.shared_bytes = s.shared_bytes;
+  const int sharing = way.tiling == Tiling::kPanels ? 1 : way.sharing * way.cluster, chunks = (p.w.steps + kChunkSteps - 1) / kChunkSteps;
+  const int rounds = (chunks + sharing - 1) / sharing;
+  const double taken = std::min(rows, s.rows), row_bytes = taken * columns * value_bytes(p), weight_bytes = s.tiles * p.w.steps * step_bytes;
+  const double block_bytes = (row_bytes + weight_bytes) / way.cluster + s.peer_bytes * rounds;
+  c.memory_bytes = all_tiles(p) * p.w.steps * step_bytes * heads + rows * (columns * value_bytes(p) + all_tiles(p) * kTileRows * 4.0) * heads;
+  c.crossing_bytes = static_cast<double>(c.blocks) * block_bytes;
+  // Clusters of four are of the 16 or 18 multiprocessors that stand together.
+  const int chips = way.cluster < 4 ? chip.multiprocessors : chip.multiprocessors * 32 / 33;
+  const double of_one = std::ceil(static_cast<double>(c.blocks) / std::max(1, chips)), at_once = std::min<double>(s.resident, of_one);
+  // What a block's warps have under way; rows by those with the same chunk.
+  c.flight_bytes = at_once * (s.stages - 1) * sharing / way.cluster * (s.tiles * step_bytes + taken * kStepColumns * value_bytes(p));
+  // Warps without a chunk in the last round wait for those that have one.
+  const double idle = static_cast<double>(rounds) * sharing / chunks;
+  const double work = of_one * s.tiles * kTileRows * s.rows * columns / way.cluster / kWork;
+  c.us = std::max({c.memory_bytes / kMemory, c.crossing_bytes / kCrossing, of_one * block_bytes / std::min(kMostOfOne, c.flight_bytes / kLatency) * idle, work * idle}) +
+         of_one / at_once * rounds * s.meetings * (way.cluster > 1 ? kClusterMeeting : kMeeting);
+  return c;
+}
+
+Way choose_way(const Product& p, const Experts* experts, int rows, Tiling tiling, const ChipShape& chip) {
+  Way best{tiling, 0, 1};
+  double least = 0;
+  for (int cluster : {1, 2, 4}) {
+    for (int sharing = tiling == Tiling::kPanels ? 1 : kProductWarps; sharing >= 1; sharing /= 2) {
+      const Way way{tiling, sharing, cluster};
+      // Warps beyond the chunks have nothing to do.
+      const bool too_many = sharing * cluster > 2 && sharing * cluster >= 2 * chunks_of(p);
+      if (!is_possible(p, experts, way, chip) || too_many) continue;
+      const double us = count_way(p, experts, rows, way, chip).us;
+      if (best.sharing > 0 && us >= least * (cluster > best.cluster ? kClusterGain : 1)) continue;
+      best = way;
+      least = us;
+    }
+  }
+  return best;
+}
+
+Way choose_way(const Product& p, const Experts* experts, int rows, const ChipShape& chip) {
+  constexpr Way kInPanels{Tiling::kPanels, 1, 1};
+  if (rows > kMostRows && is_possible(p, experts, kInPanels, chip)) return kInPanels;
+  Way best{Tiling::kRows8, kProductWarps, 1};
+  double least = -1;
+  for (Tiling tiling : {Tiling::kPanels, Tiling::kRows8, Tiling::kRows16, Tiling::kWide8, Tiling::kWide16, Tiling::kWide32, Tiling::kRows64}) {
+    const Way way = choose_way(p, experts, rows, tiling, chip);
+    if (way.sharing == 0) continue;
+    const double us = count_way(p, experts, rows, way, chip).us;
+    if (least >= 0 && us >= least * (way.cluster > best.cluster ? kClusterGain : 1)) continue;
+    best = way;
+    least = us;
+  }
+  return best;
+}
+
+}  // namespace millrace::cuda
