@@ -280,8 +280,8 @@ void Model::send_inputs(const mr_step& step, Flight& flight) {
 
 void Model::launch_all(int most_rows, int most_logit_rows, Choosing how) {
   const StepShape& shape = room_.shape;
-  const RowCount rows{most_rows, input(shape.counts() + kRowCount)};
-  const RowCount logit_rows{most_logit_rows, input(shape.counts() + kLogitRowCount)};
+  const RowCount rows{most_rows, input(shape.counts() + kRowCount), true};
+  const RowCount logit_rows{most_logit_rows, input(shape.counts() + kLogitRowCount), true};
   if (how != Choosing::kNone) {
     int32_t* tokens = room_.inputs.as<int32_t>() + shape.tokens();
     resolve(stream_, rows, logit_rows, tokens, most_logit_rows > 0 ? choices_.rows() : nullptr, choices_.ids(), vocabulary_);

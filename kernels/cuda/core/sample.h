@@ -37,9 +37,10 @@ MR_HOST_DEVICE inline double relative(float x, float most, double scale) {
   return sampling_exp(y) - sampling_exp(kLowest);
 }
 
-// The same in whole units.
+// The same in whole units, of which there is none from e^-24.5 down.
 MR_HOST_DEVICE inline float weight_of(float x, float most, double scale) {
-  constexpr double kRounder = 0x1.8p18;
+  constexpr double kRounder = 0x1.8p18, kNone = -24.5;
+  if ((static_cast<double>(x) - most) * scale < kNone) return 0.0f;
   return static_cast<float>(relative(x, most, scale) + kRounder - kRounder);
 }
 

@@ -1,6 +1,7 @@
 // What stands in for CUDA C++ when a plain compiler makes the kernels: the built-ins that they use, and the part of the runtime that the host
 // uses. Memory of the device is memory of the process; streams do at once what they are given, and graphs keep launches to repeat them.
 #pragma once
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -72,6 +73,7 @@ void product_int8(int32_t* d, const uint32_t* a, const uint32_t* b);
 
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
+inline int __popc(unsigned x) { return std::popcount(x); }
 
 inline void __syncthreads() { ::millrace::emulator::block_barrier(); }
 

@@ -1,84 +1,133 @@
 // Mixtures of experts: who is chosen, in which order their rows stand, and the sum of what they give.
-#include "core/route.h"
+#include "core/copies.h"
+#include "kernels/ahead.h"
+#include "kernels/choose.h"
 #include "kernels/launches.h"
 
 namespace millrace::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+// Of kernels that few blocks run.
+constexpr int kMostThreads = 512;
+// Blocks of a launch up to which several share a row.
+constexpr int kPartBlocks = 128;
 
 // Block: a row. Logits by a warp each, its lanes' sums added in a fixed order.
-__global__ void route_kernel(RowCount rows, RouteArguments p) {
+__global__ void __launch_bounds__(kMostThreads, 1) route_kernel(RowCount rows, RouteArguments p) {
   MR_SHARED_MEMORY(float, memory);
   allow_next_launch();
+  const int64_t all = static_cast<int64_t>(p.experts) * p.columns;
+  constexpr int kEach = kPrefetchedBytes / sizeof(float);
+  for (int64_t i = threadIdx.x * kEach; blockIdx.x == 0 && i < all; i += kMostThreads * kEach) prefetch(p.weight + i);
   await_launches();
   const int row = blockIdx.x;
   if (row >= *rows.count) return;
   const float* x = p.x.data + row * p.x.stride;
-  const int lane = threadIdx.x % kWarp;
-  for (int e = threadIdx.x / kWarp; e < p.experts; e += blockDim.x / kWarp) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  for (int e = warp; e < p.experts; e += kMostThreads / kWarp) {
     const float* w = p.weight + static_cast<int64_t>(e) * p.columns;
     float sum = 0;
-    for (int i = lane; i < p.columns; i += kWarp) sum = fmaf(x[i], w[i], sum);
+    ahead<16>(lane, p.columns, kWarp, [&](int i) { return Two{x[i], w[i]}; }, [&](int, const Two& v) { sum = fmaf(v.a, v.b, sum); });
     for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
     if (lane == 0) memory[e] = sum;
   }
   __syncthreads();
-  if (threadIdx.x > 0) return;
-  auto* open = reinterpret_cast<uint8_t*>(memory + p.experts);
+  if (warp > 0) return;
+  float* tops = memory + p.experts;
+  auto* open = reinterpret_cast<uint8_t*>(tops + p.groups);
   const Chosen how{p.experts, p.active, p.groups, p.kept, p.renormalise, p.scale};
-  choose(how, memory, open, reinterpret_cast<int32_t*>(p.ids.data + row * p.ids.stride), p.weights.data + row * p.weights.stride);
+  auto* ids = reinterpret_cast<int32_t*>(p.ids.data + row * p.ids.stride);
+  float* weights = p.weights.data + row * p.weights.stride;
+  if (p.active <= kWarp) {
+    choose_by_warp(how, memory, tops, open, ids, weights);
+  } else if (lane == 0) {
+    choose(how, memory, open, ids, weights);
+  }
 }
 
-// One block. Places of an expert are in the order of rows; each thread has every blockDim-th expert.
-__global__ void sort_kernel(RowCount rows, SortArguments p) {
+// The pairs that lanes of a warp have side by side, of which some are wanted: where this lane's is among them.
+__device__ inline int place_among(unsigned wanted, int lane) { return __popc(wanted & ((1u << lane) - 1)); }
+
+// Where the rows and the tiles of each expert begin, from how many rows each has: by a warp.
+__device__ inline void begin_experts(const SortArguments& p, int32_t* starts, int32_t* tile_starts) {
+  const int lane = threadIdx.x % kWarp;
+  int at = 0, tiles = 0;
+  for (int first = 0; first < p.experts; first += kWarp) {
+    const int e = first + lane, n = e < p.experts ? starts[e] : 0, own_tiles = (n + p.tile_rows - 1) / p.tile_rows;
+    int rows_to = n, tiles_to = own_tiles;
+    for (int distance = 1; distance < kWarp; distance *= 2) {
+      const int rows_before = __shfl_sync(kWholeWarp, rows_to, lane - distance), tiles_before = __shfl_sync(kWholeWarp, tiles_to, lane - distance);
+      if (lane >= distance) {
+        rows_to += rows_before;
+        tiles_to += tiles_before;
+      }
+    }
+    if (e < p.experts) {
+      starts[e] = at + rows_to - n;
+      tile_starts[e] = tiles + tiles_to - own_tiles;
+    }
+    at += __shfl_sync(kWholeWarp, rows_to, kWarp - 1);
+    tiles += __shfl_sync(kWholeWarp, tiles_to, kWarp - 1);
+  }
+  if (lane > 0) return;
+  starts[p.experts] = at;
+  p.counts[kExpertRowCount] = at;
+  p.counts[kExpertTileCount] = tiles;
+}
+
+// One block. Places of an expert are in the order of rows; each warp has every so many-th expert.
+__global__ void __launch_bounds__(kMostThreads, 1) sort_kernel(RowCount rows, SortArguments p) {
   MR_SHARED_MEMORY(int32_t, starts);
   allow_next_launch();
   await_launches();
-  const int count = *rows.count;
-  auto id = [&](int row, int k) { return reinterpret_cast<const int32_t*>(p.ids.data + row * p.ids.stride)[k]; };
-  for (int e = threadIdx.x; e < p.experts; e += blockDim.x) {
-    int n = 0;
-    for (int row = 0; row < count; row++) {
-      for (int k = 0; k < p.active; k++) n += id(row, k) == e;
-    }
-    starts[e] = n;
-  }
+  int32_t* tile_starts = starts + p.experts + 1;
+  const int pairs = *rows.count * p.active, lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  auto id = [&](int pair) { return reinterpret_cast<const int32_t*>(p.ids.data + pair / p.active * p.ids.stride)[pair % p.active]; };
+  for (int e = threadIdx.x; e < p.experts; e += kMostThreads) starts[e] = 0;
   __syncthreads();
-  if (threadIdx.x == 0) {
-    int at = 0, tiles = 0;
-    for (int e = 0; e < p.experts; e++) {
-      const int n = starts[e];
-      starts[e] = at;
-      for (int first = 0; first < n; first += p.tile_rows) p.tiles[tiles++] = {e, at + first, min(p.tile_rows, n - first)};
-      at += n;
-    }
-    p.counts[kExpertRowCount] = at;
-    p.counts[kExpertTileCount] = tiles;
-  }
+  ahead<4>(threadIdx.x, pairs, kMostThreads, id, [&](int, int e) { atomicAdd(&starts[e], 1); });
   __syncthreads();
-  for (int e = threadIdx.x; e < p.experts; e += blockDim.x) {
+  if (warp == 0) begin_experts(p, starts, tile_starts);
+  __syncthreads();
+  for (int e = threadIdx.x; e < p.experts; e += kMostThreads) {
+    const int end = starts[e + 1];
+    int tile = tile_starts[e];
+    for (int first = starts[e]; first < end; first += p.tile_rows) p.tiles[tile++] = {e, first, min(p.tile_rows, end - first)};
+  }
+  constexpr int kAtOnce = 4;
+  for (int e = warp; e < p.experts; e += kMostThreads / kWarp) {
     int at = starts[e];
-    for (int row = 0; row < count; row++) {
-      for (int k = 0; k < p.active; k++) {
-        if (id(row, k) != e) continue;
-        p.place[row * p.active + k] = at;
-        p.source[at++] = row;
+    const int end = starts[e + 1];
+    for (int first = 0; at < end; first += kAtOnce * kWarp) {
+      int ids[kAtOnce];
+#pragma unroll
+      for (int j = 0; j < kAtOnce; j++) ids[j] = first + j * kWarp + lane < pairs ? id(first + j * kWarp + lane) : -1;
+#pragma unroll
+      for (int j = 0; j < kAtOnce; j++) {
+        const int pair = first + j * kWarp + lane;
+        const unsigned wanted = __ballot_sync(kWholeWarp, ids[j] == e);
+        if (ids[j] == e) {
+          const int place = at + place_among(wanted, lane);
+          p.place[pair] = place;
+          p.source[place] = pair / p.active;
+        }
+        at += __popc(wanted);
       }
     }
   }
 }
 
-__global__ void combine_kernel(RowCount rows, RowView x, const int32_t* place, RowView weights, int active, RowView out, int width) {
+// Block (row, part of its columns).
+__global__ void __launch_bounds__(kThreads, 2) combine_kernel(RowCount rows, RowView x, const int32_t* place, RowView weights, int active, RowView out, int width) {
   allow_next_launch();
   await_launches();
   const int row = blockIdx.x;
   if (row >= *rows.count) return;
-  for (int i = threadIdx.x; i < width; i += blockDim.x) {
+  for (int i = blockIdx.y * kThreads + threadIdx.x; i < width; i += gridDim.y * kThreads) {
     float sum = 0;
-    for (int k = 0; k < active; k++) {
-      sum = fmaf(weights.data[row * weights.stride + k], x.data[place[row * active + k] * x.stride + i], sum);
-    }
+    auto load = [&](int k) { return Two{weights.data[row * weights.stride + k], x.data[place[row * active + k] * x.stride + i]}; };
+    ahead<8>(0, active, 1, load, [&](int, const Two& v) { sum = fmaf(v.a, v.b, sum); });
     out.data[row * out.stride + i] = sum;
   }
 }
@@ -86,15 +135,20 @@ __global__ void combine_kernel(RowCount rows, RowView x, const int32_t* place, R
 }  // namespace
 
 void route(cudaStream_t stream, RowCount rows, const RouteArguments& p) {
-  launch_early(route_kernel, rows.most, kThreads, static_cast<size_t>(p.experts) * (sizeof(float) + 1), stream, rows, p);
+  const size_t shared = (static_cast<size_t>(p.experts) + static_cast<size_t>(p.groups)) * sizeof(float) + static_cast<size_t>(p.experts);
+  allow_shared(route_kernel, shared);
+  launch_early(route_kernel, rows.most, kMostThreads, shared, stream, rows, p);
 }
 
 void sort_by_expert(cudaStream_t stream, RowCount rows, const SortArguments& p) {
-  launch_early(sort_kernel, 1, kThreads, static_cast<size_t>(p.experts) * sizeof(int32_t), stream, rows, p);
+  const size_t shared = (2 * static_cast<size_t>(p.experts) + 1) * sizeof(int32_t);
+  allow_shared(sort_kernel, shared);
+  launch_early(sort_kernel, 1, kMostThreads, shared, stream, rows, p);
 }
 
 void combine(cudaStream_t stream, RowCount rows, RowView x, const int32_t* place, RowView weights, int active, RowView out, int width) {
-  launch_early(combine_kernel, rows.most, kThreads, 0, stream, rows, x, place, weights, active, out, width);
+  const int parts = rows.most > kPartBlocks / 2 ? 1 : (width + kThreads - 1) / kThreads;
+  launch_early(combine_kernel, {static_cast<unsigned>(rows.most), static_cast<unsigned>(parts)}, kThreads, 0, stream, rows, x, place, weights, active, out, width);
 }
 
 }  // namespace millrace::cuda

@@ -14,10 +14,11 @@ struct RowView {
   int64_t stride;
 };
 
-// Rows of an op: at most `most`; as many as count[which].
+// Rows of an op: at most `most`; as many as *count. `given`: the host says so before the step, no launch does; it may be read before await_launches.
 struct RowCount {
   int most = 0;
   const int32_t* count = nullptr;
+  bool given = false;
 };
 
 // Keys and values of a layer: [block][head][token][stride], keys and values apart. MR_INT8 and MR_FP8 have factors [block][head][token]. Latents have one

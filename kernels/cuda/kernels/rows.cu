@@ -1,156 +1,125 @@
 // Ops on one row each, in chains: a block has a row and takes it through all of a chain, so one launch does what stands between two products.
-// Reductions depend on the width only, and each op's bits are those it has by itself.
+// Reductions depend on the width only, and each op's bits are those it has by itself. Of few rows a chain waits for memory and nothing else, so each
+// thread has loads under way; and a long row of what goes value by value is several blocks'.
 #include "kernels/rows.h"
 
+#include <algorithm>
+
+#include "kernels/rows_cache.h"
+#include "kernels/rows_inputs.h"
 #include "millrace.h"
 
 namespace millrace::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarp;
 // Runs up to this width are summed by one warp.
 constexpr int kWarpWidth = 256;
+// Loads that a thread has under way.
+constexpr int kAhead = 8;
+// Columns that a block has at least where several share a row, and blocks of a launch up to which they do.
+constexpr int kPartColumns = 1024, kPartBlocks = 128;
 
 __device__ inline float* row_of(const RowView& view, int64_t row) { return view.data + row * view.stride; }
 
-__device__ void run(const EmbedArguments& p, int row, float*) {
+__device__ void run(const EmbedArguments& p, int row) {
   float* to = row_of(p.out, row);
-  for (int i = threadIdx.x; i < p.table.columns; i += blockDim.x) {
-    float x = value_at(p.table, p.tokens[row], i);
+  const int token = p.tokens[row], steps = p.table.steps;
+  auto all = [&](const auto& load, const auto& value) {
+    ahead<kAhead>(threadIdx.x, p.table.columns, kThreads, load, [&](int i, auto loaded) {
+      const float x = value(loaded);
+      to[i] = p.factor == 1.0f ? x : x * p.factor;
+    });
+  };
+  auto halves = [&](int i) { return reinterpret_cast<const uint16_t*>(p.table.values)[value_index(token, i, steps)]; };
+  switch (p.table.store) {
+    case Store::kBf16: return all(halves, [](uint16_t x) { return bf16_to_float(x); });
+    case Store::kF16: return all(halves, [](uint16_t x) { return f16_to_float(x); });
+    default: break;
+  }
+  for (int i = threadIdx.x; i < p.table.columns; i += kThreads) {
+    const float x = value_at(p.table, token, i);
     to[i] = p.factor == 1.0f ? x : x * p.factor;
   }
 }
 
-__device__ void run(const GatherArguments& p, int row, float*) {
+__device__ void run(const GatherArguments& p, int row) {
   const float* source = row_of(p.x, p.from[row]);
   float* to = row_of(p.out, row);
-  for (int i = threadIdx.x; i < p.width; i += blockDim.x) to[i] = source[i];
+  ahead<kAhead>(threadIdx.x, p.width, kThreads, [&](int i) { return source[i]; }, [&](int i, float x) { to[i] = x; });
 }
 
 // A run of up to 256 values is summed by one warp, a longer one by the block.
 __device__ void run(const NormArguments& p, int row, float* sums) {
   const bool wide = p.width > kWarpWidth;
-  const int first = wide ? threadIdx.x : threadIdx.x % kWarp, step = wide ? blockDim.x : kWarp;
-  for (int r = wide ? 0 : threadIdx.x / kWarp; r < p.values / p.width; r += wide ? 1 : blockDim.x / kWarp) {
+  const int first = wide ? threadIdx.x : threadIdx.x % kWarp, step = wide ? kThreads : kWarp;
+  for (int r = wide ? 0 : threadIdx.x / kWarp; r < p.values / p.width; r += wide ? 1 : kWarps) {
     const float* from = row_of(p.x, row) + static_cast<int64_t>(r) * p.width;
     float* to = row_of(p.out, row) + static_cast<int64_t>(r) * p.width;
     float sum = 0;
-    for (int i = first; i < p.width; i += step) sum = fmaf(from[i], from[i], sum);
+    ahead<kAhead>(first, p.width, step, [&](int i) { return from[i]; }, [&](int, float x) { sum = fmaf(x, x, sum); });
     for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
     if (wide) {
       __syncthreads();
       if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = sum;
       __syncthreads();
       sum = 0;
-      for (unsigned w = 0; w < blockDim.x / kWarp; w++) sum += sums[w];
+      for (int w = 0; w < kWarps; w++) sum += sums[w];
     }
     const float inverse = 1.0f / sqrtf(sum / static_cast<float>(p.width) + p.eps);
-    for (int i = first; i < p.width; i += step) to[i] = from[i] * inverse * (p.weight[i] + p.offset);
+    ahead<kAhead>(first, p.width, step, [&](int i) { return Two{from[i], p.weight[i]}; }, [&](int i, const Two& v) { to[i] = v.a * inverse * (v.b + p.offset); });
   }
 }
 
-__device__ void run(const RopeArguments& p, int row, float*) {
+// Two values of a row, their angle, and where the first is.
+struct Turn {
+  float a, b, cos, sin;
+  int first;
+};
+
+__device__ void run(const RopeArguments& p, int row) {
   const Rope& how = p.how;
-  const int half = how.dims / 2;
+  const int half = how.dims / 2, apart = how.pairs ? 1 : half;
   const float* cos = how.table + static_cast<int64_t>(p.positions[row]) * how.dims;
   const float* sin = cos + half;
   const float* from = row_of(p.x, row);
   float* to = row_of(p.out, row);
-  for (int i = threadIdx.x; i < how.heads * half; i += blockDim.x) {
-    const int head = i / half * how.head_dim;
-    const int k = i % half;
-    const int first = head + (how.pairs ? 2 * k : k);
-    const int second = how.pairs ? first + 1 : first + half;
-    const float a = from[first], b = from[second];
-    const float left = a * cos[k], right = b * cos[k];
-    to[first] = left - b * sin[k];
-    to[second] = right + a * sin[k];
-  }
+  auto load = [&](int i) {
+    const int k = i % half, first = i / half * how.head_dim + (how.pairs ? 2 * k : k);
+    return Turn{from[first], from[first + apart], cos[k], sin[k], first};
+  };
+  ahead<4>(threadIdx.x, how.heads * half, kThreads, load, [&](int, const Turn& v) {
+    const float left = v.a * v.cos, right = v.b * v.cos;
+    to[v.first] = left - v.b * v.sin;
+    to[v.first + apart] = right + v.a * v.sin;
+  });
   const int rest = how.head_dim - how.dims;
-  for (int i = threadIdx.x; i < how.heads * rest; i += blockDim.x) {
-    const int at = i / rest * how.head_dim + how.dims + i % rest;
-    to[at] = from[at];
-  }
+  auto at = [&](int i) { return i / rest * how.head_dim + how.dims + i % rest; };
+  ahead<kAhead>(threadIdx.x, how.heads * rest, kThreads, [&](int i) { return from[at(i)]; }, [&](int i, float x) { to[at(i)] = x; });
 }
 
-__device__ inline float mapped(const MapArguments& p, float a, const float* b, int i) {
-  switch (p.map) {
-    case Map::kAdd: return p.factor == 1.0f ? a + b[i] : fmaf(b[i], p.factor, a);
-    case Map::kScale: return a * p.factor;
-    case Map::kSoftCap: return soft_cap(a, p.factor);
-    case Map::kGated: return gate_function(a, p.function) * b[i];
-    case Map::kSigmoidScale: return a * sigmoid(b[i / (p.values / p.function)]);
-  }
-  return a;
-}
-
-__device__ void run(const MapArguments& p, int row, float*) {
+__device__ void run(const MapArguments& p, int row, const Columns& part) {
   const float* a = row_of(p.a, row);
   const float* b = p.b.data ? row_of(p.b, row) : nullptr;
   float* out = row_of(p.out, row);
-  for (int i = threadIdx.x; i < p.values; i += blockDim.x) out[i] = mapped(p, a[i], b, i);
-}
-
-// The `n` values of a row: those of `a` up to number `first`, then those of `b`.
-struct Joined {
-  const float* a;
-  const float* b;
-  int first, n;
-
-  __device__ float operator[](int i) const { return i < first ? a[i] : b[i - first]; }
-};
-
-// One head's key or value of a token, by a warp. A row with what is no finite number gets NaN as its factor.
-__device__ void put(int type, uint8_t* base, float* scales, int64_t token, int stride, const Joined& x) {
-  const int n = x.n;
-  const int lane = threadIdx.x % kWarp;
-  const int64_t at = token * stride;
-  if (type == MR_F32) {
-    for (int i = lane; i < n; i += kWarp) reinterpret_cast<float*>(base)[at + i] = x[i];
-  } else if (type == MR_F16) {
-    for (int i = lane; i < n; i += kWarp) reinterpret_cast<uint16_t*>(base)[at + i] = float_to_half(x[i]);
-  } else if (type == MR_BF16) {
-    for (int i = lane; i < n; i += kWarp) reinterpret_cast<uint16_t*>(base)[at + i] = float_to_bf16(x[i]);
-  } else {
-    float most = 0;
-    bool finite = true;
-    for (int i = lane; i < n; i += kWarp) {
-      finite = finite && fabsf(x[i]) <= 3.4e38f;
-      most = fmaxf(most, fabsf(x[i]));
-    }
-    finite = !__any_sync(kWholeWarp, !finite);
-    for (int bits = 16; bits > 0; bits /= 2) most = fmaxf(most, __shfl_xor_sync(kWholeWarp, most, bits));
-    const bool some = finite && most > 1e-30f;
-    const float largest = type == MR_FP8 ? 448.0f : 127.0f;
-    const float inverse = some ? largest / most : 0.0f;
-    if (lane == 0) scales[token] = finite ? (some ? most / largest : 0.0f) : bits_to_float(0x7fc00000u);
-    if (type == MR_FP8) {
-      for (int i = 2 * lane; i < n; i += 2 * kWarp) {
-        const uint16_t both = finite ? pack_e4m3(x[i] * inverse, i + 1 < n ? x[i + 1] * inverse : 0.0f) : uint16_t{0};
-        base[at + i] = static_cast<uint8_t>(both);
-        if (i + 1 < n) base[at + i + 1] = static_cast<uint8_t>(both >> 8);
-      }
-      return;
-    }
-    for (int i = lane; i < n; i += kWarp) {
-      reinterpret_cast<int8_t*>(base)[at + i] = finite ? static_cast<int8_t>(rintf(x[i] * inverse)) : int8_t{0};
-    }
-  }
-}
-
-// The block's warps take the heads in turn, keys first.
-__device__ void run(const KvArguments& p, int row, float*) {
-  const CacheView& c = p.cache;
-  const int slot = p.slots[row], sides = c.turned_dim > 0 ? 1 : 2;
-  for (int i = threadIdx.x / kWarp; i < sides * c.heads; i += blockDim.x / kWarp) {
-    const int head = i / sides;
-    const int64_t token = (static_cast<int64_t>(slot / c.block_tokens) * c.heads + head) * c.block_tokens + slot % c.block_tokens;
-    const float* key = row_of(p.k, row) + head * c.key_dim;
-    const float* value = row_of(p.v, row) + head * c.value_dim;
-    if (i % sides == 0) {
-      put(c.type, c.keys, c.key_scales, token, c.key_stride, {key, value, c.key_dim - c.turned_dim, c.key_dim});
-    } else {
-      put(c.type, c.values, c.value_scales, token, c.value_stride, {value, nullptr, c.value_dim, c.value_dim});
+  const int first = part.from + threadIdx.x, end = min(p.values, part.to);
+  auto one = [&](const auto& f) { ahead<kAhead>(first, end, kThreads, [&](int i) { return a[i]; }, [&](int i, float x) { out[i] = f(x); }); };
+  auto two = [&](const auto& f) {
+    ahead<kAhead>(first, end, kThreads, [&](int i) { return Two{a[i], b[i]}; }, [&](int i, const Two& v) { out[i] = f(v.a, v.b); });
+  };
+  switch (p.map) {
+    case Map::kAdd:
+      if (p.factor == 1.0f) return two([](float x, float y) { return x + y; });
+      return two([&](float x, float y) { return fmaf(y, p.factor, x); });
+    case Map::kScale: return one([&](float x) { return x * p.factor; });
+    case Map::kSoftCap: return one([&](float x) { return soft_cap(x, p.factor); });
+    case Map::kGated:
+      if (p.function == 0) return two([](float x, float y) { return gate_function(x, 0) * y; });
+      return two([](float x, float y) { return gate_function(x, 1) * y; });
+    case Map::kSigmoidScale: {
+      const int each = p.values / p.function;
+      for (int i = first; i < end; i += kThreads) out[i] = a[i] * sigmoid(b[i / each]);
     }
   }
 }
@@ -162,84 +131,74 @@ __global__ void copy_kernel(const uint32_t* from, uint32_t* to, int64_t words, c
   for (int64_t i = blockIdx.y * blockDim.x + threadIdx.x; i < words; i += gridDim.y * blockDim.x) to[target + i] = from[source + i];
 }
 
-template <class Math>
-__device__ void prepare_as(const PrepareArguments& p, int row) {
-  const int runs = p.out.stride / 16;
-  for (int i = threadIdx.x; i < p.heads * runs; i += blockDim.x) {
-    const int head = i / runs, run = i % runs;
-    const float* from = row_of(p.x, row) + static_cast<int64_t>(head) * p.columns;
-    const int64_t place = static_cast<int64_t>(row) * p.heads + head;
-    auto* to = static_cast<typename Math::Value*>(p.out.values) + place * p.out.stride;
-    float sum = 0;
-    for (int j = 0; j < 16; j++) {
-      const int c = run * 16 + j;
-      const float value = c < p.columns ? from[p.order ? p.order[c] : c] : 0.0f;
-      const auto narrow = Math::narrow(value);
-      to[c / kStepColumns * kStepColumns + column_place(c % kStepColumns)] = narrow;
-      sum += sizeof narrow == 4 ? value : bf16_to_float(float_to_bf16(value));
-    }
-    p.out.sums[place * runs + run] = sum;
+// What the chain reads that no launch writes may be on its way before others have ended: weights of norms, and angles of positions that the host gave.
+__device__ void bring(const RowOp& op, int row, bool given) {
+  constexpr int kEach = kPrefetchedBytes / sizeof(float);
+  const float* from = nullptr;
+  int values = 0;
+  if (op.kind == RowKind::kNorm) {
+    from = op.norm.weight;
+    values = op.norm.width;
+  } else if (op.kind == RowKind::kRope && given) {
+    values = op.rope.how.dims;
+    from = op.rope.how.table + static_cast<int64_t>(op.rope.positions[row]) * values;
   }
+  for (int i = threadIdx.x * kEach; i < values; i += kThreads * kEach) prefetch(from + i);
 }
 
-__device__ void run(const PrepareArguments& p, int row, float*) {
-  if (p.out.f32) {
-    prepare_as<F32>(p, row);
-  } else {
-    prepare_as<Bf16>(p, row);
-  }
-}
-
-// Two columns at a time, which stay side by side. The largest value of a row is at 448; a row with what is no finite number gets NaN as its factor.
-__device__ void run(const QuantiseArguments& p, int row, float* most_of_warps) {
-  const float* from = row_of(p.x, row);
-  float most = 0;
-  for (int i = threadIdx.x; i < p.columns; i += blockDim.x) {
-    const float size = fabsf(from[i]);
-    most = fmaxf(most, size <= 3.4e38f ? size : infinity());
-  }
-  for (int bits = 16; bits > 0; bits /= 2) most = fmaxf(most, __shfl_xor_sync(kWholeWarp, most, bits));
-  if (threadIdx.x % kWarp == 0) most_of_warps[threadIdx.x / kWarp] = most;
-  __syncthreads();
-  for (unsigned w = 0; w < blockDim.x / kWarp; w++) most = fmaxf(most, most_of_warps[w]);
-  const bool finite = most <= 3.4e38f, some = finite && most > 1e-30f;
-  const float inverse = some ? 448.0f / most : 0.0f;
-  if (threadIdx.x == 0) p.factors[row] = finite ? (some ? most / 448.0f : 0.0f) : bits_to_float(0x7fc00000u);
-  uint8_t* to = p.values + static_cast<int64_t>(row) * p.stride;
-  for (int i = 2 * threadIdx.x; i < p.stride; i += 2 * blockDim.x) {
-    const float low = some && i < p.columns ? from[i] * inverse : 0.0f, high = some && i + 1 < p.columns ? from[i + 1] * inverse : 0.0f;
-    *reinterpret_cast<uint16_t*>(to + i / kStepColumns * kStepColumns + column_place(i % kStepColumns)) = pack_e4m3(low, high);
-  }
-}
-
-// Block: a row.
-__global__ void __launch_bounds__(kThreads) chain_kernel(RowCount rows, const __grid_constant__ RowChain chain) {
+// Block (row, part of its columns).
+__global__ void __launch_bounds__(kThreads, 2) chain_kernel(RowCount rows, const __grid_constant__ RowChain chain, int part_columns) {
   MR_SHARED_MEMORY(float, sums);
   allow_next_launch();
-  await_launches();
   const int row = blockIdx.x;
-  if (row >= *rows.count) return;
+  int count = rows.given ? *rows.count : 0;
+  for (int i = 0; i < chain.count; i++) bring(chain.ops[i], row, row < count);
+  await_launches();
+  if (!rows.given) count = *rows.count;
+  if (row >= count) return;
+  const int from = static_cast<int>(blockIdx.y) * part_columns;
+  const Columns part{from, blockIdx.y + 1 == gridDim.y ? INT32_MAX : from + part_columns};
   for (int i = 0; i < chain.count; i++) {
     // Nobody reads what others have yet to write.
     if (i > 0) __syncthreads();
     const RowOp& op = chain.ops[i];
     switch (op.kind) {
-      case RowKind::kEmbed: run(op.embed, row, sums); break;
-      case RowKind::kGather: run(op.gather, row, sums); break;
+      case RowKind::kEmbed: run(op.embed, row); break;
+      case RowKind::kGather: run(op.gather, row); break;
       case RowKind::kNorm: run(op.norm, row, sums); break;
-      case RowKind::kRope: run(op.rope, row, sums); break;
-      case RowKind::kMap: run(op.map, row, sums); break;
-      case RowKind::kKvWrite: run(op.kv, row, sums); break;
-      case RowKind::kPrepare: run(op.prepare, row, sums); break;
-      case RowKind::kQuantise: run(op.quantise, row, sums); break;
+      case RowKind::kRope: run(op.rope, row); break;
+      case RowKind::kMap: run(op.map, row, part); break;
+      case RowKind::kKvWrite: write_cache(op.kv, row); break;
+      case RowKind::kPrepare: prepare_row(op.prepare, row, part); break;
+      case RowKind::kQuantise: quantise_row(op.quantise, row, sums); break;
     }
   }
+}
+
+// Columns of an op that takes each of them alone, and others only where it stands in a chain; 0: it does not.
+int own_columns(const RowOp& op) {
+  if (op.kind == RowKind::kMap && op.map.map != Map::kSigmoidScale) return op.map.values;
+  if (op.kind == RowKind::kPrepare && op.prepare.heads == 1 && !op.prepare.order) return op.prepare.columns;
+  return 0;
+}
+
+// Columns of a row that a block has: all, or, where there are few rows and no op needs what another block has, whole steps of products.
+int part_columns(const RowChain& chain, int rows) {
+  const int columns = own_columns(chain.ops[0]);
+  for (int i = 1; i < chain.count; i++) {
+    if (own_columns(chain.ops[i]) != columns) return INT32_MAX;
+  }
+  const int parts = std::min(kPartBlocks / rows, columns / kPartColumns);
+  return parts > 1 ? rounded_up((columns + parts - 1) / parts, kStepColumns) : INT32_MAX;
 }
 
 }  // namespace
 
 void run_rows(cudaStream_t stream, RowCount rows, const RowChain& chain) {
-  if (chain.count > 0) launch_early(chain_kernel, rows.most, kThreads, kThreads / kWarp * sizeof(float), stream, rows, chain);
+  if (chain.count == 0) return;
+  const int own = part_columns(chain, rows.most);
+  const int parts = own == INT32_MAX ? 1 : (own_columns(chain.ops[0]) + own - 1) / own;
+  launch_early(chain_kernel, {static_cast<unsigned>(rows.most), static_cast<unsigned>(parts)}, kThreads, kWarps * sizeof(float), stream, rows, chain, own);
 }
 
 void copy_blocks(cudaStream_t stream, uint8_t* base, int64_t block_bytes, const int32_t* from, const int32_t* to, int count, uint8_t* held) {

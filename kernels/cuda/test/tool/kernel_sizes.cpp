@@ -85,7 +85,7 @@ void ask_attention(cudaStream_t stream, const Chip& chip) {
 }
 
 void ask_others(cudaStream_t stream) {
-  RowChain chain;
+  RowChain chain{};
   chain.ops[chain.count++] = MapArguments{};
   run_rows(stream, kRows, chain);
   copy_blocks(stream, nullptr, 1 << 20, nullptr, nullptr, 1, nullptr);
@@ -95,6 +95,7 @@ void ask_others(cudaStream_t stream) {
   unpack_blocks(stream, pack);
   RouteArguments routed{};
   routed.experts = kMostExperts;
+  routed.groups = kMostExperts;
   route(stream, kRows, routed);
   SortArguments sorted{};
   sorted.experts = kMostExperts;

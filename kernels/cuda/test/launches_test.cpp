@@ -1,0 +1,183 @@
+// Kernels that are launched by themselves, against what they are to compute, bit for bit.
+#include <algorithm>
+#include <cstring>
+
+#include "check.h"
+#include "core/route.h"
+#include "device.h"
+#include "kernels/launches.h"
+#include "kernels/rows.h"
+
+namespace millrace::test {
+namespace {
+
+using cuda::Memory;
+using cuda::RowCount;
+using cuda::RowView;
+
+// Values on the device.
+template <class T>
+class Placed {
+ public:
+  Placed(cuda::Stream& stream, const std::vector<T>& values) : stream_(stream), memory_(bytes(values.size()), "a test"), size_(values.size()) {
+    stream.upload(memory_.data(), values.data(), bytes(size_));
+  }
+  T* data() const { return memory_.as<T>(); }
+  std::vector<T> read() const {
+    std::vector<T> values(size_);
+    stream_.download(values.data(), memory_.data(), bytes(size_));
+    stream_.synchronize();
+    return values;
+  }
+
+ private:
+  static int64_t bytes(size_t count) { return static_cast<int64_t>(count * sizeof(T)); }
+
+  cuda::Stream& stream_;
+  Memory memory_;
+  size_t size_;
+};
+
+template <class T>
+bool same(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+// A gate's values, prepared for a product: as they are for so many rows, of which the first are read.
+struct Gated {
+  std::vector<float> values, sums;
+  std::vector<uint16_t> inputs;
+};
+
+Gated gated(cuda::Stream& stream, int width, int rows, int read, const std::vector<float>& a, const std::vector<float>& b) {
+  const int stride = cuda::rounded_up(width, cuda::kStepColumns);
+  const auto n = static_cast<size_t>(rows), w = static_cast<size_t>(width), s = static_cast<size_t>(stride);
+  const Placed<int32_t> count(stream, {rows});
+  const Placed<float> gate(stream, a), up(stream, b), out(stream, std::vector<float>(n * w, NAN)), sums(stream, std::vector<float>(n * s / 16, NAN));
+  const Placed<uint16_t> inputs(stream, std::vector<uint16_t>(n * s, 0x7fff));
+  const RowView from{out.data(), width};
+  cuda::RowChain chain{};
+  chain.ops[chain.count++] = cuda::MapArguments{cuda::Map::kGated, {gate.data(), width}, {up.data(), width}, from, width, 1, 0};
+  chain.ops[chain.count++] = cuda::PrepareArguments{from, width, nullptr, {inputs.data(), sums.data(), stride, false, false}, 1};
+  cuda::run_rows(stream, {rows, count.data()}, chain);
+  const auto r = static_cast<size_t>(read);
+  Gated result{out.read(), sums.read(), inputs.read()};
+  result.values.resize(r * w);
+  result.sums.resize(r * s / 16);
+  result.inputs.resize(r * s);
+  return result;
+}
+
+}  // namespace
+
+TEST(rows_that_blocks_share_have_the_bits_of_rows_that_they_do_not) {
+  Random random(80);
+  cuda::Stream stream;
+  constexpr int kMany = 130;
+  for (int width : {2048, 3001, 4112}) {
+    const auto n = static_cast<size_t>(kMany * width);
+    const std::vector<float> a = random.normals(n), b = random.normals(n);
+    const Gated alone = gated(stream, width, kMany, 2, a, b), shared = gated(stream, width, 2, 2, {a.begin(), a.begin() + 2 * width}, {b.begin(), b.begin() + 2 * width});
+    CHECK(same(alone.values, shared.values) && same(alone.inputs, shared.inputs) && same(alone.sums, shared.sums), "width %d", width);
+    const int stride = cuda::rounded_up(width, cuda::kStepColumns);
+    for (int c = 0; c < stride; c++) {
+      const auto at = static_cast<size_t>(stride + c / cuda::kStepColumns * cuda::kStepColumns + cuda::column_place(c % cuda::kStepColumns));
+      const uint16_t expected = c < width ? float_to_bf16(alone.values[static_cast<size_t>(width + c)]) : uint16_t{0};
+      CHECK(alone.inputs[at] == expected, "width %d, column %d", width, c);
+    }
+  }
+}
+
+TEST(a_warp_chooses_the_experts_that_one_thread_would) {
+  Random random(81);
+  cuda::Stream stream;
+  constexpr int kRows = 9;
+  for (const cuda::Chosen& how : {cuda::Chosen{6, 3, 1, 1, true, 2}, {8, 2, 1, 1, false, 1}, {64, 8, 1, 1, true, 1}, {72, 6, 12, 4, false, 1.5f}, {160, 32, 40, 34, true, 1}, {70, 40, 1, 1, true, 1}}) {
+    const int n = how.experts;
+    std::vector<float> logits, identity(static_cast<size_t>(n * n));
+    // Many are alike.
+    for (int i = 0; i < kRows * n; i++) logits.push_back(static_cast<float>(random.below(21) - 10) / 4);
+    for (int i = 0; i < n; i++) identity[static_cast<size_t>(i * n + i)] = 1;
+    const auto pairs = static_cast<size_t>(kRows * how.active);
+    const Placed<int32_t> count(stream, {kRows});
+    const Placed<float> x(stream, logits), weight(stream, identity), ids(stream, std::vector<float>(pairs)), weights(stream, std::vector<float>(pairs));
+    const cuda::RouteArguments p{{x.data(), n}, weight.data(), n, n, how.active, how.groups, how.kept, how.renormalise, how.scale, {ids.data(), how.active}, {weights.data(), how.active}};
+    cuda::route(stream, {kRows, count.data()}, p);
+    std::vector<int32_t> expected_ids(pairs), actual_ids(pairs);
+    std::vector<float> expected(pairs);
+    std::vector<uint8_t> open(static_cast<size_t>(n));
+    for (int r = 0; r < kRows; r++) cuda::choose(how, &logits[static_cast<size_t>(r * n)], open.data(), &expected_ids[static_cast<size_t>(r * how.active)], &expected[static_cast<size_t>(r * how.active)]);
+    const std::vector<float> raw = ids.read();
+    std::memcpy(actual_ids.data(), raw.data(), pairs * sizeof(int32_t));
+    CHECK(actual_ids == expected_ids, "%d of %d experts", how.active, n);
+    CHECK(same(weights.read(), expected), "%d of %d experts", how.active, n);
+  }
+}
+
+TEST(rows_are_sorted_by_expert_in_their_order) {
+  Random random(82);
+  cuda::Stream stream;
+  constexpr int kTileRows = 8;
+  for (auto [rows, experts, active] : {std::tuple{1, 8, 2}, {300, 40, 3}, {77, 5, 5}, {513, 130, 1}}) {
+    std::vector<std::vector<int>> of(static_cast<size_t>(experts));
+    std::vector<int32_t> ids;
+    for (int r = 0; r < rows; r++) {
+      std::vector<int32_t> all;
+      for (int e = 0; e < experts; e++) all.push_back(e);
+      std::shuffle(all.begin(), all.end(), std::mt19937(static_cast<unsigned>(random.below(1 << 20))));
+      // Some experts have no row.
+      all.resize(static_cast<size_t>(active));
+      for (int32_t& e : all) e = active == 1 ? e / 4 * 4 : e;
+      std::sort(all.begin(), all.end());
+      for (int32_t e : all) {
+        of[static_cast<size_t>(e)].push_back(static_cast<int>(ids.size()));
+        ids.push_back(e);
+      }
+    }
+    std::vector<int32_t> place(ids.size()), source, tiles;
+    for (int e = 0; e < experts; e++) {
+      const auto& pairs = of[static_cast<size_t>(e)];
+      for (size_t i = 0; i < pairs.size(); i++) {
+        if (i % kTileRows == 0) tiles.insert(tiles.end(), {e, static_cast<int32_t>(source.size()), static_cast<int32_t>(std::min<size_t>(kTileRows, pairs.size() - i))});
+        place[static_cast<size_t>(pairs[i])] = static_cast<int32_t>(source.size());
+        source.push_back(pairs[i] / active);
+      }
+    }
+    const Placed<int32_t> count(stream, {rows}), given(stream, ids), places(stream, std::vector<int32_t>(ids.size())), sources(stream, std::vector<int32_t>(ids.size()));
+    const Placed<int32_t> counts(stream, std::vector<int32_t>(cuda::kCounts)), made(stream, std::vector<int32_t>(tiles.size()));
+    cuda::sort_by_expert(stream, {rows, count.data()},
+                         {{reinterpret_cast<float*>(given.data()), active}, experts, active, kTileRows, places.data(), sources.data(), reinterpret_cast<cuda::ExpertTile*>(made.data()), counts.data()});
+    CHECK(places.read() == place && sources.read() == source && made.read() == tiles, "%d rows, %d experts", rows, experts);
+    CHECK(counts.read()[cuda::kExpertRowCount] == static_cast<int>(ids.size()) && counts.read()[cuda::kExpertTileCount] * 3 == static_cast<int>(tiles.size()), "%d rows, %d experts", rows, experts);
+  }
+}
+
+TEST(what_experts_give_is_added_in_their_order) {
+  Random random(83);
+  cuda::Stream stream;
+  constexpr int kWidth = 600, kActive = 11;
+  for (int rows : {2, 70}) {
+    const auto pairs = static_cast<size_t>(rows * kActive);
+    const std::vector<float> x = random.normals(pairs * kWidth), weights = random.normals(pairs);
+    std::vector<int32_t> place;
+    for (size_t i = 0; i < pairs; i++) place.push_back(static_cast<int32_t>(i));
+    std::shuffle(place.begin(), place.end(), std::mt19937(5));
+    std::vector<float> expected;
+    for (int r = 0; r < rows; r++) {
+      for (int i = 0; i < kWidth; i++) {
+        float sum = 0;
+        for (int k = 0; k < kActive; k++) {
+          const auto pair = static_cast<size_t>(r * kActive + k);
+          sum = std::fma(weights[pair], x[static_cast<size_t>(place[pair] * kWidth + i)], sum);
+        }
+        expected.push_back(sum);
+      }
+    }
+    const Placed<int32_t> count(stream, {rows}), places(stream, place);
+    const Placed<float> from(stream, x), by(stream, weights), out(stream, std::vector<float>(expected.size(), NAN));
+    cuda::combine(stream, {rows, count.data()}, {from.data(), kWidth}, places.data(), {by.data(), kActive}, kActive, {out.data(), kWidth}, kWidth);
+    CHECK(same(out.read(), expected), "%d rows", rows);
+  }
+}
+
+}  // namespace millrace::test
