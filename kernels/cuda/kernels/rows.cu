@@ -50,6 +50,19 @@ __device__ void run(const GatherArguments& p, int row) {
   ahead<kAhead>(threadIdx.x, p.width, kThreads, [&](int i) { return source[i]; }, [&](int i, float x) { to[i] = x; });
 }
 
+// What all threads of the block have.
+__device__ inline float sum_of_block(float sum, float* sums) {
+  for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
+  __syncthreads();
+  if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = sum;
+  __syncthreads();
+  sum = 0;
+  for (int w = 0; w < kWarps; w++) sum += sums[w];
+  return sum;
+}
+
+__device__ inline float inverse_of(const NormArguments& p, float sum) { return 1.0f / sqrtf(sum / static_cast<float>(p.width) + p.eps); }
+
 // A run of up to 256 values is summed by one warp, a longer one by the block.
 __device__ void run(const NormArguments& p, int row, float* sums) {
   const bool wide = p.width > kWarpWidth;
@@ -59,16 +72,53 @@ __device__ void run(const NormArguments& p, int row, float* sums) {
     float* to = row_of(p.out, row) + static_cast<int64_t>(r) * p.width;
     float sum = 0;
     ahead<kAhead>(first, p.width, step, [&](int i) { return from[i]; }, [&](int, float x) { sum = fmaf(x, x, sum); });
-    for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
     if (wide) {
-      __syncthreads();
-      if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = sum;
-      __syncthreads();
-      sum = 0;
-      for (int w = 0; w < kWarps; w++) sum += sums[w];
+      sum = sum_of_block(sum, sums);
+    } else {
+      for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
     }
-    const float inverse = 1.0f / sqrtf(sum / static_cast<float>(p.width) + p.eps);
+    const float inverse = inverse_of(p, sum);
     ahead<kAhead>(first, p.width, step, [&](int i) { return Two{from[i], p.weight[i]}; }, [&](int i, const Two& v) { to[i] = v.a * inverse * (v.b + p.offset); });
+  }
+}
+
+// A residual and the norm of it, whose values stay in registers: kEach of a thread.
+template <int kEach>
+__device__ void run_sum_and_norm(const MapArguments& added, const NormArguments& p, int row, float* sums) {
+  const float* a = row_of(added.a, row);
+  const float* b = row_of(added.b, row);
+  float* out = row_of(added.out, row);
+  float* to = row_of(p.out, row);
+  float x[kEach], y[kEach], weight[kEach], sum = 0;
+#pragma unroll
+  for (int j = 0; j < kEach; j++) {
+    const int i = threadIdx.x + j * kThreads;
+    x[j] = a[i];
+    y[j] = b[i];
+    weight[j] = p.weight[i];
+  }
+#pragma unroll
+  for (int j = 0; j < kEach; j++) {
+    x[j] = added.factor == 1.0f ? x[j] + y[j] : fmaf(y[j], added.factor, x[j]);
+    out[threadIdx.x + j * kThreads] = x[j];
+    sum = fmaf(x[j], x[j], sum);
+  }
+  const float inverse = inverse_of(p, sum_of_block(sum, sums));
+#pragma unroll
+  for (int j = 0; j < kEach; j++) to[threadIdx.x + j * kThreads] = x[j] * inverse * (weight[j] + p.offset);
+}
+
+// Both ops where the second takes the first's whole row and the row is of a common width. Whether it is so.
+__device__ bool run_both(const RowOp& op, const RowOp& next, int row, float* sums) {
+  if (op.kind != RowKind::kMap || op.map.map != Map::kAdd || next.kind != RowKind::kNorm) return false;
+  const int width = op.map.values;
+  if (next.norm.x.data != op.map.out.data || next.norm.width != width || next.norm.values != width) return false;
+  switch (width) {
+    case 8 * kThreads: run_sum_and_norm<8>(op.map, next.norm, row, sums); return true;
+    case 12 * kThreads: run_sum_and_norm<12>(op.map, next.norm, row, sums); return true;
+    case 16 * kThreads: run_sum_and_norm<16>(op.map, next.norm, row, sums); return true;
+    case 20 * kThreads: run_sum_and_norm<20>(op.map, next.norm, row, sums); return true;
+    default: return false;
   }
 }
 
@@ -89,7 +139,7 @@ __device__ void run(const RopeArguments& p, int row) {
     const int k = i % half, first = i / half * how.head_dim + (how.pairs ? 2 * k : k);
     return Turn{from[first], from[first + apart], cos[k], sin[k], first};
   };
-  ahead<4>(threadIdx.x, how.heads * half, kThreads, load, [&](int, const Turn& v) {
+  ahead<kAhead>(threadIdx.x, how.heads * half, kThreads, load, [&](int, const Turn& v) {
     const float left = v.a * v.cos, right = v.b * v.cos;
     to[v.first] = left - v.b * v.sin;
     to[v.first + apart] = right + v.a * v.sin;
@@ -162,6 +212,10 @@ __global__ void __launch_bounds__(kThreads, 2) chain_kernel(RowCount rows, const
     // Nobody reads what others have yet to write.
     if (i > 0) __syncthreads();
     const RowOp& op = chain.ops[i];
+    if (i + 1 < chain.count && run_both(op, chain.ops[i + 1], row, sums)) {
+      i++;
+      continue;
+    }
     switch (op.kind) {
       case RowKind::kEmbed: run(op.embed, row); break;
       case RowKind::kGather: run(op.gather, row); break;

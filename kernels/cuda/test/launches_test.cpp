@@ -88,6 +88,35 @@ TEST(rows_that_blocks_share_have_the_bits_of_rows_that_they_do_not) {
   }
 }
 
+TEST(a_residual_and_its_norm_together_have_the_bits_of_each_by_itself) {
+  Random random(84);
+  cuda::Stream stream;
+  constexpr int kRows = 2;
+  for (int width : {2048, 2304, 3072, 4096, 5120}) {
+    const auto n = static_cast<size_t>(kRows * width);
+    const Placed<int32_t> count(stream, {kRows});
+    const Placed<float> a(stream, random.normals(n)), b(stream, random.normals(n)), weight(stream, random.normals(static_cast<size_t>(width)));
+    for (float factor : {1.0f, 0.7f}) {
+      auto run = [&](bool together) {
+        const Placed<float> sum(stream, std::vector<float>(n, NAN)), out(stream, std::vector<float>(n, NAN));
+        cuda::RowChain chain{};
+        chain.ops[chain.count++] = cuda::MapArguments{cuda::Map::kAdd, {a.data(), width}, {b.data(), width}, {sum.data(), width}, width, factor, 0};
+        if (!together) {
+          cuda::run_rows(stream, {kRows, count.data()}, chain);
+          chain.count = 0;
+        }
+        chain.ops[chain.count++] = cuda::NormArguments{{sum.data(), width}, weight.data(), {out.data(), width}, width, width, 1e-5f, 1};
+        cuda::run_rows(stream, {kRows, count.data()}, chain);
+        std::vector<float> both = sum.read(), norm = out.read();
+        both.insert(both.end(), norm.begin(), norm.end());
+        return both;
+      };
+      const std::vector<float> together = run(true);
+      CHECK(std::isfinite(together.back()) && same(together, run(false)), "width %d, factor %g", width, factor);
+    }
+  }
+}
+
 TEST(a_warp_chooses_the_experts_that_one_thread_would) {
   Random random(81);
   cuda::Stream stream;
