@@ -92,6 +92,8 @@ record GpuCheckProcess(Map<String, String> environment, Duration limit) {
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), GpuCheckMain.class.getName()));
         command.addAll(GpuCheckOptions.write(model, options));
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
+        // Agents and ports in them are for one process.
+        builder.environment().keySet().removeAll(List.of("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"));
         builder.environment().put("MILLRACE_CUDA_KERNELS", cuda.toAbsolutePath().toString());
         builder.environment().put("MILLRACE_KERNELS", cpu.toAbsolutePath().toString());
         builder.environment().putAll(environment);

@@ -25,8 +25,9 @@ record NvidiaMachine(
     /** As CUDA's runtime looks for it. */
     private static final String DRIVER = "libcuda.so.1";
 
-    /** Of Linux; of the Linux in Windows. */
-    private static final List<Path> DEVICES = List.of(Path.of("/dev/nvidiactl"), Path.of("/dev/dxg"));
+    /** What drivers make: of Linux, of the Linux in Windows, of boards with a GPU in the processor. */
+    private static final List<Path> DEVICES =
+            List.of(Path.of("/dev/nvidiactl"), Path.of("/dev/dxg"), Path.of("/dev/nvmap"));
 
     private static final String VISIBLE = "CUDA_VISIBLE_DEVICES";
     private static final List<String> NONE = List.of("", "-1", "none", "void", "NoDevFiles");
@@ -39,7 +40,8 @@ record NvidiaMachine(
             Path library = CudaBackend.find().orElse(null);
             boolean named =
                     !environment.getOrDefault("MILLRACE_CUDA_KERNELS", "").isBlank();
-            return new NvidiaMachine(library, null, library != null && (named || hasDriver()), device, hidden);
+            boolean driver = library != null && (named || device && hasDriver());
+            return new NvidiaMachine(library, null, driver, device, hidden);
         } catch (MillraceException e) {
             return new NvidiaMachine(null, e, false, device, hidden);
         }

@@ -1,7 +1,10 @@
 package io.millrace.worker.backend.cpu;
 
 import io.millrace.worker.backend.KvType;
+import io.millrace.worker.backend.check.CudaCheck;
+import io.millrace.worker.backend.check.PlainModel;
 import io.millrace.worker.engine.CudaEngineChecks;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -50,6 +53,13 @@ public final class ModelsOnDevice {
         }
     }
 
+    private static void autosCheck(Path cpu) {
+        PlainModel plain = new PlainModel();
+        String found =
+                CudaCheck.run(EmulatedCuda.library(), cpu, plain.decoder(), plain, KvType.F32, CpuSettings.DEFAULT);
+        System.out.println("auto's check: " + found);
+    }
+
     private static Map<String, Check> checks() {
         Map<String, Check> all = new LinkedHashMap<>();
         CpuGoldenTest.cases()
@@ -70,6 +80,10 @@ public final class ModelsOnDevice {
             all.put("ids of " + vocabulary, () -> new DeviceSamplingTest().theDeviceChoosesAsTheHostDoes(vocabulary));
         }
         all.put("drafts", () -> new DraftsTest().acceptedDraftsAreTheIdsOfOneRowAtATime(NativeDevice.CUDA));
+        KernelLibrary.find()
+                .ifPresentOrElse(
+                        cpu -> all.put("check before auto takes it", () -> autosCheck(cpu)),
+                        () -> System.out.println("left out: auto's check, as the CPU kernels are not there"));
         CudaEngineChecks.all().forEach((name, check) -> all.put("engine, " + name, check::call));
         return all;
     }
