@@ -17,8 +17,6 @@ namespace {
 // Steps of more rows are launched op by op: their launches cost little beside their work.
 constexpr int kMostGraphRows = 256;
 constexpr int kTileRowsOfExperts = 8;
-// What the rows of a step refer to when ids are chosen: histories, masks.
-constexpr int kReservedWords = 1 << 16;
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -155,120 +153,6 @@ void Model::launch_step(const mr_step& step, Choosing how) {
     }
   }
   launch_all(step.rows, step.logit_rows, how);
-}
-
-// Makes room for a step. When memory could not be had, everything is asked for anew by the next.
-void Model::make_room(const mr_step& step) {
-  last_rows_ = step.rows;
-  last_logit_rows_ = step.logit_rows;
-  tasks_.clear();
-  int tasks = 0, merges = 0;
-  int64_t partials = 0;
-  for (const AttentionKind& kind : attention_kinds_) {
-    tasks_.push_back(plan_attention(kind, step, int64_t{device_.chips} * attention_workers(kind.tile)));
-    const TaskList& list = tasks_.back();
-    tasks = std::max(tasks, static_cast<int>(list.tasks.size()));
-    merges = std::max(merges, static_cast<int>(list.merges.size()));
-    const int width = groups_[static_cast<size_t>(kind.group)].layers[0].value_width;
-    partials = std::max(partials, list.partials * int64_t{head_tiles(kind.heads, kind.kv_heads, kind.tile)} * partial_floats(width));
-  }
-  const int last = *std::max_element(step.positions, step.positions + step.rows);
-  try {
-    allocate_inputs(step, tasks, merges, partials);
-    for (DeviceRope& rope : ropes_) {
-      if (rope.table.is_set() && last >= rope.positions) extend(rope, last + 1);
-    }
-  } catch (...) {
-    room_.shape = StepShape{};
-    room_.partial_floats = 0;
-    throw;
-  }
-}
-
-void Model::allocate_inputs(const mr_step& step, int tasks, int merges, int64_t partials) {
-  const StepShape before = room_.shape;
-  StepShape& shape = room_.shape;
-  shape.groups = static_cast<int>(groups_.size());
-  shape.kinds = static_cast<int>(attention_kinds_.size());
-  shape.rows = grown(shape.rows, step.rows);
-  shape.logit_rows = grown(shape.logit_rows, std::max(1, step.logit_rows));
-  shape.sequences = grown(shape.sequences, step.sequences);
-  shape.table_width = grown(shape.table_width, std::max(1, step.table_width));
-  shape.tasks = grown(shape.tasks, std::max(1, tasks));
-  shape.merges = grown(shape.merges, std::max(1, merges));
-  bool moved = shape.ints() != before.ints();
-  if (moved) {
-    graphs_.clear();
-    room_.inputs.renew(shape.ints() * 4, "a step's inputs");
-  }
-  if (shape.rows != before.rows || shape.logit_rows != before.logit_rows) allocate_rows();
-  if (uses_library(shape.rows)) allocate_library();
-  if (partials > room_.partial_floats) {
-    graphs_.clear();
-    room_.partial_floats = 0;
-    room_.partials.renew(partials * 4, "partial results of attention");
-    room_.partial_floats = partials;
-  }
-}
-
-void Model::extend(DeviceRope& rope, int needed) {
-  graphs_.clear();
-  const int positions = grown(std::max(rope.positions, 64), needed);
-  const size_t width = 2 * static_cast<size_t>(rope.table.half());
-  std::vector<float> values(static_cast<size_t>(positions) * width);
-  rope.table.need(positions - 1);
-  for (int p = 0; p < positions; p++) std::copy_n(rope.table.cos(p), width, &values[static_cast<size_t>(p) * width]);
-  rope.positions = 0;
-  upload(rope.memory, values.data(), static_cast<int64_t>(values.size()) * 4, "a rotary table");
-  stream_.synchronize();
-  rope.positions = positions;
-}
-
-void Model::allocate_rows() {
-  graphs_.clear();
-  Room& room = room_;
-  const RowBytes bytes = bytes_of_rows(program_, plan_, room.shape.rows, room.shape.logit_rows);
-  for (size_t i = 0; i < room.slots.size(); i++) room.slots[i].renew(bytes.slots[i], "activations");
-  if (plan_.logits >= 0) room.logits.renew(bytes.logits, "logits");
-  room.input_values.renew(bytes.input_values, "inputs of products");
-  room.input_sums.renew(bytes.input_sums, "inputs of products");
-  room.place.renew(bytes.pairs, "experts");
-  room.source.renew(bytes.pairs, "experts");
-  room.tiles.renew(bytes.tiles, "experts");
-  room.gate.renew(bytes.wide, "experts");
-  room.up.renew(bytes.wide, "experts");
-  room.down.renew(bytes.hidden, "experts");
-  room.latent_queries.renew(bytes.latents, "latent attention");
-  room.latent_mixed.renew(bytes.latents, "latent attention");
-}
-
-void Model::reserve(const mr_limits& limits) {
-  if (limits.rows < 1 || limits.logit_rows < 1 || limits.positions < 1) {
-    fail(MR_INVALID, "limits of %d rows, %d logit rows, %d positions", limits.rows, limits.logit_rows, limits.positions);
-  }
-  if (!prepared_) prepare();
-  const int blocks = (limits.positions + block_tokens_ - 1) / block_tokens_;
-  mr_step largest{};
-  largest.rows = limits.rows;
-  largest.logit_rows = limits.logit_rows;
-  largest.sequences = limits.logit_rows;
-  largest.table_width = blocks;
-  int64_t partials = 0;
-  for (const Op& op : program_.ops) {
-    if (op.code == OpCode::kAttention || op.code == OpCode::kLatentAttention) partials = std::max(partials, most_partials(op, kind_of(op).tile, groups_[static_cast<size_t>(op.group)].blocks, block_tokens_, limits, device_.chips));
-  }
-  try {
-    allocate_inputs(largest, limits.rows, limits.logit_rows, partials);
-    if (samples()) choices_.need(stream_, room_.shape.logit_rows, limits.logit_rows, kReservedWords, width_of(plan_.logits));
-    for (DeviceRope& rope : ropes_) {
-      if (rope.table.is_set() && limits.positions > rope.positions) extend(rope, limits.positions);
-    }
-  } catch (...) {
-    room_.shape = StepShape{};
-    room_.partial_floats = 0;
-    throw;
-  }
-  stream_.synchronize();
 }
 
 void Model::send_inputs(const mr_step& step, Flight& flight) {
