@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "error.h"
+#include "kernels/swap.h"
 
 namespace millrace::cuda {
 namespace {
@@ -49,6 +50,13 @@ void describe(DeviceInfo& info) {
   }
   size_t free_bytes = 0, total_bytes = 0;
   status = cudaSetDevice(0);
+  if (status == cudaSuccess && look_at_code() != cudaSuccess) {
+    const cudaError_t code = cudaGetLastError();
+    if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorUnsupportedPtxVersion) {
+      info.text = chip + " runs none of the code that this library has (" + cudaGetErrorString(code) + "). Update the driver, build with kernels/cuda/build.sh, or use --engine cpu";
+      return;
+    }
+  }
   if (status == cudaSuccess) status = cudaMemGetInfo(&free_bytes, &total_bytes);
   if (status != cudaSuccess) {
     info.text = chip + " gives no memory (" + cudaGetErrorString(status) + "): another process may have it all. nvidia-smi names it; end it, or use --engine cpu";
@@ -78,6 +86,8 @@ bool ends_all(int status) {
     case 718:  // or a program counter that is none.
     case 719:  // A launch that failed, with no better name.
     case 721:  // Tensor memory that was not given back.
+    case 810:  // A client of MPS that was ended.
+    case 911:  // A device beside this one.
     case 999: return true;
     default: return false;
   }
@@ -139,14 +149,19 @@ Stream::Stream() {
 Stream::~Stream() { cudaStreamDestroy(stream_); }
 
 void Stream::upload(void* to, const void* from, int64_t bytes) {
+  if (bytes == 0) return;
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_), "copying to the device");
 }
 
 void Stream::download(void* to, const void* from, int64_t bytes) {
+  if (bytes == 0) return;
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_), "copying from the device");
 }
 
-void Stream::clear(void* memory, int64_t bytes) { check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream_), "clearing memory of the device"); }
+void Stream::clear(void* memory, int64_t bytes) {
+  if (bytes == 0) return;
+  check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream_), "clearing memory of the device");
+}
 
 void Stream::synchronize() {
   check(cudaGetLastError(), "launching kernels");

@@ -161,9 +161,12 @@ class Graph {
     check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning a graph");
     try {
       body();
+      // A launch that was refused is missing in the graph.
+      check(cudaGetLastError(), "launching kernels");
     } catch (...) {
       cudaGraph_t half = nullptr;
       if (cudaStreamEndCapture(stream, &half) == cudaSuccess) cudaGraphDestroy(half);
+      cudaGetLastError();
       throw;
     }
     return Graph(stream);

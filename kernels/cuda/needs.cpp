@@ -17,8 +17,6 @@
 namespace millrace::cuda {
 namespace {
 
-// Rows of experts that are multiplied together.
-constexpr int kTileRowsOfExperts = 8;
 // What an allocation is rounded up to.
 constexpr int64_t kGranule = 512;
 

@@ -16,7 +16,6 @@ namespace {
 
 // Steps of more rows are launched op by op: their launches cost little beside their work.
 constexpr int kMostGraphRows = 256;
-constexpr int kTileRowsOfExperts = 8;
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -298,7 +297,7 @@ void Model::launch_experts(const Op& op, RowCount rows) {
   const auto* views = expert_views_.at(&op).as<WeightView>();
   auto like = [&](int part) { return &weights_[static_cast<size_t>(op.weights[static_cast<size_t>(part * experts)])].view; };
   auto tiles = [&](int part, const int32_t* source) {
-    return Experts{room_.tiles.as<ExpertTile>(), counts + kExpertTileCount, pairs.most / kTileRowsOfExperts + std::min(experts, pairs.most), views + part * experts, source};
+    return Experts{room_.tiles.as<ExpertTile>(), counts + kExpertTileCount, static_cast<int>(tiles_of_experts(pairs.most, experts)), views + part * experts, source};
   };
   launch_chain();
   sort_by_expert(stream_, rows, {rows_of(op.b), experts, op.active, kTileRowsOfExperts, room_.place.as<int32_t>(), room_.source.as<int32_t>(),

@@ -1,5 +1,6 @@
 // What stands in for CUDA C++ when a plain compiler makes the kernels: the built-ins that they use, and the part of the runtime that the host
-// uses. Memory of the device is memory of the process; streams do at once what they are given, and graphs keep launches to repeat them.
+// uses. Memory of the device is memory of the process; streams do at once what they are given, and graphs keep launches to repeat them. What the
+// runtime refuses is refused: see runtime.cpp and streams.cpp.
 #pragma once
 #include <bit>
 #include <cmath>
@@ -146,11 +147,24 @@ enum cudaError_t {
   cudaErrorInsufficientDriver = 35,
   cudaErrorDevicesUnavailable = 46,
   cudaErrorNoDevice = 100,
-  cudaErrorLaunchFailure = 719
+  cudaErrorInvalidDevice = 101,
+  cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorUnsupportedPtxVersion = 222,
+  cudaErrorInvalidResourceHandle = 400,
+  cudaErrorIllegalState = 401,
+  cudaErrorLaunchFailure = 719,
+  cudaErrorNotSupported = 801,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorStreamCaptureImplicit = 906,
+  cudaErrorCapturedEvent = 907,
+  cudaErrorStreamCaptureWrongThread = 908,
+  cudaErrorInvalidClusterSize = 912
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
-enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal = 0, cudaStreamCaptureModeThreadLocal = 1, cudaStreamCaptureModeRelaxed = 2 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline constexpr unsigned cudaEventDisableTiming = 2;
 
@@ -163,23 +177,33 @@ struct cudaDeviceProp {
 namespace millrace::emulator {
 
 struct Graph {
-  std::vector<std::function<void()>> launches;
+  std::vector<std::function<void()>> operations;
+};
+// What a stream that is captured has kept; spoilt when it was asked for something that has no place in a graph.
+struct Capture {
+  Graph graph;
+  bool spoilt = false;
 };
 struct Stream;
 // What a library does on the device, in a stream's order.
 void run_on_host(Stream* stream, std::function<void()> body);
 
 // What a stream was given and has not done yet; only on a machine that does it as late as it may.
-struct Stream {
-  // For a library of its own, which knows no function of ours.
-  void (*run)(Stream*, std::function<void()>) = run_on_host;
-  std::unique_ptr<Graph> capture;
+struct Work {
   std::deque<std::function<void()>> waiting;
   uint64_t given = 0, done = 0;
 };
+struct Stream {
+  // For a library of its own, which knows no function of ours.
+  void (*run)(Stream*, std::function<void()>) = run_on_host;
+  std::unique_ptr<Capture> capture;
+  // Events may outlive it.
+  std::shared_ptr<Work> work = std::make_shared<Work>();
+};
 struct Event {
-  Stream* stream = nullptr;
+  std::shared_ptr<Work> work;
   uint64_t at = 0;
+  bool captured = false;
 };
 
 // A launch as it was asked for.
@@ -220,6 +244,10 @@ struct Machine {
   int64_t taken = 0;
   // What is allocated.
   int64_t live = 0;
+  // What the device says of the code that the library has for it.
+  cudaError_t code = cudaSuccess;
+  // Copies from or to memory of the host that is not pinned: the host waits for them.
+  int64_t pageable_copies = 0;
   // Graphs that were captured.
   int64_t captured = 0;
 };
@@ -266,12 +294,23 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 cudaError_t cudaGetLastError();
+cudaError_t cudaPeekAtLastError();
+
+struct cudaFuncAttributes {
+  int numRegs;
+};
 
 namespace millrace::emulator {
 cudaError_t allow_shared(const void* kernel, cudaFuncAttribute what, int bytes);
+cudaError_t look_at(cudaFuncAttributes* attributes);
 }  // namespace millrace::emulator
 
 template <class... Parameters>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute what, int value) {
   return ::millrace::emulator::allow_shared(reinterpret_cast<const void*>(kernel), what, value);
+}
+
+template <class... Parameters>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*)(Parameters...)) {
+  return ::millrace::emulator::look_at(attributes);
 }

@@ -39,6 +39,8 @@ void in_order(std::function<void()> run, bool early) {
 
 void finish_launches() { run_out(last); }
 
+void drop_launches() { last = before = nullptr; }
+
 void await_launches() { run_out(before); }
 
 }  // namespace millrace::emulator

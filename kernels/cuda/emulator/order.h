@@ -11,4 +11,7 @@ void in_order(std::function<void()> run, bool early);
 // Runs what waits. An Error when it fails.
 void finish_launches();
 
+// Forgets what waits: after a fault nothing runs any more.
+void drop_launches();
+
 }  // namespace millrace::emulator

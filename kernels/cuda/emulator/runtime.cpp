@@ -1,16 +1,14 @@
-// The runtime's part of the emulator.
+// The runtime's part of the emulator: the device, its memory, and what went wrong.
+#include "runtime.h"
+
 #include <malloc.h>
 
-#include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <thread>
-#include <unordered_map>
-#include <vector>
+#include <map>
+#include <mutex>
 
-#include "cuda.h"
 #include "error.h"
 #include "order.h"
 
@@ -24,32 +22,57 @@ constexpr int kPoison = 0xff;
 
 thread_local cudaError_t last_error = cudaSuccess;
 
-// Launches of the whole process until one faults; negative: none does. Tests that have it in a process of its own say it by a variable.
-int64_t faulting_launch() {
-  const char* text = std::getenv("EMULATED_CUDA_FAULT_AFTER");
-  return text ? std::atoll(text) : -1;
-}
-std::atomic<int64_t> until_fault = faulting_launch();
+struct Allocation {
+  size_t bytes;
+  bool pinned;
+};
+std::mutex allocations_lock;
+// By where they begin.
+std::map<uintptr_t, Allocation> allocations;
 
-bool faults() {
-  if (machine().fault) return true;
-  return until_fault.load() >= 0 && until_fault.fetch_sub(1) == 0;
+// The allocation that holds all of this; null: none does.
+const Allocation* holder(const void* memory, size_t bytes) {
+  const auto at = reinterpret_cast<uintptr_t>(memory);
+  auto next = allocations.upper_bound(at);
+  if (next == allocations.begin()) return nullptr;
+  --next;
+  return at + bytes <= next->first + next->second.bytes ? &next->second : nullptr;
 }
 
-// After a fault nothing runs until somebody has asked for it.
-template <class Body>
-cudaError_t guarded(const Body& body) {
-  if (last_error != cudaSuccess || machine().broken) return last_error;
-  try {
-    body();
-  } catch (const Error& e) {
-    std::fprintf(stderr, "%s\n", e.message.c_str());
-    last_error = cudaErrorLaunchFailure;
+cudaError_t allocate(void** memory, size_t bytes, bool pinned) {
+  Machine& of_thread = machine();
+  *memory = nullptr;
+  if (const cudaError_t status = usable_outside_capture(); status != cudaSuccess) return status;
+  if (of_thread.allocations == 0 || bytes > of_thread.free_bytes) return noted(cudaErrorMemoryAllocation);
+  if (of_thread.allocations > 0) of_thread.allocations--;
+  *memory = std::malloc(bytes);
+  if (!*memory) return noted(cudaErrorMemoryAllocation);
+  std::memset(*memory, kPoison, bytes);
+  of_thread.live++;
+  if (!pinned) of_thread.taken += static_cast<int64_t>(malloc_usable_size(*memory));
+  std::lock_guard lock(allocations_lock);
+  allocations[reinterpret_cast<uintptr_t>(*memory)] = {bytes, pinned};
+  return cudaSuccess;
+}
+
+// Waits for everything, as CUDA's does.
+cudaError_t give_back(void* memory, bool pinned) {
+  if (!memory) return usable();
+  const cudaError_t status = usable_outside_capture();
+  if (status != cudaSuccess && !machine().broken) return status;
+  work_off_all();
+  finish();
+  {
+    std::lock_guard lock(allocations_lock);
+    auto found = allocations.find(reinterpret_cast<uintptr_t>(memory));
+    if (found == allocations.end() || found->second.pinned != pinned) return noted(cudaErrorInvalidValue);
+    allocations.erase(found);
   }
-  return last_error;
+  machine().live--;
+  if (!pinned) machine().taken -= static_cast<int64_t>(malloc_usable_size(memory));
+  std::free(memory);
+  return usable();
 }
-
-void finish() { guarded(finish_launches); }
 
 }  // namespace
 
@@ -58,100 +81,63 @@ Machine& machine() {
   return of_thread;
 }
 
-namespace {
+cudaError_t noted(cudaError_t status) {
+  if (status != cudaSuccess && !machine().broken) last_error = status;
+  return status;
+}
 
-// Does what a stream was given, up to the operation number `until`.
-void work_off(Stream& stream, uint64_t until) {
-  while (stream.done < until && !stream.waiting.empty()) {
-    std::function<void()> next = std::move(stream.waiting.front());
-    stream.waiting.pop_front();
-    stream.done++;
-    // After a fault nothing runs any more.
-    if (last_error == cudaSuccess && !machine().broken) next();
+cudaError_t usable() { return noted(machine().broken ? cudaErrorLaunchFailure : cudaSuccess); }
+
+cudaError_t look_at(cudaFuncAttributes* attributes) {
+  *attributes = {};
+  return machine().code == cudaSuccess ? usable() : noted(machine().code);
+}
+
+cudaError_t usable_outside_capture() {
+  if (!machine().broken && capturing()) {
+    capturing()->capture->spoilt = true;
+    return noted(cudaErrorStreamCaptureUnsupported);
   }
+  return usable();
 }
 
-// Streams of this thread that work late: what waits in them may use memory that is freed.
-thread_local std::vector<Stream*> streams;
-
-cudaError_t give(Stream* stream, std::function<void()> operation) {
-  stream->waiting.push_back(std::move(operation));
-  stream->given++;
-  if (!machine().late) work_off(*stream, stream->given);
-  return machine().broken ? cudaErrorLaunchFailure : machine().late ? cudaSuccess : last_error;
+bool is_pinned(const void* memory, size_t bytes) {
+  std::lock_guard lock(allocations_lock);
+  const Allocation* held = holder(memory, bytes);
+  return held && held->pinned;
 }
 
-// Copies begin when all launches have ended.
-cudaError_t give_copy(Stream* stream, const std::function<void()>& copy) {
-  return give(stream, [copy] {
-    finish();
-    if (last_error == cudaSuccess) copy();
-  });
+bool is_of_device(const void* memory, size_t bytes) {
+  std::lock_guard lock(allocations_lock);
+  const Allocation* held = holder(memory, bytes);
+  return held && !held->pinned;
 }
 
-}  // namespace
+bool touches_device(const void* memory, size_t bytes) {
+  std::lock_guard lock(allocations_lock);
+  const auto at = reinterpret_cast<uintptr_t>(memory);
+  for (auto next = allocations.lower_bound(at + bytes); next != allocations.begin();) {
+    --next;
+    if (next->first + next->second.bytes <= at) return false;
+    if (!next->second.pinned) return true;
+  }
+  return false;
+}
 
-namespace {
-
-cudaError_t put(Stream* stream, const std::function<void()>& body, bool early) {
-  auto run = [=] {
-    if (faults()) {
-      machine().broken = true;
-      fail(MR_INTERNAL, "the kernel faulted, as it was asked to");
-    }
-    while (machine().hangs) std::this_thread::sleep_for(std::chrono::hours(1));
+void guarded(const std::function<void()>& body) {
+  if (machine().broken) return;
+  try {
     body();
-  };
-  if (stream->capture) {
-    stream->capture->launches.push_back([=] { in_order(run, early); });
-    return cudaSuccess;
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.message.c_str());
+    machine().broken = true;
+    drop_launches();
   }
-  return give(stream, [=] { guarded([&] { in_order(run, early); }); });
 }
 
-}  // namespace
-
-namespace {
-
-// What every kernel may have, and what each was allowed beyond it.
-constexpr size_t kSharedOfAll = 48 << 10;
-thread_local std::unordered_map<const void*, size_t> allowed;
-
-// Whether the chip begins such a launch at all.
-cudaError_t refusal(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes) {
-  const bool none = grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0;
-  if (none || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 || block.x > 1024 || block.y > 1024 || block.z > 64 || uint64_t{block.x} * block.y * block.z > 1024) {
-    return cudaErrorInvalidConfiguration;
-  }
-  auto found = allowed.find(kernel);
-  return shared_bytes <= (found == allowed.end() ? kSharedOfAll : found->second) ? cudaSuccess : cudaErrorInvalidValue;
-}
-
-}  // namespace
-
-cudaError_t allow_shared(const void* kernel, cudaFuncAttribute what, int bytes) {
-  if (what != cudaFuncAttributeMaxDynamicSharedMemorySize || bytes < 0 || static_cast<size_t>(bytes) > machine().shared_bytes) return last_error = cudaErrorInvalidValue;
-  allowed[kernel] = static_cast<size_t>(bytes);
-  return cudaSuccess;
-}
-
-cudaError_t launch(Stream* stream, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early, int cluster) {
-  const cudaError_t refused = refusal(kernel, grid, block, shared_bytes);
-  if (refused != cudaSuccess) return last_error = refused;
-  if (machine().asked) {
-    machine().asked->push_back({kernel, block.x * block.y * block.z, shared_bytes});
-    return cudaSuccess;
-  }
-  const dim3 together(block.x * static_cast<unsigned>(cluster), block.y, block.z);
-  return put(stream, [=] { run_grid(grid, together, shared_bytes * static_cast<size_t>(cluster), body, cluster); }, early);
-}
-
-void run_on_host(Stream* stream, std::function<void()> body) { put(stream, body, false); }
+void finish() { guarded(finish_launches); }
 
 }  // namespace millrace::emulator
-
-// For tests: a launch after so many faults.
-extern "C" __attribute__((visibility("default"))) void emulated_cuda_fault_after(int64_t launches) { emulator::until_fault = launches; }
 
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
@@ -162,15 +148,28 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorDevicesUnavailable: return "CUDA-capable device(s) is/are busy or unavailable";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorNoKernelImageForDevice: return "no kernel image is available for execution on the device";
+    case cudaErrorUnsupportedPtxVersion: return "the provided PTX was compiled with an unsupported toolchain.";
+    case cudaErrorInvalidResourceHandle: return "invalid resource handle";
+    case cudaErrorIllegalState: return "the operation cannot be performed in the present state";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
+    case cudaErrorNotSupported: return "operation not supported";
+    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
+    case cudaErrorStreamCaptureIsolation: return "dependency created on uncaptured work in another stream";
+    case cudaErrorStreamCaptureImplicit: return "operation would make the legacy stream depend on a capturing blocking stream";
+    case cudaErrorInvalidClusterSize: return "invalid cluster configuration";
+    case cudaErrorCapturedEvent: return "operation not permitted on an event last recorded in a capturing stream";
+    case cudaErrorStreamCaptureWrongThread: return "attempt to terminate a thread-local capture sequence from another thread";
   }
   return "unrecognized error code";
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = emulator::machine().devices;
-  if (emulator::machine().driver < 13000) return cudaErrorInsufficientDriver;
-  return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
+  if (emulator::machine().driver < 13000) return emulator::noted(cudaErrorInsufficientDriver);
+  return emulator::noted(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -178,9 +177,12 @@ cudaError_t cudaDriverGetVersion(int* version) {
   return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int device) { return device < emulator::machine().devices ? emulator::machine().taken_by_another : cudaErrorInvalidValue; }
+cudaError_t cudaSetDevice(int device) {
+  return emulator::noted(device >= 0 && device < emulator::machine().devices ? emulator::machine().taken_by_another : cudaErrorInvalidDevice);
+}
 
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device < 0 || device >= emulator::machine().devices) return emulator::noted(cudaErrorInvalidDevice);
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "emulator");
   properties->major = emulator::machine().major;
@@ -193,143 +195,21 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   *free_bytes = emulator::machine().free_bytes;
   *total_bytes = emulator::machine().total_bytes;
-  return cudaSuccess;
+  return emulator::usable();
 }
 
-cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  emulator::Machine& machine = emulator::machine();
-  *memory = nullptr;
-  if (machine.broken) return cudaErrorLaunchFailure;
-  if (machine.allocations == 0 || bytes > machine.free_bytes) return cudaErrorMemoryAllocation;
-  if (machine.allocations > 0) machine.allocations--;
-  *memory = std::malloc(bytes);
-  if (!*memory) return cudaErrorMemoryAllocation;
-  std::memset(*memory, emulator::kPoison, bytes);
-  machine.live++;
-  machine.taken += static_cast<int64_t>(malloc_usable_size(*memory));
-  return cudaSuccess;
-}
+cudaError_t cudaMalloc(void** memory, size_t bytes) { return emulator::allocate(memory, bytes, false); }
 
-// Waits for everything, as CUDA's does.
-cudaError_t cudaFree(void* memory) {
-  for (emulator::Stream* stream : emulator::streams) emulator::work_off(*stream, stream->given);
-  emulator::finish();
-  if (memory) {
-    emulator::machine().live--;
-    emulator::machine().taken -= static_cast<int64_t>(malloc_usable_size(memory));
-  }
-  std::free(memory);
-  return cudaSuccess;
-}
+cudaError_t cudaFree(void* memory) { return emulator::give_back(memory, false); }
 
-cudaError_t cudaMallocHost(void** memory, size_t bytes) {
-  const int64_t taken = emulator::machine().taken;
-  const cudaError_t status = cudaMalloc(memory, bytes);
-  emulator::machine().taken = taken;
-  return status;
-}
+cudaError_t cudaMallocHost(void** memory, size_t bytes) { return emulator::allocate(memory, bytes, true); }
 
-cudaError_t cudaFreeHost(void* memory) {
-  const int64_t taken = emulator::machine().taken;
-  const cudaError_t status = cudaFree(memory);
-  emulator::machine().taken = taken;
-  return status;
-}
+cudaError_t cudaFreeHost(void* memory) { return emulator::give_back(memory, true); }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
-  if (stream->capture) return cudaErrorInvalidValue;
-  return emulator::give_copy(stream, [=] { std::memcpy(to, from, bytes); });
-}
-
-cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
-  if (stream->capture) return cudaErrorInvalidValue;
-  return emulator::give_copy(stream, [=] { std::memset(to, value, bytes); });
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new emulator::Stream;
-  if (emulator::machine().late) emulator::streams.push_back(*stream);
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  emulator::work_off(*stream, stream->given);
-  emulator::finish();
-  std::erase(emulator::streams, stream);
-  delete stream;
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  emulator::work_off(*stream, stream->given);
-  emulator::finish();
-  return cudaGetLastError();
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new emulator::Event;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  *event = {stream, stream->given};
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  if (stream->capture) return cudaErrorInvalidValue;
-  return emulator::give(stream, [held = *event] {
-    if (held.stream) emulator::work_off(*held.stream, held.at);
-  });
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (event->stream) emulator::work_off(*event->stream, event->at);
-  emulator::finish();
-  return cudaGetLastError();
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  if (stream->capture) return cudaErrorInvalidValue;
-  stream->capture = std::make_unique<emulator::Graph>();
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  *graph = stream->capture.release();
-  emulator::machine().captured++;
-  return *graph ? cudaSuccess : cudaErrorInvalidValue;
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
-  *executable = new emulator::Graph(*graph);
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
-  auto launches = graph->launches;
-  return emulator::give(stream, [launches = std::move(launches)] {
-    for (const auto& launch : launches) emulator::guarded(launch);
-  });
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
+cudaError_t cudaPeekAtLastError() { return emulator::machine().broken ? cudaErrorLaunchFailure : emulator::last_error; }
 
 cudaError_t cudaGetLastError() {
-  cudaError_t error = emulator::last_error;
+  const cudaError_t error = cudaPeekAtLastError();
   emulator::last_error = cudaSuccess;
-  return emulator::machine().broken ? cudaErrorLaunchFailure : error;
+  return error;
 }

@@ -22,6 +22,9 @@ struct PackArguments {
   int32_t blocks[kMostPackedBlocks];
 };
 
+// Whether the device has code of this library that it can run; CUDA keeps what it says.
+cudaError_t look_at_code();
+
 void pack_blocks(cudaStream_t stream, const PackArguments& a);
 void unpack_blocks(cudaStream_t stream, const PackArguments& a);
 

@@ -47,6 +47,14 @@ TEST(a_machine_that_cannot_is_refused_with_what_to_do) {
   emulator::machine().major = 7;
   emulator::machine().minor = 5;
   refuses("sm_75 is older than sm_80", "--engine cpu");
+  // A chip that is newer than the code, and a driver that is older.
+  emulator::machine().major = 12;
+  emulator::machine().minor = 0;
+  emulator::machine().code = cudaErrorUnsupportedPtxVersion;
+  refuses("sm_120 runs none of the code", "Update the driver");
+  emulator::machine().code = cudaErrorNoKernelImageForDevice;
+  refuses("no kernel image", "Update the driver");
+  emulator::machine().code = cudaSuccess;
   // Attention by wgmma is for sm_90 alone.
   mr_options o = cuda_options(0);
   o.isa = MR_ISA_WGMMA;

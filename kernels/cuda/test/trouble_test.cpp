@@ -42,7 +42,8 @@ class Choosing {
   }
 
  private:
-  static constexpr int kWidth = 2;
+  // Blocks of a sequence.
+  static constexpr int kWidth = 24;
 
   std::vector<int32_t> tokens_, positions_, slots_, starts_ = {0}, lengths_, rows_, table_;
 };
@@ -180,8 +181,38 @@ TEST(a_graph_of_a_bucket_is_captured_once) {
   CHECK(captured() == 3 && mr_graph_steps(runner->model()) == 8 + 2 + 3 + 5 + 2, "%d, %lld steps", captured(), static_cast<long long>(mr_graph_steps(runner->model())));
 }
 
+// What was captured has the places of memory that is gone.
+TEST(memory_that_is_reserved_anew_ends_the_graphs) {
+  Llama llama;
+  Random random(45);
+  const std::vector<int32_t> ids = sequence(310, random).ids;
+  std::vector<int32_t> blocks;
+  for (int i = 0; i < 20; i++) blocks.push_back(i);
+  std::vector<int32_t> expected;
+  for (bool reserves : {false, true}) {
+    auto runner = llama.runner(cuda_options(0), MR_BF16, 1);
+    std::string message;
+    std::vector<int32_t> chosen;
+    auto step = [&](int from, int to) {
+      const std::vector<int32_t> own(ids.begin() + from, ids.begin() + to);
+      CHECK(Choosing().sequence(own, from, blocks).submit(runner->model(), message) == MR_OK, "%s", message.c_str());
+      chosen.push_back(collect(runner->model(), 1)[0]);
+    };
+    step(0, 300);
+    for (int at = 300; at < 303; at++) step(at, at + 1);
+    const int64_t captured = emulator::machine().captured;
+    const mr_limits limits{1, 1, 16};
+    char text[512] = "";
+    if (reserves) CHECK(mr_reserve(runner->model(), &limits, text, sizeof text) == MR_OK, "%s", text);
+    for (int at = 303; at < 306; at++) step(at, at + 1);
+    CHECK(emulator::machine().captured - captured == (reserves ? 1 : 0), "%lld", static_cast<long long>(emulator::machine().captured - captured));
+    if (!reserves) expected = chosen;
+    CHECK(chosen == expected);
+  }
+}
+
 TEST(errors_that_end_everything_are_told_from_those_after_which_work_goes_on) {
-  for (int status : {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999}) CHECK(cuda::ends_all(status), "%d", status);
+  for (int status : {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 810, 911, 999}) CHECK(cuda::ends_all(status), "%d", status);
   // Malformed, no memory, too many registers, peers, host memory, a grid that is too large for all its blocks to meet, a failed capture.
   for (int status : {0, 1, 2, 35, 46, 98, 100, 701, 704, 705, 711, 712, 713, 720, 900, 901}) CHECK(!cuda::ends_all(status), "%d", status);
 }
