@@ -14,6 +14,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -31,9 +32,12 @@ final class WorkerPart extends StartingPart {
     private final boolean alone;
 
     private final CompletableFuture<MillraceException> lost = new CompletableFuture<>();
-    private volatile ModelOpener.@Nullable Opened opened;
-    private volatile @Nullable KafkaLog log;
-    private volatile @Nullable WorkerNode node;
+    /** What is there and has to be closed; whoever takes it does so. */
+    private final AtomicReference<ModelOpener.@Nullable Opened> opened = new AtomicReference<>();
+
+    private final AtomicReference<@Nullable KafkaLog> log = new AtomicReference<>();
+    private final AtomicReference<@Nullable WorkerNode> node = new AtomicReference<>();
+    private volatile boolean stopped;
 
     /**
      * The worker of that number.
@@ -68,16 +72,27 @@ final class WorkerPart extends StartingPart {
     String open() throws InterruptedException {
         WorkerConfig config = properties.node(number);
         ModelOpener.Opened models = opener.open(properties, line -> progress.accept(name() + ": " + line));
-        opened = models;
+        opened.set(models);
+        requireWanted();
         models.models().forEach(model -> model.engine().lost().thenAccept(lost::complete));
         KafkaLog kafkaLog =
                 new KafkaLog(kafka.await(config.id().isEmpty() ? "worker-" + number : config.id(), TopicAccess.WORKER));
-        log = kafkaLog;
+        log.set(kafkaLog);
+        requireWanted();
         WorkerNode worker = new WorkerNode(
                 config, new MeteredLog(kafkaLog, registry, "worker"), models.models(), telemetry, registry);
-        node = worker;
+        node.set(worker);
+        requireWanted();
         worker.start();
         return models.models().stream().map(HostedModel::name).collect(Collectors.joining(", "));
+    }
+
+    /** Loading does not end when its thread is interrupted: what it gives to a part that has stopped is closed here. */
+    private void requireWanted() throws InterruptedException {
+        if (stopped) {
+            close(false);
+            throw new InterruptedException("the worker was stopped while it started");
+        }
     }
 
     @Override
@@ -87,23 +102,28 @@ final class WorkerPart extends StartingPart {
 
     /** Those that it serves; none before they are loaded. */
     List<? extends HostedModel> models() {
-        ModelOpener.Opened models = opened;
+        ModelOpener.Opened models = opened.get();
         return models == null ? List.of() : models.models();
     }
 
     @Override
     public boolean isReady() {
-        WorkerNode worker = node;
+        WorkerNode worker = node.get();
         return worker != null && worker.isReady();
     }
 
     @Override
     void shut() {
-        ModelOpener.Opened models = opened;
-        KafkaLog kafkaLog = log;
-        WorkerNode worker = node;
+        stopped = true;
+        close(alone);
+    }
+
+    private void close(boolean drains) {
+        WorkerNode worker = node.getAndSet(null);
+        KafkaLog kafkaLog = log.getAndSet(null);
+        ModelOpener.Opened models = opened.getAndSet(null);
         if (worker != null) {
-            if (alone) {
+            if (drains) {
                 drain(worker);
             }
             worker.close();
