@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -215,6 +216,12 @@ MR_EXPORT int32_t mr_bind_groups(mr_model* model, int32_t tensor, int64_t rows, 
                                  int64_t error_size) {
   Line line("mr_bind_groups");
   line("model", model->number)("tensor", tensor)("type", groups->type)("rows", rows)("columns", columns)("group_columns", groups->group_columns);
+  const int64_t factors = rows * (columns / groups->group_columns);
+  line("codes", std::accumulate(groups->codes, groups->codes + rows * columns, int64_t{0}));
+  line("scales", std::accumulate(groups->scales, groups->scales + factors, 0.0));
+  if (groups->zeros) line("zeros", std::accumulate(groups->zeros, groups->zeros + factors, int64_t{0}));
+  if (groups->order) line("order", groups->order, columns);
+  if (groups->levels) line("levels", groups->levels, 16);
   return line.outcome(error, error_size);
 }
 

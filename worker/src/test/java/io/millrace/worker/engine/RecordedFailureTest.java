@@ -28,6 +28,9 @@ class RecordedFailureTest {
     /** Of a cache that two sequences of 75 ids outgrow. */
     private static final int BLOCKS = 6;
 
+    private static final List<int[]> OUTGROWING =
+            List.of(Requests.ids(3, 30, 250), Requests.ids(4, 30, 250), Requests.ids(5, 30, 250));
+
     private int vocabulary;
 
     @BeforeEach
@@ -41,6 +44,27 @@ class RecordedFailureTest {
         RecordingKernels.reset();
         return new TestEngine(
                 EngineConfig.of("recorded", 80).withMaxRunning(3), runtime, new MockTokenizer(vocabulary), gate);
+    }
+
+    /** One with room on the host. */
+    private TestEngine swapping(Gate gate) {
+        ModelRuntime runtime = RecordingKernels.load(MODEL, BLOCKS, 1 << 20);
+        vocabulary = runtime.vocabularySize();
+        RecordingKernels.reset();
+        return new TestEngine(EngineConfig.of("recorded", 80), runtime, new MockTokenizer(vocabulary), gate);
+    }
+
+    /** Those that outgrow the cache. */
+    private static List<Recorder> submitTogether(TestEngine e, Gate gate) {
+        List<Recorder> all = new ArrayList<>();
+        for (int i = 0; i < OUTGROWING.size(); i++) {
+            all.add(e.submit(Requests.of("r" + i, OUTGROWING.get(i)).maxTokens(45)));
+            if (i == 0) {
+                gate.awaitEntered();
+            }
+        }
+        gate.open();
+        return all;
     }
 
     private int[] output(int[] prompt, int count) {
@@ -145,22 +169,11 @@ class RecordedFailureTest {
     })
     void aSwapThatFailsTakesAlongWhatIsUnderWayAndIsNotBelieved(String function, int status, String code)
             throws Exception {
-        ModelRuntime runtime = RecordingKernels.load(MODEL, BLOCKS, 1 << 20);
-        vocabulary = runtime.vocabularySize();
-        RecordingKernels.reset();
-        RecordingKernels.fail(function, 0, status);
+        List<int[]> prompts = OUTGROWING;
         Gate gate = new Gate();
-        List<int[]> prompts = List.of(Requests.ids(3, 30, 250), Requests.ids(4, 30, 250), Requests.ids(5, 30, 250));
-        List<Recorder> all = new ArrayList<>();
-        try (TestEngine e =
-                new TestEngine(EngineConfig.of("recorded", 80), runtime, new MockTokenizer(vocabulary), gate)) {
-            for (int i = 0; i < prompts.size(); i++) {
-                all.add(e.submit(Requests.of("r" + i, prompts.get(i)).maxTokens(45)));
-                if (i == 0) {
-                    gate.awaitEntered();
-                }
-            }
-            gate.open();
+        try (TestEngine e = swapping(gate)) {
+            RecordingKernels.fail(function, 0, status);
+            List<Recorder> all = submitTogether(e, gate);
             int handedBack = 0;
             for (int i = 0; i < prompts.size(); i++) {
                 Recorder r = all.get(i).await();
@@ -193,6 +206,23 @@ class RecordedFailureTest {
         RecordedCache cache = new RecordedCache(16, BLOCKS);
         List<int[]> wholes = prompts.stream().map(p -> whole(p, 45)).toList();
         after.forEach(call -> cache.take(call, wholes, vocabulary));
+        assertFreed();
+    }
+
+    @Test
+    void nothingButTheEndIsCalledAfterAFaultInASwap() throws Exception {
+        String function = "mr_swap_out";
+        Gate gate = new Gate();
+        try (TestEngine e = swapping(gate)) {
+            RecordingKernels.fail(function, 0, RecordingKernels.FAULT);
+            for (Recorder each : submitTogether(e, gate)) {
+                assertThat(each.await().failure()).containsAnyOf("MR-ENGINE-006", "MR-ENGINE-009");
+                assertThat(each.retryable()).isTrue();
+            }
+            assertThat(e.engine.lost().get(10, TimeUnit.SECONDS).code()).isEqualTo(ModelRuntime.DEVICE_LOST);
+            assertThat(e.engine.healthy()).isFalse();
+        }
+        assertThat(after(function)).extracting(Call::function).containsExactly("mr_free");
         assertFreed();
     }
 

@@ -143,8 +143,11 @@ class RecordedLoadTest {
     @CsvSource({
         "mr_memory,0,2,MR-MEM-001",
         "mr_memory,0,3,MR-CUDA-002",
+        "mr_memory,0,5,MR-CUDA-004",
         "mr_create,0,2,MR-MEM-001",
         "mr_create,0,3,MR-CUDA-002",
+        "mr_create,0,1,MR-CUDA-003",
+        "mr_create,0,5,MR-CUDA-004",
         "mr_rope,0,4,MR-CUDA-003",
         "mr_bind,0,2,MR-MEM-001",
         "mr_bind,9,2,MR-MEM-001",
