@@ -10,7 +10,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -18,7 +17,6 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.stream.Stream;
 import picocli.CommandLine;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -61,11 +59,11 @@ public final class ServerOnDevice {
             System.exit(2);
         }
         Path dir = Files.createTempDirectory("gpu-check");
-        boolean passed = run(ServerPlan.of(args), dir, System.out);
-        try (Stream<Path> all = Files.walk(dir)) {
-            for (Path each : all.sorted(Comparator.reverseOrder()).toList()) {
-                Files.deleteIfExists(each);
-            }
+        boolean passed;
+        try {
+            passed = run(ServerPlan.of(args), dir, System.out);
+        } finally {
+            BenchSystem.delete(dir);
         }
         System.exit(passed ? 0 : 1);
     }

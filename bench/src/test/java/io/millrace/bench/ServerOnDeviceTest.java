@@ -3,11 +3,18 @@ package io.millrace.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.ByteArrayOutputStream;
+import java.io.File;
+import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -21,8 +28,32 @@ class ServerOnDeviceTest {
     private static final String LIBRARY = "../kernels/build/libmillrace_cuda_emulated.so";
     private static final String GOLDEN = "../worker/src/test/resources/golden/gguf/tiny-llama-f16.gguf";
 
+    private static final String CLASS_PATH = "java.class.path";
+
     @TempDir
     Path dir;
+
+    private final String whole = System.getProperty(CLASS_PATH);
+
+    /** What is started has the jars of the pack, and no others. */
+    @BeforeEach
+    void leaveOutWhatAPackLacks() throws IOException {
+        Pattern unused = Pattern.compile(Files.readAllLines(Path.of("../kernels/gpu-pack")).stream()
+                .filter(line -> line.startsWith("unused='"))
+                .map(line -> line.substring(8, line.length() - 1))
+                .findFirst()
+                .orElseThrow());
+        String packed = Arrays.stream(whole.split(File.pathSeparator))
+                .filter(entry -> !unused.matcher(new File(entry).getName()).find())
+                .collect(Collectors.joining(File.pathSeparator));
+        assertThat(packed.length()).isLessThan(whole.length());
+        System.setProperty(CLASS_PATH, packed);
+    }
+
+    @AfterEach
+    void restore() {
+        System.setProperty(CLASS_PATH, whole);
+    }
 
     @Test
     void theWholeServerPassesItsChecksAndGivesARowForEachWork() throws Exception {
