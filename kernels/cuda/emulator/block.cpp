@@ -1,5 +1,7 @@
 #include "block.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -69,15 +71,20 @@ class Block {
   }
 
   [[noreturn]] void fail_with(const std::string& what) {
+    note(what);
+    throw Stopped{};
+  }
+
+  void note(const std::string& what) {
     if (!failed_) error_ = what;
     failed_ = true;
-    throw Stopped{};
   }
 
  private:
   struct Stopped {};
 
   void run_one(Index index, unsigned threads, size_t shared_bytes) {
+    const races::Quiet quiet;
     // Nothing may be expected of what a block before left there. Its end is the end of the allocation, so that the address sanitizer sees it.
     shared_ = std::make_unique_for_overwrite<uint8_t[]>(shared_bytes > 0 ? shared_bytes : 1);
     std::memset(shared_.get(), kPoison, shared_bytes);
@@ -94,9 +101,16 @@ class Block {
       lane.before = lanes_[(i + threads - 1) % threads].get();
       lane.fiber.start(&Block::enter);
     }
-    current_ = lanes_[0].get();
     main_.forget();
+    if (!watch_) watch_ = races::watch();
+    races::begin(watch_.get(), index.x + grid_.x * (index.y + grid_.y * index.z), static_cast<int>(threads), shared_.get(), shared_bytes);
+    const Block* outer = running_;
+    running_ = this;
+    runs(lanes_[0].get());
     Fiber::change(main_, current_->fiber);
+    running_ = outer;
+    if (outer) outer->runs_again();
+    if (!outer) races::runs(nullptr, nullptr, nullptr);
     if (failed_) fail(MR_INTERNAL, "a kernel failed in block (%u, %u, %u): %s", index.x, index.y, index.z, error_.c_str());
   }
 
@@ -118,7 +132,7 @@ class Block {
     self->after->before = self->before;
     release();
     Fiber& next = alive_ > 0 ? self->after->fiber : main_;
-    current_ = self->after;
+    runs(self->after);
     Fiber::leave(self->fiber, next);
   }
 
@@ -126,15 +140,25 @@ class Block {
     if (waiting_ > 0 && waiting_ == alive_) {
       waiting_ = 0;
       generation_++;
+      races::block_met();
     }
   }
 
   void change_to(Lane* next) {
     if (next == current_) return;
     Lane* self = current_;
-    current_ = next;
+    runs(next);
     Fiber::change(self->fiber, next->fiber);
   }
+
+  void runs(Lane* lane) {
+    current_ = lane;
+    runs_again();
+  }
+  void runs_again() const { races::runs(watch_.get(), &current_->thread, &current_->fiber); }
+
+  // The innermost that runs on the host's thread.
+  static thread_local const Block* running_;
 
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::unique_ptr<Warp>> warps_;
@@ -149,7 +173,10 @@ class Block {
   bool failed_ = false;
   Warpgroups warpgroups_;
   std::string error_;
+  races::WatchPointer watch_;
 };
+
+thread_local const Block* Block::running_ = nullptr;
 
 // A kernel that waits for another runs that one's blocks within its own.
 thread_local std::vector<std::unique_ptr<Block>> blocks_of_thread;
@@ -162,8 +189,10 @@ void Block::enter() { block().live(); }
 }  // namespace
 
 const Thread& thread() { return block().current().thread; }
-const Index& grid_size() { return block().grid(); }
-const Index& block_size() { return block().size(); }
+Index thread_index() { return thread().index; }
+Index block_index() { return thread().block; }
+Index grid_size() { return block().grid(); }
+Index block_size() { return block().size(); }
 uint8_t* shared_memory() { return block().shared(); }
 void block_barrier() { block().barrier(); }
 void await_warp(Warp& warp, unsigned generation) {
@@ -179,22 +208,42 @@ uint32_t shared_address(const void* at) {
 
 void fault(const char* what) { block().fail_with(what); }
 
+bool race(const std::string& what) {
+  static const bool told = [] {
+    const char* text = std::getenv("EMULATED_CUDA_RACES");
+    return text && std::strcmp(text, "report") == 0;
+  }();
+  if (told) {
+    std::fprintf(stderr, "%s\n", what.c_str());
+  } else {
+    block().note(what);
+  }
+  return told;
+}
+
 void copy_async(void* to, const void* from, size_t bytes, bool there) {
   if (!block().is_shared(to, bytes)) fault("a copy to what is no shared memory");
   if (reinterpret_cast<uintptr_t>(to) % bytes != 0 || (there && reinterpret_cast<uintptr_t>(from) % bytes != 0)) fault("a copy that is not aligned");
+  const void* where = __builtin_return_address(0);
+  const races::Quiet quiet;
+  races::touch(to, bytes, races::Kind::kWrite, where);
+  if (there) races::touch(from, bytes, races::Kind::kRead, where);
   std::memset(to, kPoison, bytes);
   Thread& self = block().current().thread;
-  self.copies.push_back({static_cast<uint8_t*>(to), there ? static_cast<const uint8_t*>(from) : nullptr, bytes, self.copy_groups});
+  self.copies.push_back({static_cast<uint8_t*>(to), there ? static_cast<const uint8_t*>(from) : nullptr, bytes, self.copy_groups, where});
 }
 
 void close_copies() { block().current().thread.copy_groups++; }
 
 void wait_for_copies(int groups) {
+  const races::Quiet quiet;
   Thread& self = block().current().thread;
   size_t done = 0;
   for (; done < self.copies.size() && self.copies[done].group < self.copy_groups - groups; done++) {
     const Copy& copy = self.copies[done];
+    races::touch(copy.to, copy.bytes, races::Kind::kWrite, copy.where);
     if (copy.from) {
+      races::touch(copy.from, copy.bytes, races::Kind::kRead, copy.where);
       std::memcpy(copy.to, copy.from, copy.bytes);
     } else {
       std::memset(copy.to, 0, copy.bytes);

@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <string>
 #include <vector>
+
+#include "races.h"
 
 namespace millrace::emulator {
 
@@ -38,6 +41,8 @@ struct Copy {
   const uint8_t* from;
   size_t bytes;
   int group;
+  // Who has begun it.
+  const void* where;
 };
 
 // What a thread sees of itself.
@@ -54,8 +59,10 @@ struct Thread {
 
 // The running thread, the sizes of the grid and of its blocks, and the block's shared memory. Only within a kernel.
 const Thread& thread();
-const Index& grid_size();
-const Index& block_size();
+Index thread_index();
+Index block_index();
+Index grid_size();
+Index block_size();
 uint8_t* shared_memory();
 
 // Waits for all threads of the block that have not ended.
@@ -76,9 +83,13 @@ void wait_for_copies(int groups);
 // Ends the kernel with an Error that names it.
 [[noreturn]] void fault(const char* what);
 
+// Ends the kernel with an Error when its threads have ended or wait for something. With EMULATED_CUDA_RACES=report in the environment it is told and
+// the kernel goes on, and it says so.
+bool race(const std::string& what);
+
 // An operation in which all 32 threads of a warp take part: the last to arrive computes every result. `operation` tells one from another.
 template <class Out, class In, class All>
-Out warp_operation(int operation, const In& in, All all) {
+MR_UNSEEN Out warp_operation(int operation, const In& in, All all) {
   static_assert(sizeof(In) <= kOperandBytes && sizeof(Out) <= kOperandBytes);
   const Thread& self = thread();
   Warp& warp = *self.warp;

@@ -21,8 +21,8 @@
 #define __grid_constant__
 #define __restrict__ __restrict
 
-#define threadIdx (::millrace::emulator::thread().index)
-#define blockIdx (::millrace::emulator::thread().block)
+#define threadIdx (::millrace::emulator::thread_index())
+#define blockIdx (::millrace::emulator::block_index())
 #define blockDim (::millrace::emulator::block_size())
 #define gridDim (::millrace::emulator::grid_size())
 
@@ -78,32 +78,32 @@ inline int __popc(unsigned x) { return std::popcount(x); }
 
 inline void __syncthreads() { ::millrace::emulator::block_barrier(); }
 
-inline void __syncwarp(unsigned mask = ::millrace::emulator::kWholeWarp) {
+MR_UNSEEN inline void __syncwarp(unsigned mask = ::millrace::emulator::kWholeWarp) {
   ::millrace::emulator::whole_warp(mask);
-  ::millrace::emulator::warp_operation<int>(::millrace::emulator::kSync, 0, [](const int*, int*) {});
+  ::millrace::emulator::warp_operation<int>(::millrace::emulator::kSync, 0, [](const int*, int*) { ::millrace::emulator::races::warp_met(); });
 }
 
 template <class T>
-T __shfl_sync(unsigned mask, T value, int from) {
+MR_UNSEEN T __shfl_sync(unsigned mask, T value, int from) {
   ::millrace::emulator::whole_warp(mask);
   using In = ::millrace::emulator::Shuffled<T>;
-  return ::millrace::emulator::warp_operation<T>(::millrace::emulator::kShuffle, In{value, from & 31}, [](const In* in, T* out) {
+  return ::millrace::emulator::warp_operation<T>(::millrace::emulator::kShuffle, In{value, from & 31}, [](const In* in, T* out) MR_UNSEEN {
     for (int i = 0; i < 32; i++) out[i] = in[in[i].from].value;
   });
 }
 
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int bits) {
+MR_UNSEEN T __shfl_xor_sync(unsigned mask, T value, int bits) {
   ::millrace::emulator::whole_warp(mask);
   using In = ::millrace::emulator::Shuffled<T>;
-  return ::millrace::emulator::warp_operation<T>(::millrace::emulator::kShuffleXor, In{value, bits & 31}, [](const In* in, T* out) {
+  return ::millrace::emulator::warp_operation<T>(::millrace::emulator::kShuffleXor, In{value, bits & 31}, [](const In* in, T* out) MR_UNSEEN {
     for (int i = 0; i < 32; i++) out[i] = in[i ^ in[i].from].value;
   });
 }
 
-inline unsigned __ballot_sync(unsigned mask, int predicate) {
+MR_UNSEEN inline unsigned __ballot_sync(unsigned mask, int predicate) {
   ::millrace::emulator::whole_warp(mask);
-  return ::millrace::emulator::warp_operation<unsigned>(::millrace::emulator::kVote, predicate, [](const int* in, unsigned* out) {
+  return ::millrace::emulator::warp_operation<unsigned>(::millrace::emulator::kVote, predicate, [](const int* in, unsigned* out) MR_UNSEEN {
     unsigned votes = 0;
     for (int i = 0; i < 32; i++) votes |= static_cast<unsigned>(in[i] != 0) << i;
     for (int i = 0; i < 32; i++) out[i] = votes;
@@ -112,30 +112,41 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
 
 inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 
+namespace millrace::emulator {
+
 // Threads of a block take turns, so nothing comes between.
-inline int atomicAdd(int* at, int value) {
-  int before = *at;
-  *at = before + value;
+template <class T, class Change>
+MR_UNSEEN T change(T* at, const void* where, Change next) {
+  races::touch(at, sizeof(T), races::Kind::kAtomic, where);
+  const T before = *at;
+  *at = next(before);
   return before;
 }
 
-inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long value) {
-  unsigned long long before = *at;
-  *at = before + value;
-  return before;
+}  // namespace millrace::emulator
+
+#define MR_HERE __builtin_return_address(0)
+MR_UNSEEN __attribute__((noinline)) inline int atomicAdd(int* at, int value) {
+  return ::millrace::emulator::change(at, MR_HERE, [=](int before) { return before + value; });
 }
 
-inline int atomicOr(int* at, int value) {
-  int before = *at;
-  *at = before | value;
-  return before;
+MR_UNSEEN __attribute__((noinline)) inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long value) {
+  return ::millrace::emulator::change(at, MR_HERE, [=](unsigned long long before) { return before + value; });
 }
 
-inline int atomicExch(int* at, int value) {
-  int before = *at;
-  *at = value;
-  return before;
+MR_UNSEEN __attribute__((noinline)) inline int atomicOr(int* at, int value) {
+  return ::millrace::emulator::change(at, MR_HERE, [=](int before) { return before | value; });
 }
+
+MR_UNSEEN __attribute__((noinline)) inline int atomicExch(int* at, int value) {
+  return ::millrace::emulator::change(at, MR_HERE, [=](int) { return value; });
+}
+
+MR_UNSEEN __attribute__((noinline)) inline float atomicExch(float* at, float value) {
+  return ::millrace::emulator::change(at, MR_HERE, [=](float) { return value; });
+}
+
+#undef MR_HERE
 
 // The runtime.
 

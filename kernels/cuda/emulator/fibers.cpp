@@ -1,5 +1,7 @@
 #include "fibers.h"
 
+#include "races.h"
+
 // gcc says it by a macro, clang by a feature.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
@@ -46,6 +48,9 @@ namespace {
 // Frames are larger then.
 constexpr size_t kStackBytes = 512 << 10;
 constexpr size_t kEntryBytes = 8 << 10;
+#elif MR_RACES
+// What is said of a race is put together there.
+constexpr size_t kStackBytes = 256 << 10;
 #else
 constexpr size_t kStackBytes = 128 << 10;
 #endif
@@ -76,6 +81,8 @@ void Fiber::start(void (*entry)()) {
   makecontext(&context_, entry, 0);
 #endif
 }
+
+size_t Fiber::stack_bytes() { return kStackBytes; }
 
 void Fiber::change(Fiber& from, Fiber& to) {
 #if defined(__SANITIZE_ADDRESS__)

@@ -29,6 +29,9 @@ class Fiber {
   // Where its stack lies is to be learnt anew: it is another's than before.
   void forget() { bottom_ = nullptr; }
 
+  const uint8_t* stack() const { return stack_.get(); }
+  static size_t stack_bytes();
+
   // To be called first by an entry: tells the address sanitizer that the switch is over.
   static void entered(Fiber& self, Fiber& from);
 

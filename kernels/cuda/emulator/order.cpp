@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cuda.h"
+#include "races.h"
 
 namespace millrace::emulator {
 namespace {
@@ -19,10 +20,11 @@ void run_out(std::function<void()>& launch) {
 
 }  // namespace
 
-void in_order(std::function<void()> run, bool early) {
+void in_order(std::function<void()> launch, bool early) {
+  std::function<void()> run = races::in_order(std::move(launch), early);
   // So that every launch of a long row is early at times.
   if (!early || !last || ++turns % 3 == 0) {
-    finish_launches();
+    run_out(last);
     last = std::move(run);
     return;
   }
@@ -30,17 +32,26 @@ void in_order(std::function<void()> run, bool early) {
   try {
     run();
     // Nobody has waited for it.
-    await_launches();
+    run_out(before);
   } catch (...) {
     before = nullptr;
     throw;
   }
 }
 
-void finish_launches() { run_out(last); }
+void finish_launches() {
+  run_out(last);
+  races::ended();
+}
 
-void drop_launches() { last = before = nullptr; }
+void drop_launches() {
+  last = before = nullptr;
+  races::ended();
+}
 
-void await_launches() { run_out(before); }
+void await_launches() {
+  run_out(before);
+  races::waited();
+}
 
 }  // namespace millrace::emulator

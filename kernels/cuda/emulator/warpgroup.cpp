@@ -39,6 +39,8 @@ struct Warpgroups::Issued {
   AsyncProduct product{};
   int arrived = 0, delivered = 0;
   bool done = false;
+  // Who has issued it.
+  const void* where = nullptr;
   // Of each thread: where its part of D is, and which product before left it there that has not been waited for; -1: none.
   std::vector<float*> places = std::vector<float*>(kWarpgroupThreads);
   std::vector<int64_t> sources = std::vector<int64_t>(kWarpgroupThreads, -1);
@@ -85,6 +87,7 @@ void Warpgroups::begin(int threads, size_t shared_bytes) {
 }
 
 void Warpgroups::make() {
+  const races::Quiet quiet;
   made_ = true;
   threads_.assign(static_cast<size_t>(thread_count_), {});
   groups_.clear();
@@ -105,9 +108,34 @@ Warpgroups::Group& Warpgroups::group() {
   return *groups_[index];
 }
 
-void Warpgroups::fence_products() { self().fenced = true; }
+void Warpgroups::fence_products() {
+  const races::Quiet quiet;
+  self().fenced = true;
+}
+
+namespace {
+
+// A product's reads are those of a thread of each warp, from when it is issued until it is waited for.
+void touch_operands([[maybe_unused]] const AsyncProduct& product, [[maybe_unused]] int lane, [[maybe_unused]] const void* where) {
+#if MR_RACES
+  if (lane % kWarpThreads != 0) return;
+  auto touch = [&](uint64_t descriptor, bool transposed, int first, int end) {
+    const SharedMatrix matrix = decode_descriptor(descriptor);
+    // Eight values side by side.
+    for (int mn = first; mn < end; mn += transposed ? 8 : 1) {
+      for (int k = 0; k < kDepth; k += transposed ? 1 : 8) races::touch(shared_memory() + element_address(matrix, transposed, mn, k), 16, races::Kind::kRead, where);
+    }
+  };
+  const int row = lane / kWarpThreads * 16;
+  if (!product.a_registers) touch(product.a, false, row, row + 16);
+  touch(product.b, product.b_transposed, 0, product.n);
+#endif
+}
+
+}  // namespace
 
 void Warpgroups::multiply(float* d, const AsyncProduct& product) {
+  const races::Quiet quiet;
   OfThread& me = self();
   if (!me.fenced) fault("a product that no fence stands before, since its thread may have touched registers");
   if (product.n < 8 || product.n > 256 || product.n % 8 != 0) fault("a product of a number of columns that there is not");
@@ -116,6 +144,7 @@ void Warpgroups::multiply(float* d, const AsyncProduct& product) {
   if (!all.find(index)) {
     all.products.emplace_back();
     all.products.back().product = product;
+    all.products.back().where = __builtin_return_address(0);
     all.products.back().d.resize(static_cast<size_t>(kRows * product.n));
     if (product.a_registers) all.products.back().a.resize(kRows * kDepth);
   }
@@ -141,6 +170,7 @@ void Warpgroups::multiply(float* d, const AsyncProduct& product) {
     }
   }
   for (int i = 0; i < product.n / 2; i++) d[i] = NAN;
+  touch_operands(it.product, lane, it.where);
   if (++it.arrived == kWarpgroupThreads) begin_product(it);
 }
 
@@ -203,7 +233,10 @@ void Warpgroups::finish_product(Group& all, Issued& it) {
   it.done = true;
 }
 
-void Warpgroups::commit_products() { self().groups.push_back(self().issued); }
+void Warpgroups::commit_products() {
+  const races::Quiet quiet;
+  self().groups.push_back(self().issued);
+}
 
 void Warpgroups::wait_for_products(int groups) {
   const int number = thread().number;
@@ -214,6 +247,7 @@ void Warpgroups::wait_for_products(int groups) {
   const auto closed = static_cast<int>(me.groups.size());
   const int64_t until = closed > groups ? me.groups[static_cast<size_t>(closed - groups - 1)] : 0;
   await_until([&] { return until <= me.delivered || all.find(until - 1)->arrived == kWarpgroupThreads; });
+  const races::Quiet quiet;
   for (int64_t i = me.delivered; i < until; i++) {
     Issued& it = *all.find(i);
     if (!it.done) finish_product(all, it);
@@ -223,6 +257,7 @@ void Warpgroups::wait_for_products(int groups) {
     if (!later) {
       for (int v = 0; v < it.product.n / 2; v++) it.places[lane][v] = it.d[static_cast<size_t>(row_of(static_cast<int>(lane), v) * it.product.n + column_of(static_cast<int>(lane), v))];
     }
+    touch_operands(it.product, static_cast<int>(lane), it.where);
     it.delivered++;
   }
   me.delivered = std::max(me.delivered, until);
@@ -239,6 +274,7 @@ void Warpgroups::wait_for_products(int groups) {
 }
 
 void Warpgroups::written(const void* to, size_t bytes) {
+  const races::Quiet quiet;
   if (!made_) return;
   for (uint32_t at = shared_address(to) / kGranule; at <= (shared_address(to) + bytes - 1) / kGranule; at++) {
     unfenced_[at] = 1;
@@ -247,29 +283,43 @@ void Warpgroups::written(const void* to, size_t bytes) {
 }
 
 void Warpgroups::fence_shared() {
+  const races::Quiet quiet;
   for (uint32_t at : self().unfenced) unfenced_[at] = 0;
   self().unfenced.clear();
 }
 
 void Warpgroups::init_gate(void* at, int count) {
+  const races::Quiet quiet;
   if (count < 1 || count > 1024) fault("a barrier in shared memory of no sensible count");
+  races::touch(at, sizeof(Gate), races::Kind::kWrite, __builtin_return_address(0));
   gate_at(at, false) = {kGateMark, static_cast<uint16_t>(count), static_cast<uint16_t>(count), 0};
   if (!made_) make();
 }
 
 void Warpgroups::arrive(void* at) {
   Gate& gate = gate_at(at, true);
+  races::touch(at, sizeof(Gate), races::Kind::kAtomic, __builtin_return_address(0));
+  races::release(at);
   if (--gate.pending > 0) return;
   gate.pending = gate.count;
   gate.phase++;
+  races::complete(at, true);
 }
 
 void Warpgroups::wait_for_gate(void* at, int parity) {
   Gate& gate = gate_at(at, true);
+  races::touch(at, sizeof(Gate), races::Kind::kAtomic, __builtin_return_address(0));
   await_until([&] { return gate.phase % 2 != parity; });
+  races::acquire(at);
 }
 
-bool Warpgroups::passed(void* at, int parity) { return gate_at(at, true).phase % 2 != parity; }
+bool Warpgroups::passed(void* at, int parity) {
+  const Gate& gate = gate_at(at, true);
+  races::touch(at, sizeof(Gate), races::Kind::kAtomic, __builtin_return_address(0));
+  if (gate.phase % 2 == parity) return false;
+  races::acquire(at);
+  return true;
+}
 
 void Warpgroups::barrier(int id, int threads, bool waits) {
   if (id < 0 || id > 15 || threads < kWarpThreads || threads % kWarpThreads != 0) fault("a named barrier that there is not");
@@ -278,12 +328,15 @@ void Warpgroups::barrier(int id, int threads, bool waits) {
   if (b.arrived > 0 && b.threads != threads) fault("threads that meet at a barrier count on different numbers");
   b.threads = threads;
   const unsigned generation = b.generation;
+  races::release(&b);
   if (++b.arrived == threads) {
     b.arrived = 0;
     b.generation++;
+    races::complete(&b, false);
   } else if (waits) {
     await_until([&] { return b.generation != generation; });
   }
+  if (waits) races::acquire(&b);
 }
 
 }  // namespace millrace::emulator

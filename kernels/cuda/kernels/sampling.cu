@@ -101,9 +101,11 @@ __device__ void change(const Row& row, const mr_sampling& how, const int32_t* wo
   __syncthreads();
   each(how.suppressed_count, [&](int i) {
     const int id = words[how.suppressed_at + i];
-    if (id >= 0 && id < n) x[id] = -infinity();
+    // The list may have an id twice.
+    if (id >= 0 && id < n) atomicExch(x + id, -infinity());
   });
   if (how.mask_at >= 0) {
+    __syncthreads();
     const int32_t* mask = words + how.mask_at;
     each(n, [&](int i) {
       if ((static_cast<uint32_t>(mask[i / 32]) >> i % 32 & 1) == 0) x[i] = -infinity();
