@@ -39,6 +39,7 @@ final class ServedFile implements AutoCloseable {
     private final String rest;
     private final String url;
     private final String model;
+    private volatile boolean paused;
 
     private static Map<String, String> parts() {
         Map<String, String> parts = new LinkedHashMap<>();
@@ -205,6 +206,7 @@ final class ServedFile implements AutoCloseable {
 
     /** Takes the processors from it: it may spin while it has nothing to do. */
     void pause() throws IOException, InterruptedException {
+        paused = true;
         ProgramProcesses.pause(process);
     }
 
@@ -216,7 +218,10 @@ final class ServedFile implements AutoCloseable {
     @Override
     public void close() throws IOException, InterruptedException {
         try {
-            resume();
+            // That takes a program which not every machine has.
+            if (paused) {
+                resume();
+            }
             process.destroy();
             if (!process.waitFor(END_S_MAX, TimeUnit.SECONDS)) {
                 ProgramProcesses.kill(process);
