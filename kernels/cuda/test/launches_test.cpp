@@ -4,9 +4,11 @@
 
 #include "check.h"
 #include "core/route.h"
+#include "core/sample.h"
 #include "device.h"
 #include "kernels/launches.h"
 #include "kernels/rows.h"
+#include "kernels/sampling.h"
 
 namespace millrace::test {
 namespace {
@@ -206,6 +208,50 @@ TEST(what_experts_give_is_added_in_their_order) {
     const Placed<float> from(stream, x), by(stream, weights), out(stream, std::vector<float>(expected.size(), NAN));
     cuda::combine(stream, {rows, count.data()}, {from.data(), kWidth}, places.data(), {by.data(), kActive}, kActive, {out.data(), kWidth}, kWidth);
     CHECK(same(out.read(), expected), "%d rows", rows);
+  }
+}
+
+TEST(weights_that_round_to_nothing_are_nothing) {
+  int none = 0;
+  for (int i = 0; i <= 60000; i++) {
+    const float x = -static_cast<float>(i) / 1500;
+    const auto expected = static_cast<float>(cuda::relative(x, 0, 1) + 0x1.8p18 - 0x1.8p18);
+    CHECK(cuda::weight_of(x, 0, 1) == expected, "of %g", x);
+    none += expected == 0 ? 1 : 0;
+  }
+  CHECK(none > 20000 && none < 25000, "%d", none);
+  CHECK(cuda::weight_of(-INFINITY, 0, 1) == 0 && std::isnan(cuda::weight_of(NAN, 0, 1)));
+}
+
+// All logits are the same, so what is kept are the lowest ids, and every one of them weighs as much as may be.
+TEST(thresholds_are_found_among_very_many_of_the_largest_weight) {
+  cuda::Stream stream;
+  constexpr int kIds = 1 << 17;
+  const int64_t stride = cuda::sample_stride(kIds);
+  auto how = [](float top_p, int top_k, uint32_t seed, int place) {
+    mr_sampling row{};
+    row.chooses = place;
+    row.temperature = 1;
+    row.top_p = top_p;
+    row.top_k = top_k;
+    row.typical_p = 1;
+    row.repetition = 1;
+    row.seed_low = seed;
+    row.logprobs = row.last = row.mask_at = row.draft = -1;
+    return row;
+  };
+  const std::vector<mr_sampling> rows = {how(0.5f, 0, 3, 1), how(1, 999, 4, 2), how(0.25f, 1 << 16, 5, 3)};
+  const std::vector<double> kept = {kIds / 2, 999, kIds / 8};
+  const auto n = static_cast<size_t>(rows.size());
+  const Placed<int32_t> count(stream, {static_cast<int32_t>(n)}), words(stream, {0}), ids(stream, std::vector<int32_t>(n)), counts(stream, std::vector<int32_t>(n * static_cast<size_t>(stride)));
+  const Placed<float> logits(stream, std::vector<float>(n * kIds, 1.5f)), work(stream, std::vector<float>(n * static_cast<size_t>(stride)));
+  const Placed<mr_sampling> given(stream, rows);
+  const Placed<mr_sampled> out(stream, std::vector<mr_sampled>(n));
+  cuda::sample(stream, {static_cast<int>(n), count.data()}, {{logits.data(), kIds}, kIds, given.data(), words.data(), ids.data(), out.data(), work.data(), counts.data(), stride});
+  const std::vector<mr_sampled> chosen = out.read();
+  for (size_t r = 0; r < n; r++) {
+    const double u = cuda::philox_uniform(rows[r].seed_low, rows[r].seed_high, rows[r].choice, rows[r].position);
+    CHECK(chosen[r].status == MR_ROW_CHOSEN && chosen[r].id == static_cast<int>(u * kept[r]), "row %zu: %d of %g", r, chosen[r].id, u * kept[r]);
   }
 }
 
