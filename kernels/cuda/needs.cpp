@@ -131,9 +131,12 @@ bool wants_wgmma(const mr_options& options) {
   return options.isa == MR_ISA_WGMMA || wanted == "wgmma";
 }
 
-int attention_workers(int tile) { return tile == kQueryTile ? 8 : 1; }
+int attention_workers(int tile) { return tile == kWarpgroupTile ? 1 : 8; }
 
-int attention_blocks(int tile, int chips, int tasks) { return std::max(1, tile == kQueryTile ? std::min(chips * 2, (tasks + 3) / 4) : std::min(chips, tasks)); }
+int attention_blocks(int tile, int chips, int tasks, int tiles_of_heads) {
+  const int most = tile == kWarpgroupTile ? chips : (2 * chips + tiles_of_heads - 1) / tiles_of_heads;
+  return std::max(1, std::min(most, tasks));
+}
 
 int64_t most_partials(const Op& op, int tile, int blocks, int block_tokens, const mr_limits& limits, int chips) {
   // Each sequence has a tile; chunks are split while there are few tiles.
@@ -141,7 +144,7 @@ int64_t most_partials(const Op& op, int tile, int blocks, int block_tokens, cons
   const int64_t chunks = (limits.positions + kAttentionChunk - 1) / kAttentionChunk;
   const int64_t of_pool = int64_t{blocks} * block_tokens / kAttentionChunk + limits.logit_rows;
   // Of the tiles that are split, and of one token of each sequence.
-  const int64_t split = (int64_t{chips} * attention_workers(tile) + tiles - 1) / tiles * chunks * partial_pieces(tile);
+  const int64_t split = (int64_t{chips} * attention_workers(tile) + tiles - 1) / tiles * chunks * (tile == kWarpgroupTile ? partial_pieces(tile) : 1);
   const int pieces = partial_pieces(heads_together(op.heads, op.kv_heads, tile));
   const int64_t partials = std::min({split, of_pool * pieces, limits.logit_rows * chunks * pieces});
   return partials * tiles * partial_floats(cache_value_stride(op.value_dim));

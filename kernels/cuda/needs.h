@@ -50,10 +50,10 @@ int grown(int now, int needed);
 
 // Whether attention by wgmma is asked for: by the options, or by the variable MILLRACE_CUDA_ATTENTION (mma or wgmma); an Error when that names another.
 bool wants_wgmma(const mr_options& options);
-// Tasks of attention that a multiprocessor has at work: of warps, or one of a block of warpgroups.
+// What a multiprocessor has at work of attention: warps, or a block of warpgroups.
 int attention_workers(int tile);
-// Blocks for so many tasks: warps take them each for itself, blocks of warpgroups one at a time.
-int attention_blocks(int tile, int chips, int tasks);
+// Blocks of each head tile for so many tasks: as many as are at work at the same time, in which all tasks find their turn.
+int attention_blocks(int tile, int chips, int tasks, int tiles_of_heads);
 // Floats of partial results of an attention op in steps of decodes; `blocks` of its cache, `tile` rows of its tasks.
 int64_t most_partials(const Op& op, int tile, int blocks, int block_tokens, const mr_limits& limits, int chips);
 

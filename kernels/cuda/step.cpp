@@ -339,8 +339,9 @@ AttentionArguments Model::attention_of(const Op& op) const {
 void Model::launch_attention(const Op& op) {
   const AttentionArguments p = attention_of(op);
   launch_chain();
-  attend(stream_, p, attention_blocks(p.tile, device_.chips, room_.shape.tasks));
-  merge_attention(stream_, p, std::max(1, std::min(device_.chips * 2, room_.shape.merges)));
+  const int tiles = head_tiles(p.heads, p.kv_heads, p.tile);
+  attend(stream_, p, attention_blocks(p.tile, device_.chips, room_.shape.tasks, tiles));
+  merge_attention(stream_, p, std::max(1, std::min((4 * device_.chips + tiles - 1) / tiles, room_.shape.merges)));
 }
 
 }  // namespace millrace::cuda

@@ -5,11 +5,19 @@
 
 namespace millrace::cuda {
 
+namespace {
+
+// Of a tile that warps work on: rows of a warp, or of a block's four.
+bool is_of_block(const AttentionKind& kind, int rows, int together) { return kind.tile == kBlockTile && rows * together > kQueryTile; }
+
+}  // namespace
+
 TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t workers) {
   TaskList list;
   const int together = heads_together(kind.heads, kind.kv_heads, kind.tile);
   const int tokens = std::max(1, kind.tile / together);
   std::vector<AttentionTask> tiles;
+  int64_t busy = 0;
   for (int s = 0; s < step.sequences; s++) {
     for (int end = step.query_start[s + 1]; end > step.query_start[s]; end -= tokens) {
       AttentionTask task{};
@@ -20,10 +28,11 @@ TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t 
       task.chunk0 = first / kAttentionChunk;
       task.chunk1 = step.positions[end - 1] / kAttentionChunk + 1;
       task.partial = -1;
+      busy += is_of_block(kind, task.rows, together) ? partial_pieces(task.rows * together) : 1;
       tiles.push_back(task);
     }
   }
-  const bool split = static_cast<int64_t>(tiles.size()) * head_tiles(kind.heads, kind.kv_heads, kind.tile) < workers;
+  const bool split = busy * head_tiles(kind.heads, kind.kv_heads, kind.tile) < workers;
   for (const AttentionTask& tile : tiles) {
     const int chunks = tile.chunk1 - tile.chunk0;
     if (!split || chunks < 2) {
@@ -40,8 +49,12 @@ TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t 
       list.tasks.push_back(part);
     }
   }
-  std::stable_sort(list.tasks.begin(), list.tasks.end(),
-                   [](const AttentionTask& a, const AttentionTask& b) { return a.chunk1 - a.chunk0 > b.chunk1 - b.chunk0; });
+  auto before = [&](const AttentionTask& a, const AttentionTask& b) {
+    const bool first = is_of_block(kind, a.rows, together), second = is_of_block(kind, b.rows, together);
+    return first != second ? first : a.chunk1 - a.chunk0 > b.chunk1 - b.chunk0;
+  };
+  std::stable_sort(list.tasks.begin(), list.tasks.end(), before);
+  list.of_blocks = static_cast<int>(std::count_if(list.tasks.begin(), list.tasks.end(), [&](const AttentionTask& t) { return is_of_block(kind, t.rows, together); }));
   return list;
 }
 
@@ -67,6 +80,7 @@ void write_step(const mr_step& s, const StepShape& shape, const StepTasks& tasks
     const TaskList& list = tasks[static_cast<size_t>(k)];
     to[shape.task_counts(k)] = static_cast<int32_t>(list.tasks.size());
     to[shape.task_counts(k) + 1] = static_cast<int32_t>(list.merges.size());
+    to[shape.task_counts(k) + 2] = list.of_blocks;
     put(shape.task_list(k), list.tasks.data(), list.tasks.size() * StepShape::kTaskInts);
     put(shape.merge_list(k), list.merges.data(), list.merges.size() * StepShape::kMergeInts);
   }

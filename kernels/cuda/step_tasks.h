@@ -21,12 +21,14 @@ struct AttentionKind {
 struct TaskList {
   std::vector<AttentionTask> tasks;
   std::vector<MergeTask> merges;
+  // How many of the tasks are for whole blocks; they come first.
+  int of_blocks = 0;
   // Partial results of each head tile, in pieces of kQueryTile query rows.
   int partials = 0;
 };
 
-// Rows of each sequence in tiles, the longest contexts first; a tile with several chunks is split when there are few of them. `workers`: how
-// many tasks the device can have at work.
+// Rows of each sequence in tiles, those of whole blocks and of those the longest contexts first; a tile with several chunks is split when there are few of
+// them. `workers`: how many warps, or blocks of warpgroups, the device can have at work.
 TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t workers);
 
 // Capacities of a step, and the places of its arrays, in integers.

@@ -70,7 +70,7 @@ class Bench {
   // Tasks of warps, and of warpgroups where the chip has them.
   static std::vector<int> tiles() {
     const DeviceInfo device = device_info();
-    return device.major == 9 && device.minor == 0 ? std::vector{kQueryTile, kWarpgroupTile} : std::vector{kQueryTile};
+    return device.major == 9 && device.minor == 0 ? std::vector{kBlockTile, kWarpgroupTile} : std::vector{kBlockTile};
   }
 
   // Milliseconds of one call, of so many one behind the other; the median of several times.
@@ -291,7 +291,7 @@ class Bench {
     Memory merges(static_cast<int64_t>(std::max<size_t>(1, list.merges.size()) * sizeof(MergeTask)), "a benchmark");
     stream_.upload(tasks.data(), list.tasks.data(), tasks.size());
     if (!list.merges.empty()) stream_.upload(merges.data(), list.merges.data(), merges.size());
-    Memory counts = ints({static_cast<int32_t>(list.tasks.size()), static_cast<int32_t>(list.merges.size())}), width = ints({blocks});
+    Memory counts = ints({static_cast<int32_t>(list.tasks.size()), static_cast<int32_t>(list.merges.size()), list.of_blocks}), width = ints({blocks});
     Memory at = ints(positions), where = ints(table), partials = zeros(std::max<int64_t>(1, list.partials) * kKv * partial_floats(kDim) * 4);
     Memory q = noise(int64_t{step.rows} * kHeads * kDim * 4), out = zeros(int64_t{step.rows} * kHeads * kDim * 4);
     AttentionArguments p{};
@@ -309,8 +309,8 @@ class Bench {
     p.tile = tile;
     p.kv_heads = kKv;
     p.scale = 0.088f;
-    const int tasks_of_step = static_cast<int>(list.tasks.size()), grid = attention_blocks(tile, chips_, tasks_of_step);
-    const std::string what = std::string("attention") + (tile == kQueryTile ? " by mma.sync, " : " by wgmma, ") + name;
+    const int tasks_of_step = static_cast<int>(list.tasks.size()), grid = attention_blocks(tile, chips_, tasks_of_step, kKv);
+    const std::string what = std::string("attention") + (tile == kBlockTile ? " by mma.sync, " : " by wgmma, ") + name;
     double ms = time([&] {
       attend(stream_, p, grid);
       if (!list.merges.empty()) merge_attention(stream_, p, grid);

@@ -53,11 +53,6 @@ struct Bf16 {
     return {{pack_bf16(v[0], v[1]), pack_bf16(v[4], v[5]), pack_bf16(v[2], v[3]), pack_bf16(v[6], v[7])}};
   }
   __device__ static B b(const float* v) { return {{pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3])}}; }
-  __device__ static A a_stored(const Value* upper, const Value* lower) {
-    uint2 g = *reinterpret_cast<const uint2*>(upper);
-    uint2 h = *reinterpret_cast<const uint2*>(lower);
-    return {{g.x, h.x, g.y, h.y}};
-  }
   // From registers: what a thread has of a row's 32 columns, and which half of them.
   __device__ static A a_words(const uint32_t* upper, const uint32_t* lower, int half) {
     return {{upper[2 * half], lower[2 * half], upper[2 * half + 1], lower[2 * half + 1]}};
@@ -88,7 +83,7 @@ struct F16 {
     return {{pack_f16(v[0], v[1]), pack_f16(v[4], v[5]), pack_f16(v[2], v[3]), pack_f16(v[6], v[7])}};
   }
   __device__ static B b(const float* v) { return {{pack_f16(v[0], v[1]), pack_f16(v[2], v[3])}}; }
-  __device__ static A a_stored(const Value* upper, const Value* lower) { return Bf16::a_stored(upper, lower); }
+  __device__ static B b_words(const uint32_t* r, int half) { return Bf16::b_words(r, half); }
   __device__ static B b_raw(const Value* v) { return Bf16::b_raw(v); }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {
 #if MR_EMULATED
@@ -144,11 +139,6 @@ struct F32 {
   }
   __device__ static B b(const float* v) { return {{v[0], v[1], v[2], v[3]}}; }
   __device__ static B b_raw(const Value* v) { return b(v); }
-  __device__ static A a_stored(const Value* upper, const Value* lower) {
-    float4 g = *reinterpret_cast<const float4*>(upper);
-    float4 h = *reinterpret_cast<const float4*>(lower);
-    return {{g.x, g.y, g.z, g.w, h.x, h.y, h.z, h.w}};
-  }
   __device__ static A a_words(const uint32_t* upper, const uint32_t* lower, int half) {
     A out;
 #pragma unroll

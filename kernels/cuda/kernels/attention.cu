@@ -14,57 +14,66 @@ constexpr size_t own_shared(int key_stride) {
   return kTogether ? queries + 2 * kKeyTiles * kWarp * sizeof(Sum) : kWarps * queries;
 }
 
-// Blocks (some, head tiles, parts of the values): the warps of all blocks of a head tile take the tasks in turn; together, the blocks do, and
-// their warps are as many parts of the values.
+// A task of one of the block's head tiles and one of its parts of the values, or the warp's.
+template <class Math, int kType, int kValueTiles, Team kTeam>
+__device__ __forceinline__ void work_on(const AttentionArguments& p, int t, typename Math::Value* memory, bool staged, int page_bits) {
+  using Own = Worker<Math, kType, kValueTiles, kTeam>;
+  constexpr bool kTogether = kTeam == Team::kTogether;
+  const int group = p.heads / p.kv_heads, together = heads_together(p.heads, p.kv_heads, p.tile), tiles_of_group = (group + together - 1) / together;
+  const int first_head = static_cast<int>(blockIdx.y) % tiles_of_group * together, warp = __shfl_sync(kWholeWarp, static_cast<int>(threadIdx.x) / kWarp, 0);
+  const AttentionTask& task = p.tasks[t];
+  // Queries, exchanged scores, then what is staged.
+  const int tile = kQueryTile * p.cache.key_stride;
+  auto* exchange = reinterpret_cast<Sum*>(memory + tile);
+  auto* stages = kTogether ? reinterpret_cast<uint8_t*>(exchange + 2 * kKeyTiles * kWarp) : reinterpret_cast<uint8_t*>(memory + kWarps * tile);
+  if (kTeam != Team::kTile) stages += warp * Own::stage_bytes(p.cache.key_stride);
+  Own worker{p, task, memory + (kTogether ? 0 : warp * tile), exchange, stages, staged, warp, static_cast<int>(threadIdx.x) % kWarp, page_bits};
+  worker.kv_head = static_cast<int>(blockIdx.y) / tiles_of_group;
+  worker.head0 = worker.kv_head * group + first_head;
+  worker.heads = min(together, group - first_head);
+  worker.blocks_at = static_cast<uint32_t>(task.sequence) * static_cast<uint32_t>(*p.table_width);
+  worker.load_queries();
+  worker.begin();
+  // Of a task with a partial result there is one chunk.
+  State<kValueTiles> all, chunk;
+  all.clear();
+  for (int c = task.chunk0; c < task.chunk1; c++) {
+    worker.add_chunk(c, chunk);
+    if (task.partial < 0) {
+      merge_into(all, chunk);
+    } else if (worker.has_values()) {
+      const int64_t piece = task.partial + worker.row0() / kQueryTile;
+      worker.write_partial(chunk, p.partials + (piece * gridDim.y + blockIdx.y) * partial_floats(p.cache.value_width));
+    }
+  }
+  if (task.partial < 0 && worker.has_values()) worker.write(all);
+  worker.meet_all();
+}
+
+// Blocks (some, head tiles, parts of the values). Tasks of more rows than a warp has are the first; blocks take them in turn, one way and then the other as
+// the longest come first, and then the warps of all blocks the rest. Together, blocks take all, and their warps are as many parts of the values.
 template <class Math, int kType, int kValueTiles, bool kTogether>
-__global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __grid_constant__ AttentionArguments p, bool staged) {
+__global__ void __launch_bounds__(kWarps* kWarp, 1) attention_kernel(const __grid_constant__ AttentionArguments p, bool staged, int page_bits) {
   MR_SHARED_MEMORY(typename Math::Value, memory);
-  const int warp = threadIdx.x / kWarp;
-  const int group = p.heads / p.kv_heads;
-  const int together = heads_together(p.heads, p.kv_heads, kQueryTile);
-  const int tiles_of_group = (group + together - 1) / together;
-  const int first_head = static_cast<int>(blockIdx.y) % tiles_of_group * together;
-  constexpr int kAtOnce = kTogether ? 1 : kWarps;
-  const int part = static_cast<int>(blockIdx.z) * (kTogether ? kWarps : 1) + (kTogether ? warp : 0);
-  const bool has_values = !kTogether || part * 8 * kValueTiles < p.cache.value_width;
-  for (int t = static_cast<int>(blockIdx.x) * kAtOnce + (kTogether ? 0 : warp); t < p.counts[0]; t += static_cast<int>(gridDim.x) * kAtOnce) {
-    const AttentionTask task = p.tasks[t];
-    using Own = Worker<Math, kType, kValueTiles, kTogether>;
-    const int tile = kQueryTile * p.cache.key_stride;
-    // Queries, exchanged scores, then what each warp stages.
-    auto* exchange = reinterpret_cast<Sum*>(memory + tile);
-    auto* stages = kTogether ? reinterpret_cast<uint8_t*>(exchange + 2 * kKeyTiles * kWarp) : reinterpret_cast<uint8_t*>(memory + kWarps * tile);
-    Own worker{p, task, memory + (kTogether ? 0 : warp * tile), exchange, staged ? stages + warp * Own::stage_bytes(p.cache.key_stride) : nullptr};
-    worker.lane = threadIdx.x % kWarp;
-    worker.kv_head = static_cast<int>(blockIdx.y) / tiles_of_group;
-    worker.head0 = worker.kv_head * group + first_head;
-    worker.heads = min(together, group - first_head);
-    worker.first_value = has_values ? part * 8 * kValueTiles : 0;
-    worker.blocks = p.block_table + static_cast<int64_t>(task.sequence) * *p.table_width;
-    worker.load_queries();
-    worker.begin();
-    // Of a task with a partial result there is one chunk.
-    State<kValueTiles> all, chunk;
-    all.clear();
-    for (int c = task.chunk0; c < task.chunk1; c++) {
-      worker.add_chunk(c, chunk);
-      if (task.partial < 0) {
-        merge_into(all, chunk);
-      } else if (has_values) {
-        worker.write_partial(chunk, p.partials + (static_cast<int64_t>(task.partial) * gridDim.y + blockIdx.y) * partial_floats(p.cache.value_width));
-      }
+  allow_next_launch();
+  await_launches();
+  const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
+  if constexpr (kTogether) {
+    for (int t = block; t < p.counts[0]; t += blocks) work_on<Math, kType, kValueTiles, Team::kTogether>(p, t, memory, staged, page_bits);
+  } else {
+    for (int first = 0, round = 0; first < p.counts[2]; first += blocks, round++) {
+      const int t = first + (round % 2 == 0 ? block : blocks - 1 - block);
+      if (t < p.counts[2]) work_on<Math, kType, kValueTiles, Team::kTile>(p, t, memory, staged, page_bits);
     }
-    if (task.partial < 0 && has_values) worker.write(all);
-    if constexpr (kTogether) {
-      __syncthreads();
-    } else {
-      __syncwarp();
-    }
+    const int warp = __shfl_sync(kWholeWarp, static_cast<int>(threadIdx.x) / kWarp, 0);
+    for (int t = p.counts[2] + block + blocks * warp; t < p.counts[0]; t += blocks * kWarps) work_on<Math, kType, kValueTiles, Team::kWarp>(p, t, memory, staged, page_bits);
   }
 }
 
-// Blocks (some, head tiles): threads are columns of results.
+// Blocks (some, head tiles): a thread has four columns of a row of results.
 __global__ void merge_kernel(const __grid_constant__ AttentionArguments p) {
+  allow_next_launch();
+  await_launches();
   const int group = p.heads / p.kv_heads;
   const int together = heads_together(p.heads, p.kv_heads, p.tile);
   const int tiles_of_group = (group + together - 1) / together;
@@ -72,35 +81,47 @@ __global__ void merge_kernel(const __grid_constant__ AttentionArguments p) {
   const int head0 = static_cast<int>(blockIdx.y) / tiles_of_group * group + first_head;
   const int heads = min(together, group - first_head);
   const int64_t size = partial_floats(p.cache.value_width);
-  for (int m = blockIdx.x; m < p.counts[1]; m += gridDim.x) {
+  const int runs = (p.cache.value_dim + 3) / 4, merges = p.counts[1];
+  for (int m = blockIdx.x; m < merges; m += gridDim.x) {
     const MergeTask task = p.merges[m];
     const int pieces = partial_pieces(task.rows * together);
-    for (int i = threadIdx.x; i < task.rows * heads * p.cache.value_dim; i += blockDim.x) {
-      const int r = i / p.cache.value_dim, column = i % p.cache.value_dim, own = r % kQueryTile;
-      float most = -infinity(), sum = 0, value = 0;
-      for (int c = 0; c < task.chunks; c++) {
-        const float* part = p.partials + (static_cast<int64_t>(task.partial + c * pieces + r / kQueryTile) * gridDim.y + blockIdx.y) * size;
+    for (int i = threadIdx.x; i < task.rows * heads * runs; i += blockDim.x) {
+      const int r = i / runs, column = i % runs * 4, own = r % kQueryTile;
+      const float* part = p.partials + (static_cast<int64_t>(task.partial + r / kQueryTile) * gridDim.y + blockIdx.y) * size;
+      float most = -infinity(), sum = 0, value[4] = {};
+#pragma unroll 4
+      for (int c = 0; c < task.chunks; c++, part += static_cast<int64_t>(pieces) * gridDim.y * size) {
+        const float4 next = *reinterpret_cast<const float4*>(part + 2 * kQueryTile + own * p.cache.value_width + column);
         const Weights w = weigh(most, part[own]);
         most = w.most;
         sum = fmaf(sum, w.a, part[kQueryTile + own] * w.b);
-        value = fmaf(value, w.a, part[2 * kQueryTile + own * p.cache.value_width + column] * w.b);
+        value[0] = fmaf(value[0], w.a, next.x * w.b);
+        value[1] = fmaf(value[1], w.a, next.y * w.b);
+        value[2] = fmaf(value[2], w.a, next.z * w.b);
+        value[3] = fmaf(value[3], w.a, next.w * w.b);
       }
-      p.out.data[(task.row0 + r / heads) * p.out.stride + (head0 + r % heads) * p.cache.value_dim + column] = p.tile == kQueryTile ? value / sum : value * (1.0f / sum);
+      const float whole = 1.0f / sum;
+#pragma unroll
+      for (int j = 0; j < 4; j++) value[j] = p.tile == kWarpgroupTile ? value[j] * whole : value[j] / sum;
+      store_run<4>(p.out.data + (task.row0 + r / heads) * p.out.stride + (head0 + r % heads) * p.cache.value_dim + column, value, p.cache.value_dim - column);
     }
   }
 }
 
 template <class Math, int kType, int kValueTiles, bool kTogether>
 void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
+  using Own = Worker<Math, kType, kValueTiles, kTogether ? Team::kTogether : Team::kWarp>;
   const int parts = p.cache.value_width / (8 * kValueTiles);
-  const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads, kQueryTile)),
+  const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads, p.tile)),
                   static_cast<unsigned>(kTogether ? (parts + kWarps - 1) / kWarps : parts)};
   size_t shared = own_shared<Math, kTogether>(p.cache.key_stride);
-  const size_t stages = size_t{kWarps} * static_cast<size_t>(Worker<Math, kType, kValueTiles, kTogether>::stage_bytes(p.cache.key_stride));
+  const size_t stages = size_t{kWarps} * static_cast<size_t>(Own::stage_bytes(p.cache.key_stride));
   const bool staged = shared + stages <= (most_shared() < kMostStaged ? most_shared() : kMostStaged);
   if (staged) shared += stages;
+  int page_bits = 0;
+  while (1 << page_bits < p.cache.block_tokens) page_bits++;
   allow_shared(attention_kernel<Math, kType, kValueTiles, kTogether>, shared);
-  launch(attention_kernel<Math, kType, kValueTiles, kTogether>, grid, kWarps * kWarp, shared, stream, p, staged);
+  launch_early(attention_kernel<Math, kType, kValueTiles, kTogether>, grid, kWarps * kWarp, shared, stream, p, staged, page_bits);
 }
 
 template <class Math, int kType>
@@ -122,7 +143,7 @@ void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
 }  // namespace
 
 void attend(cudaStream_t stream, const AttentionArguments& p, int blocks) {
-  if (p.tile != kQueryTile) return attend_by_warpgroups(stream, p, blocks);
+  if (p.tile == kWarpgroupTile) return attend_by_warpgroups(stream, p, blocks);
   switch (p.cache.type) {
     case MR_F32: return start<F32, MR_F32>(stream, p, blocks);
     case MR_F16: return p.exact ? start<F32, MR_F16>(stream, p, blocks) : start<F16, MR_F16>(stream, p, blocks);
@@ -139,7 +160,7 @@ size_t least_shared(const CacheView& cache, bool exact) {
 
 void merge_attention(cudaStream_t stream, const AttentionArguments& p, int blocks) {
   const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads, p.tile)), 1};
-  launch(merge_kernel, grid, 256, 0, stream, p);
+  launch_early(merge_kernel, grid, 128, 0, stream, p);
 }
 
 }  // namespace millrace::cuda

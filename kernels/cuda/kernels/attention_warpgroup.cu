@@ -141,7 +141,6 @@ struct Producer {
 template <class Math, int kDim>
 struct Consumer {
   static constexpr int kScores = kTokens / 2, kValues = kDim / 2;
-  static constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.69314718055994531f;
 
   const AttentionArguments& p;
   Shared<kDim> shared;
@@ -260,14 +259,13 @@ struct Consumer {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       for (int bits = 1; bits < 4; bits *= 2) sum[half] += __shfl_xor_sync(kWholeWarp, sum[half], bits);
-      const float own = most[half] * kLn2;
       const int r = group * kRows + row_of(half), token = r / work.heads;
       const bool there = token < work.task.rows;
       if (work.task.partial >= 0) {
         if (!there) continue;
         float* part = p.partials + (static_cast<int64_t>(work.task.partial + r / kQueryTile) * gridDim.y + blockIdx.y) * partial_floats(kDim);
         if (thread % 4 == 0) {
-          part[r % kQueryTile] = own;
+          part[r % kQueryTile] = most[half];
           part[kQueryTile + r % kQueryTile] = sum[half];
         }
 #pragma unroll
@@ -276,7 +274,7 @@ struct Consumer {
         }
         continue;
       }
-      const Weights w = weigh(all_most[half], own);
+      const Weights w = weigh(all_most[half], most[half]);
       all_most[half] = w.most;
       all_sum[half] = fmaf(all_sum[half], w.a, sum[half] * w.b);
       const float whole = 1.0f / all_sum[half];
@@ -367,6 +365,7 @@ template <class Math, int kDim>
 __global__ void __launch_bounds__(kThreads, 1) warpgroup_attention_kernel([[maybe_unused]] const __grid_constant__ AttentionArguments p, [[maybe_unused]] int page_bits) {
 #if MR_WARPGROUPS
   MR_SHARED_MEMORY(uint8_t, memory);
+  allow_next_launch();
   const Shared<kDim> shared{memory + (kSwizzleBytes - shared_place(memory) % kSwizzleBytes) % kSwizzleBytes};
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; i++) {
@@ -378,6 +377,7 @@ __global__ void __launch_bounds__(kThreads, 1) warpgroup_attention_kernel([[mayb
     fence_gates();
   }
   __syncthreads();
+  await_launches();
   const int thread = static_cast<int>(threadIdx.x) % kWarpgroup, warpgroup = of_warp(static_cast<int>(threadIdx.x) / kWarpgroup);
   if (warpgroup == 0) {
     give_registers<kFewRegisters>();
@@ -398,7 +398,7 @@ void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
   while (1 << page_bits < p.cache.block_tokens) page_bits++;
   const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads, p.tile)), 1};
   allow_shared(warpgroup_attention_kernel<Math, kDim>, kBytes);
-  launch(warpgroup_attention_kernel<Math, kDim>, grid, kThreads, kBytes, stream, p, page_bits);
+  launch_early(warpgroup_attention_kernel<Math, kDim>, grid, kThreads, kBytes, stream, p, page_bits);
 }
 
 }  // namespace

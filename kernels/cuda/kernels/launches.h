@@ -173,11 +173,11 @@ struct AttentionArguments {
   const int32_t* table_width;
   const AttentionTask* tasks;
   const MergeTask* merges;
-  // Tasks, merges.
+  // Tasks, merges, and how many of the tasks are for whole blocks (kBlockTile), which come first.
   const int32_t* counts;
   float* partials;
   int heads, kv_heads, window;
-  // Query rows of a task, tokens times heads: kQueryTile, or kWarpgroupTile.
+  // Query rows of a task, tokens times heads, at most: kBlockTile, kQueryTile (of latents), or kWarpgroupTile.
   int tile;
   float scale, cap;
   // Everything in float32.
@@ -188,10 +188,11 @@ void attend(cudaStream_t stream, const AttentionArguments& p, int blocks);
 size_t least_shared(const CacheView& cache, bool exact);
 void merge_attention(cudaStream_t stream, const AttentionArguments& p, int blocks);
 
-// Tokens of a chunk; query rows of a task, by warps and by warpgroups; how many heads of a group go together; floats of a partial result of kQueryTile
-// rows, and how many such a task has.
+// Tokens of a chunk; query rows of a task, of a warp, of a block's warps and of warpgroups; how many heads of a group go together; floats of a partial
+// result of kQueryTile rows, and how many such a task has.
 inline constexpr int kAttentionChunk = 256;
 inline constexpr int kQueryTile = 16;
+inline constexpr int kBlockTile = 64;
 inline constexpr int kWarpgroupTile = 128;
 MR_HOST_DEVICE inline int heads_together(int heads, int kv_heads, int tile) { return heads / kv_heads < tile ? heads / kv_heads : tile; }
 MR_HOST_DEVICE inline int head_tiles(int heads, int kv_heads, int tile) {
@@ -204,7 +205,7 @@ MR_HOST_DEVICE inline int64_t partial_floats(int value_width) { return static_ca
 // with rows of 64 or 128 values alone.
 inline int attention_tile(bool warpgroups, bool exact, int32_t type, int key_stride, int value_stride, bool latent) {
   const bool fits = (type == MR_BF16 || type == MR_F16) && key_stride == value_stride && (key_stride == 64 || key_stride == 128);
-  return warpgroups && !exact && !latent && fits ? kWarpgroupTile : kQueryTile;
+  return latent ? kQueryTile : warpgroups && !exact && fits ? kWarpgroupTile : kBlockTile;
 }
 
 // Strides of the cache.
