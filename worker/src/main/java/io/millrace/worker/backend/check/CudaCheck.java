@@ -52,7 +52,11 @@ public final class CudaCheck {
      */
     public static String run(
             Path cuda, Path cpu, Decoder decoder, WeightSource source, KvType type, CpuSettings settings) {
-        SmallModel small = SmallModel.of(decoder, source);
+        return run(cuda, cpu, SmallModel.of(decoder, source, SmallConfig.WIDTH), type, settings);
+    }
+
+    /** The same of a model that is small already. */
+    static String run(Path cuda, Path cpu, SmallModel small, KvType type, CpuSettings settings) {
         Decoder program = small.decoder();
         KvOptions cache = new KvOptions(CheckSteps.BLOCK_TOKENS, CheckSteps.BLOCKS, 0, CheckSteps.MAX_LENGTH);
         int threads = Math.min(MOST_THREADS, Runtime.getRuntime().availableProcessors());

@@ -12,8 +12,8 @@ import java.util.List;
  */
 final class SmallConfig {
 
-    /** Most values of a row that is no head's. Whole blocks and groups of every type. */
-    private static final int WIDTH = 512;
+    /** Most values of a row that is no head's: whole blocks and groups of every type. */
+    static final int WIDTH = 512;
 
     private static final int VOCABULARY = 1024;
     private static final int KV_HEADS = 2;
@@ -34,8 +34,9 @@ final class SmallConfig {
      *
      * @param vocabulary of the large one
      * @param layers of the large one that are kept
+     * @param width most values of a row that is no head's, as {@link #WIDTH}
      */
-    static DecoderConfig of(DecoderConfig large, int vocabulary, List<Integer> layers) {
+    static DecoderConfig of(DecoderConfig large, int vocabulary, List<Integer> layers, int width) {
         int kvHeads = kvHeads(large);
         Latent latent = large.latent();
         Experts experts = large.experts();
@@ -43,8 +44,8 @@ final class SmallConfig {
                 large.architecture(),
                 large.origin(),
                 large.naming(),
-                width(large.hiddenSize()),
-                width(large.intermediateSize()),
+                Math.min(large.hiddenSize(), width),
+                Math.min(large.intermediateSize(), width),
                 kvHeads * large.groupSize(),
                 kvHeads,
                 large.headDim(),
@@ -61,11 +62,11 @@ final class SmallConfig {
                 large.softCaps(),
                 large.multipliers(),
                 large.tiedEmbeddings(),
-                experts == null ? null : small(experts),
+                experts == null ? null : small(experts, width),
                 latent == null
                         ? null
                         : new Latent(
-                                width(latent.queryRank()),
+                                Math.min(latent.queryRank(), width),
                                 latent.kvRank(),
                                 latent.nopeDim(),
                                 latent.ropeDim(),
@@ -74,10 +75,6 @@ final class SmallConfig {
 
     private static LayerKind windowed(LayerKind kind) {
         return new LayerKind(Math.min(kind.window(), WINDOW), kind.rope(), kind.experts());
-    }
-
-    private static int width(int large) {
-        return Math.min(large, WIDTH);
     }
 
     /** So many that what all heads give is whole blocks again, where it was. */
@@ -91,15 +88,15 @@ final class SmallConfig {
         return heads;
     }
 
-    private static Experts small(Experts large) {
+    private static Experts small(Experts large, int width) {
         int groups = Math.min(large.groups(), large.groups() > 1 ? EXPERTS_IN_GROUPS / 4 : 1);
         int inGroup = Math.min(large.count() / large.groups(), (groups > 1 ? EXPERTS_IN_GROUPS : EXPERTS) / groups);
         int keptGroups = groups == 1 ? 1 : Math.min(large.keptGroups(), groups / 2);
         return new Experts(
                 groups * inGroup,
                 Math.min(large.active(), keptGroups * inGroup),
-                width(large.intermediateSize()),
-                width(large.sharedIntermediateSize()),
+                Math.min(large.intermediateSize(), width),
+                Math.min(large.sharedIntermediateSize(), width),
                 large.sharedGate(),
                 large.renormalise(),
                 large.scale(),

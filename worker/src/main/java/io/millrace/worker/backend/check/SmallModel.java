@@ -33,10 +33,10 @@ final class SmallModel implements WeightSource {
     private final Map<String, long[]> shapes = new HashMap<>();
     private final DecoderConfig config;
 
-    private SmallModel(Decoder decoder, WeightSource large) {
+    private SmallModel(Decoder decoder, WeightSource large, int width) {
         this.large = large;
         this.kept = layers(decoder, large);
-        this.config = SmallConfig.of(decoder.config(), decoder.vocabularySize(), kept);
+        this.config = SmallConfig.of(decoder.config(), decoder.vocabularySize(), kept, width);
         for (WeightSlot slot : Decoder.wanted(config, this).values()) {
             shapes.put(
                     slot.tensor(),
@@ -44,8 +44,9 @@ final class SmallModel implements WeightSource {
         }
     }
 
-    static SmallModel of(Decoder decoder, WeightSource large) {
-        return new SmallModel(decoder, large);
+    /** @param width as of {@link SmallConfig} */
+    static SmallModel of(Decoder decoder, WeightSource large, int width) {
+        return new SmallModel(decoder, large, width);
     }
 
     /** Its program, over itself. */

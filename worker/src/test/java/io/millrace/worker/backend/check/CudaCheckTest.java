@@ -11,10 +11,13 @@ import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.decoder.Decoder;
 import io.millrace.worker.model.gguf.GgufFile;
 import io.millrace.worker.model.quant.QuantizedSource;
+import io.millrace.worker.model.weights.Dequantizer;
 import io.millrace.worker.model.weights.WeightSource;
+import io.millrace.worker.model.weights.WeightTensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -27,15 +30,24 @@ class CudaCheckTest {
 
     private static final CpuSettings FLOAT = CpuSettings.of("float", false, "", "invariant");
 
+    /** Narrower than golden models. */
+    private static final int NARROW = 64;
+
     private interface Use {
         String of(Decoder decoder, WeightSource source);
     }
 
     private static String check(String model, KvType type, CpuSettings settings) throws IOException {
+        return check(model, type, settings, SmallConfig.WIDTH);
+    }
+
+    private static String check(String model, KvType type, CpuSettings settings, int width) throws IOException {
         Path cuda = EmulatedCuda.library();
         Path cpu = KernelLibrary.find().orElse(null);
         Assumptions.assumeTrue(cpu != null, "SKIPPED, the native kernels are not built");
-        return with(model, (decoder, source) -> CudaCheck.run(cuda, cpu, decoder, source, type, settings));
+        return with(
+                model,
+                (decoder, source) -> CudaCheck.run(cuda, cpu, SmallModel.of(decoder, source, width), type, settings));
     }
 
     private static String with(String model, Use use) throws IOException {
@@ -58,6 +70,31 @@ class CudaCheckTest {
         assertThat(check(model, KvType.BF16, CpuSettings.DEFAULT)).contains("the same bits by itself and in a batch");
     }
 
+    /** Columns in an order of their own; blocks of fp8, which the CPU kernels widen. */
+    @ParameterizedTest
+    @ValueSource(strings = {"quant/gptq-4bit-g32-desc-act", "quant/fp8-block"})
+    void cornersOfPackedWeightsAreAsGood(String model) throws IOException {
+        assertThat(check(model, KvType.BF16, CpuSettings.DEFAULT, NARROW)).contains("the same bits");
+    }
+
+    @Test
+    void aCornerHasTheFirstRowsAndColumnsOfTheWhole() throws IOException {
+        with("quant/awq-g32", (decoder, source) -> {
+            SmallModel small = SmallModel.of(decoder, source, NARROW);
+            String name = "model.layers.0.mlp.down_proj.weight";
+            WeightTensor corner = small.tensor(name);
+            assertThat(corner.shape()).containsExactly(NARROW, NARROW);
+            float[] whole = Dequantizer.all(source.tensor(name));
+            float[] values = Dequantizer.all(corner);
+            int columns = (int) source.tensor(name).shape()[1];
+            for (int row = 0; row < NARROW; row++) {
+                assertThat(Arrays.copyOfRange(values, row * NARROW, (row + 1) * NARROW))
+                        .containsExactly(Arrays.copyOfRange(whole, row * columns, row * columns + NARROW));
+            }
+            return "";
+        });
+    }
+
     @Tag("long")
     @Test
     void everyGoldenModelPasses() throws IOException {
@@ -65,9 +102,11 @@ class CudaCheckTest {
             try (var paths = Files.list(Golden.path(folder))) {
                 for (Path path : paths.filter(p -> Files.exists(p.resolve("config.json")))
                         .toList()) {
-                    assertThat(check(folder + "/" + path.getFileName(), KvType.F32, CpuSettings.DEFAULT))
-                            .as("%s", path)
-                            .contains("the same bits");
+                    for (int width : new int[] {NARROW, SmallConfig.WIDTH}) {
+                        assertThat(check(folder + "/" + path.getFileName(), KvType.F32, CpuSettings.DEFAULT, width))
+                                .as("%s", path)
+                                .contains("the same bits");
+                    }
                 }
             }
         }
@@ -82,7 +121,7 @@ class CudaCheckTest {
     @Test
     void aSmallModelHasTheKindsOfTheLargeOne() throws IOException {
         with("models/gemma2-tiny", (decoder, source) -> {
-            SmallModel small = SmallModel.of(decoder, source);
+            SmallModel small = SmallModel.of(decoder, source, SmallConfig.WIDTH);
             Decoder program = small.decoder();
             assertThat(program.config().headDim()).isEqualTo(decoder.config().headDim());
             assertThat(program.config().groupSize()).isEqualTo(decoder.config().groupSize());
