@@ -12,7 +12,8 @@ namespace millrace::test {
 namespace {
 
 void write_kernel(int32_t* to, int32_t value) {
-  if (threadIdx.x == 0) *to = value;
+  cuda::await_launches();
+  if (blockIdx.x == 0 && threadIdx.x == 0) *to = value;
 }
 
 // The error that a launch leaves, which is forgotten then.
