@@ -40,8 +40,9 @@ struct StepShape {
   int64_t counts() const { return 0; }
   int64_t table_width_at() const { return counts() + kCounts; }
   int64_t task_counts(int kind) const { return table_width_at() + 4 + 4 * int64_t{kind}; }
-  int64_t tokens() const { return task_counts(kinds); }
-  int64_t positions() const { return tokens() + rows; }
+  // Tokens, which launches complete, have lines of their own.
+  int64_t tokens() const { return whole_lines(task_counts(kinds)); }
+  int64_t positions() const { return whole_lines(tokens() + rows); }
   int64_t logit_row() const { return positions() + rows; }
   int64_t slots(int group) const { return logit_row() + logit_rows + int64_t{group} * rows; }
   int64_t block_table(int group) const { return slots(groups) + int64_t{group} * sequences * table_width; }
@@ -49,6 +50,7 @@ struct StepShape {
   int64_t merge_list(int kind) const { return task_list(kinds) + int64_t{kind} * merges * kMergeInts; }
   int64_t ints() const { return merge_list(kinds); }
 
+  static constexpr int64_t whole_lines(int64_t ints) { return (ints + kLineInts - 1) / kLineInts * kLineInts; }
   static constexpr int kTaskInts = sizeof(AttentionTask) / sizeof(int32_t);
   static constexpr int kMergeInts = sizeof(MergeTask) / sizeof(int32_t);
 };

@@ -84,10 +84,12 @@ struct Pieces {
   }
 };
 
-// Shared memory that a kernel is launched with; beyond 48 KiB it has to ask.
+// Shared memory that a kernel is launched with; beyond 48 KiB it has to ask. It asks for all that there is, as each call replaces what was asked for before,
+// and a launch of another thread or of a graph may want more.
 template <class... Parameters>
 void allow_shared(void (*kernel)(Parameters...), size_t bytes) {
-  if (bytes > 48u << 10) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  const size_t most = bytes > most_shared() ? bytes : most_shared();
+  if (bytes > 48u << 10) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most));
 }
 
 }  // namespace millrace::cuda

@@ -5,8 +5,11 @@
 
 namespace millrace::cuda {
 
-// What is counted in a step, in device memory.
-enum Count { kRowCount, kLogitRowCount, kExpertRowCount, kExpertTileCount, kCounts };
+// Integers of a cache line of the device.
+inline constexpr int kLineInts = 32;
+
+// What is counted in a step, in device memory: by the host, and by launches, which have a line of their own, as the host's counts may be read beside them.
+enum Count { kRowCount, kLogitRowCount, kExpertRowCount = kLineInts, kExpertTileCount, kCounts = 2 * kLineInts };
 
 // Where rows of floats are.
 struct RowView {

@@ -226,8 +226,7 @@ void multiply_tiles(cudaStream_t stream, const ProductArguments& a) {
   const dim3 grid{static_cast<unsigned>(tile_blocks(a.p, kProductWarps / a.sharing * kTiles)), static_cast<unsigned>(row_tiles),
                   static_cast<unsigned>(a.p.heads.count > 0 ? a.p.heads.count : 1)};
   arguments.shared_bytes = Shape::kRoom.shared_bytes(a.sharing, a.cluster, static_cast<int>(most_shared()));
-  // Launches ask for more and less; a graph may begin any of them later.
-  allow_shared(tile_kernel<Math, kStore, kTokens, kTiles>, most_shared());
+  allow_shared(tile_kernel<Math, kStore, kTokens, kTiles>, static_cast<size_t>(arguments.shared_bytes));
   launch_clusters(tile_kernel<Math, kStore, kTokens, kTiles>, a.cluster, grid, kProductWarps * kWarp, static_cast<size_t>(arguments.shared_bytes), stream, arguments);
 }
 
