@@ -27,24 +27,6 @@ final class ModelSteps implements AutoCloseable {
 
     private static final int BLOCK_TOKENS = 16;
 
-    /** Nothing asks for it: greedy without penalties. */
-    private static final TokenHistory NO_HISTORY = new TokenHistory() {
-        @Override
-        public int promptLength() {
-            return 0;
-        }
-
-        @Override
-        public int length() {
-            return 0;
-        }
-
-        @Override
-        public int get(int index) {
-            throw new IndexOutOfBoundsException(index);
-        }
-    };
-
     private final ModelRuntime runtime;
 
     private ModelSteps(ModelRuntime runtime) {
@@ -127,7 +109,8 @@ final class ModelSteps implements AutoCloseable {
         SamplingRow[] sampling = new SamplingRow[logitRows.length];
         for (int s = 0; s < logitRows.length; s++) {
             logitRows[s] = starts[s + 1] - 1;
-            sampling[s] = new SamplingRow(SamplingParams.GREEDY, 1, 0, lengths[s], NO_HISTORY, new int[0], false);
+            sampling[s] =
+                    new SamplingRow(SamplingParams.GREEDY, 1, 0, lengths[s], TokenHistory.NONE, new int[0], false);
         }
         return runtime.run(new StepInputs(
                 ids,

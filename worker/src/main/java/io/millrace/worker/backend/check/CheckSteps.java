@@ -40,24 +40,6 @@ final class CheckSteps {
     /** Rows of a prompt whose logits come back. */
     private static final int TOLD = 6;
 
-    /** Nothing is asked of it. */
-    private static final TokenHistory NO_HISTORY = new TokenHistory() {
-        @Override
-        public int promptLength() {
-            return 0;
-        }
-
-        @Override
-        public int length() {
-            return 0;
-        }
-
-        @Override
-        public int get(int index) {
-            throw new IndexOutOfBoundsException(index);
-        }
-    };
-
     private final ModelRuntime runtime;
     private int wrongIds;
     private int steps;
@@ -175,7 +157,7 @@ final class CheckSteps {
     }
 
     private static SamplingRow greedy(int position) {
-        return new SamplingRow(SamplingParams.GREEDY, 0, 0, position, NO_HISTORY, new int[0], true);
+        return new SamplingRow(SamplingParams.GREEDY, 0, 0, position, TokenHistory.NONE, new int[0], true);
     }
 
     private void take(StepOutputs out, List<Sequence> owners) {
