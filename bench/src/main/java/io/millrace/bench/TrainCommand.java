@@ -5,10 +5,10 @@ import io.millrace.standalone.parts.PartsApplication;
 import io.millrace.standalone.parts.Role;
 import io.millrace.worker.model.hub.ModelLocator;
 import io.millrace.worker.model.hub.ResolvedModel;
+import io.millrace.worker.serving.ModelHost;
 import io.millrace.worker.serving.ModelInfo;
 import io.millrace.worker.serving.ModelOptions;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -20,7 +20,7 @@ import picocli.CommandLine.Option;
 
 /**
  * {@code millrace bench train}: what Java's ahead-of-time cache is made from. The whole path with the mock model many times over, and a model that
- * lies on this machine already, loaded as a worker does and asked for one short answer. It downloads nothing.
+ * lies on this machine already, loaded as a worker does and asked for one short answer. It downloads nothing, and leaves a GPU to the server beside.
  */
 @Command(
         name = "train",
@@ -93,10 +93,8 @@ final class TrainCommand implements Callable<Integer> {
     }
 
     private void ask(ResolvedModel found) throws IOException {
-        Path path = found.path();
         try (BenchSystem system = BenchSystem.start()) {
-            PartsApplication parts = system.add(
-                    EnumSet.allOf(Role.class), Map.of("millrace.worker.models[0]", found.name() + "=" + path));
+            PartsApplication parts = system.add(EnumSet.allOf(Role.class), flags(found));
             StreamTimes answer = new OpenAiStream(BenchSystem.url(parts), found.name(), null)
                     .run("What is the capital of France?", TOKENS, 1);
             if (!answer.ok()) {
@@ -105,6 +103,15 @@ final class TrainCommand implements Callable<Integer> {
             }
         }
         say(found.name() + " was loaded and has answered");
+    }
+
+    /** Those of a worker that serves the model by the processor. */
+    static Map<String, Object> flags(ResolvedModel found) {
+        return Map.of(
+                "millrace.worker.models[0]",
+                found.name() + "=" + found.path(),
+                "millrace.worker.engine",
+                ModelHost.processorEngine());
     }
 
     private void say(String line) {

@@ -38,6 +38,11 @@ public final class ModelHost {
         return new ModelHost(ModelLocator.fromEnvironment(), Clock.SYSTEM);
     }
 
+    /** The engine that {@code auto} is here where it is not the GPU: {@code cpu} where its kernels are built and fast, else {@code torch}. */
+    public static String processorEngine() {
+        return Backends.host();
+    }
+
     /** As {@link #load(String, ModelOptions, ModelProgress, StepListener)}, without a listener. */
     public ServedModel load(String spec, ModelOptions options, ModelProgress progress) {
         return load(spec, options, progress, StepListener.NONE);
