@@ -1,6 +1,7 @@
 package io.millrace.worker.serving;
 
 import io.millrace.shared.error.MillraceException;
+import io.millrace.worker.backend.ModelRuntime;
 import io.millrace.worker.backend.check.CudaCheck;
 import io.millrace.worker.backend.cpu.KernelLibrary;
 import java.nio.file.Path;
@@ -71,7 +72,8 @@ final class AutoEngine {
             return new Found(null, "CUDA_VISIBLE_DEVICES hides all devices", false);
         }
         if (!here.driver()) {
-            return new Found(null, "no NVIDIA driver here (" + DRIVER + ")", false);
+            String lacks = here.device() ? "driver (libcuda.so.1)" : "device";
+            return new Found(null, "no NVIDIA " + lacks + " here (" + DRIVER + ")", false);
         }
         Optional<Path> cpu = cpuKernels();
         return cpu.isEmpty()
@@ -117,9 +119,10 @@ final class AutoEngine {
         return false;
     }
 
-    /** Whether a load that failed so on the GPU is tried on the processor. */
+    /** Whether a load that failed so on the GPU is tried on the processor: not after a fault, which only a new process is rid of. */
     static boolean isOfDevice(MillraceException e) {
-        return e.code().startsWith("MR-CUDA-") || e.code().startsWith("MR-MEM-");
+        return !e.code().equals(ModelRuntime.DEVICE_LOST)
+                && (e.code().startsWith("MR-CUDA-") || e.code().startsWith("MR-MEM-"));
     }
 
     /** Says that a model does not run on the GPU, why, and how to have it there all the same. @param device empty: not known */
@@ -131,7 +134,7 @@ final class AutoEngine {
                 device.isEmpty() || text.contains(device) || device.startsWith("not ") ? "" : " (" + device + ")",
                 text,
                 Backends.host(),
-                why.code().equals(CudaCheck.FAILED)
+                why.code().equals(CudaCheck.FAILED) || KvBudget.isTooShort(why)
                         ? "runs it on the GPU all the same"
                         : "ends with this error instead");
     }

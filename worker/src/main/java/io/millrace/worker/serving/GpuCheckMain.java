@@ -35,12 +35,28 @@ final class GpuCheckMain {
             String found = check(cuda, device, args);
             System.out.println(PASSED + oneLine(device) + "\t" + oneLine(found));
         } catch (MillraceException e) {
-            MillraceException told = told(e);
-            System.out.println(
-                    REFUSED + told.code() + "\t" + oneLine(device) + "\t" + oneLine(String.valueOf(told.getMessage())));
+            refuse(told(e), device);
+        } catch (RuntimeException | Error e) {
+            refuse(unforeseen(e), device);
         }
         System.out.flush();
         Runtime.getRuntime().halt(0);
+    }
+
+    private static void refuse(MillraceException why, String device) {
+        System.out.println(
+                REFUSED + why.code() + "\t" + oneLine(device) + "\t" + oneLine(String.valueOf(why.getMessage())));
+    }
+
+    private static MillraceException unforeseen(Throwable failure) {
+        Throwable root = failure;
+        while (root.getCause() != null) {
+            root = root.getCause();
+        }
+        return new MillraceException(
+                CudaCheck.FAILED,
+                "The check itself failed: " + root.getClass().getSimpleName() + ": " + root.getMessage()
+                        + ". This is a fault of ours, please report it.");
     }
 
     private static String check(Path cuda, String device, String[] args) {
@@ -60,6 +76,7 @@ final class GpuCheckMain {
             if (need.shortByBytes() > 0) {
                 throw need.tooMuch("The model", Backends.weights(options.engine()));
             }
+            budget.checkWorth(files.decoder().config(), options);
             return CudaCheck.run(cuda, cpu, files.decoder(), files.source(), options.kvType(), options.cpu());
         }
     }

@@ -11,7 +11,10 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -42,10 +45,17 @@ record GpuCheckProcess(Map<String, String> environment, Duration limit) {
             "-Dslf4j.provider=org.slf4j.helpers.NOP_FallbackServiceProvider",
             "-Dslf4j.internal.verbosity=ERROR");
 
-    private static final int LAST_WORDS = 300;
+    /** Agents and ports in them are for one process. */
+    private static final List<String> NOT_FOR_IT = List.of("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS");
+
+    /** Statuses of a process that SIGHUP, SIGINT, SIGKILL or SIGTERM ended: nothing that a kernel does. */
+    private static final Set<Integer> ENDED_FROM_OUTSIDE = Set.of(129, 130, 137, 143);
+
+    private static final int WORDS = 300;
+    private static final Pattern ERROR = Pattern.compile("(?i)error|exception|fatal|terminate called");
 
     /**
-     * Blocks until it has ended.
+     * Blocks until it has ended; MR-CUDA-005 when this thread is interrupted.
      *
      * @param cuda library of the CUDA kernels
      * @param cpu library of the kernels to compare with
@@ -56,6 +66,7 @@ record GpuCheckProcess(Map<String, String> environment, Duration limit) {
         long began = System.nanoTime();
         List<String> lines = new ArrayList<>();
         String trouble = "";
+        int status = 0;
         try {
             Process process = start(cuda, cpu, model, options);
             Thread reader =
@@ -63,8 +74,8 @@ record GpuCheckProcess(Map<String, String> environment, Duration limit) {
             try {
                 if (!await(process)) {
                     trouble = "it did not end within " + limit.toSeconds() + " s";
-                } else if (process.exitValue() != 0) {
-                    trouble = "its process ended with status " + process.exitValue();
+                } else {
+                    status = process.exitValue();
                 }
             } finally {
                 process.destroyForcibly();
@@ -74,11 +85,11 @@ record GpuCheckProcess(Map<String, String> environment, Duration limit) {
             trouble = "its process cannot be started (" + e.getMessage() + ")";
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            trouble = "it was interrupted";
+            throw new MillraceException(CudaCheck.FAILED, "Interrupted while the GPU was checked.", e);
         }
         long millis = (System.nanoTime() - began) / 1_000_000;
         synchronized (lines) {
-            return answer(List.copyOf(lines), trouble, millis);
+            return answer(List.copyOf(lines), trouble, status, millis);
         }
     }
 
@@ -92,8 +103,7 @@ record GpuCheckProcess(Map<String, String> environment, Duration limit) {
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), GpuCheckMain.class.getName()));
         command.addAll(GpuCheckOptions.write(model, options));
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
-        // Agents and ports in them are for one process.
-        builder.environment().keySet().removeAll(List.of("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"));
+        builder.environment().keySet().removeAll(NOT_FOR_IT);
         builder.environment().put("MILLRACE_CUDA_KERNELS", cuda.toAbsolutePath().toString());
         builder.environment().put("MILLRACE_KERNELS", cpu.toAbsolutePath().toString());
         builder.environment().putAll(environment);
@@ -127,9 +137,15 @@ record GpuCheckProcess(Map<String, String> environment, Duration limit) {
         }
     }
 
-    private static GpuAnswer answer(List<String> lines, String trouble, long millis) {
+    /**
+     * What it has found.
+     *
+     * @param trouble with its process, for people; empty: none
+     * @param status with which it ended by itself, or 0
+     */
+    static GpuAnswer answer(List<String> lines, String trouble, int status, long millis) {
         for (String line : lines) {
-            if (line.startsWith(GpuCheckMain.PASSED) && trouble.isEmpty()) {
+            if (line.startsWith(GpuCheckMain.PASSED) && trouble.isEmpty() && status == 0) {
                 String[] fields = line.substring(GpuCheckMain.PASSED.length()).split("\t", -1);
                 return new GpuAnswer(fields[0], fields[1], null, millis);
             }
@@ -138,16 +154,34 @@ record GpuCheckProcess(Map<String, String> environment, Duration limit) {
                 return new GpuAnswer(fields[1], "", new MillraceException(fields[0], fields[2]), millis);
             }
         }
-        String words = String.join(" ", lines);
-        String last = words.substring(Math.max(0, words.length() - LAST_WORDS)).strip();
         return new GpuAnswer(
-                "",
-                "",
-                new MillraceException(
-                        CudaCheck.FAILED,
-                        "The GPU failed its check: " + (trouble.isEmpty() ? "it said nothing" : trouble)
-                                + (last.isEmpty() ? "" : " (" + last + ")")
-                                + ". Look at nvidia-smi and dmesg; if the chip is sound this is a fault of our kernels, please report it."),
-                millis);
+                "", "", new MillraceException(CudaCheck.FAILED, why(telling(lines), trouble, status)), millis);
+    }
+
+    private static String why(String words, String trouble, int status) {
+        if (ENDED_FROM_OUTSIDE.contains(status)) {
+            return "The check of the GPU was ended by a signal (status " + status
+                    + "), so nothing is known of the GPU. Load the model again; if nobody sent it, look into dmesg whether memory was short.";
+        }
+        String what = trouble;
+        if (what.isEmpty()) {
+            what = status == 0 ? "it said nothing" : "its process ended with status " + status;
+        }
+        return "The GPU failed its check: " + what + (words.isEmpty() ? "" : " (" + words + ")")
+                + ". Look at nvidia-smi and dmesg; if the chip is sound this is a fault of our kernels, please report it.";
+    }
+
+    /** Of what it said the line that names the error, else the last words. */
+    private static String telling(List<String> lines) {
+        Optional<String> cause =
+                lines.stream().filter(line -> line.startsWith("Caused by: ")).reduce((one, next) -> next);
+        Optional<String> error = cause.or(
+                () -> lines.stream().filter(line -> ERROR.matcher(line).find()).findFirst());
+        if (error.isPresent()) {
+            String line = error.get().strip();
+            return line.substring(0, Math.min(WORDS, line.length()));
+        }
+        String all = String.join(" ", lines);
+        return all.substring(Math.max(0, all.length() - WORDS)).strip();
     }
 }

@@ -3,6 +3,7 @@ package io.millrace.worker.serving;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.worker.backend.KvOptions;
 import io.millrace.worker.backend.KvType;
+import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.memory.MemoryPlan;
 import io.millrace.worker.model.config.DecoderConfig;
 import java.lang.management.ManagementFactory;
@@ -22,6 +23,11 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType ty
     static final int BLOCK_TOKENS = 16;
     private static final long DEFAULT_BYTES = 1L << 30;
     private static final int DEFAULT_SHARE = 16;
+
+    /** Tokens that a GPU must have room for, of the models whose context is no shorter. */
+    private static final int WORTH_TOKENS = 4096;
+
+    private static final String TOO_SHORT = "The GPU has room for a context of only ";
 
     /**
      * What the options ask for.
@@ -54,6 +60,26 @@ record KvBudget(long bytesPerToken, long memoryBytes, int maxModelLen, KvType ty
                             + " bytes. Raise --kv-memory.");
         }
         return new KvBudget(perToken, memory, (int) Math.min(context, fits), type, host);
+    }
+
+    /** MR-MEM-001 where the device has too little room for the context of a model that is served there although nobody asked for that, nor for a size. */
+    void checkWorth(DecoderConfig config, ModelOptions options) {
+        int least = Math.min(config.contextLength(), WORTH_TOKENS);
+        if (options.maxModelLen() > 0 || options.kvMemoryBytes() > 0 || maxModelLen >= least) {
+            return;
+        }
+        throw new MillraceException(
+                "MR-MEM-001",
+                TOO_SHORT + maxModelLen + " tokens (" + MemoryNeed.mib(memoryBytes) + " MiB, at " + bytesPerToken
+                        + " bytes a token, are left beside weights and workspace); " + least
+                        + " are wanted of a model made for " + config.contextLength()
+                        + ". Free some of its memory (nvidia-smi names who holds it), choose a smaller model, or say with --max-model-len"
+                        + " that less is enough.");
+    }
+
+    /** Whether {@link #checkWorth} has said that. */
+    static boolean isTooShort(MillraceException e) {
+        return String.valueOf(e.getMessage()).contains(TOO_SHORT);
     }
 
     KvOptions options() {

@@ -15,7 +15,9 @@ import io.millrace.worker.text.hub.FolderTokenizers;
 import io.millrace.worker.text.hub.HubTokenizer;
 import io.millrace.worker.text.wordpiece.WordPieces;
 import java.nio.file.Files;
+import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.locks.ReentrantLock;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -23,6 +25,9 @@ import org.slf4j.LoggerFactory;
 final class LoadedModels {
 
     private static final Logger LOG = LoggerFactory.getLogger(LoadedModels.class);
+
+    /** Held from looking at the GPU's free memory until the model has taken its part: loads at the same time would each see all of it. */
+    private static final ReentrantLock GPU = new ReentrantLock();
 
     private LoadedModels() {}
 
@@ -81,24 +86,45 @@ final class LoadedModels {
 
     /** On the GPU where that can be had, else on the processor: the engine is settled before anything is planned. */
     private static ServedModel automatic(Loading loading, ModelOptions options, AutoEngine auto) {
-        if (loading.watch().time("gpu", () -> auto.takes(loading.files(), options))) {
+        return onGpu(loading, options, auto).orElseGet(() -> generating(loading, options));
+    }
+
+    private static Optional<ServedModel> onGpu(Loading loading, ModelOptions options, AutoEngine auto) {
+        ModelFiles files = loading.files();
+        GPU.lock();
+        try {
+            if (!loading.watch().time("gpu", () -> auto.takes(files, options))) {
+                return Optional.empty();
+            }
             try {
-                return generating(loading, options.withEngine("cuda"));
+                ModelOptions onGpu = options.withEngine("cuda");
+                KvBudget budget = budget(files, onGpu);
+                budget.checkWorth(files.decoder().config(), options);
+                return Optional.of(generating(loading, onGpu, budget));
             } catch (MillraceException e) {
                 if (!AutoEngine.isOfDevice(e)) {
                     throw e;
                 }
-                AutoEngine.fallsBack(loading.files(), "", e);
+                AutoEngine.fallsBack(files, "", e);
+                return Optional.empty();
             }
+        } finally {
+            GPU.unlock();
         }
-        return generating(loading, options);
+    }
+
+    private static KvBudget budget(ModelFiles files, ModelOptions options) {
+        return KvBudget.of(files.decoder().config(), options, () -> Backends.cacheBytes(files, options));
+    }
+
+    private static ServedModel generating(Loading loading, ModelOptions options) {
+        return generating(loading, options, budget(loading.files(), options));
     }
 
     /** Tokenizer and templates are made while the weights are loaded. */
-    private static ServedModel generating(Loading loading, ModelOptions options) {
+    private static ServedModel generating(Loading loading, ModelOptions options, KvBudget budget) {
         ModelFiles files = loading.files();
         LoadWatch watch = loading.watch();
-        KvBudget budget = KvBudget.of(files.decoder().config(), options, () -> Backends.cacheBytes(files, options));
         EngineConfig config = Engines.config(loading.model().name(), budget.maxModelLen(), options);
         Beside<TextSide> beside = Beside.start("millrace-load-text", () -> TextSide.of(files, options, config, watch));
         loading.kernels().settle();

@@ -25,9 +25,12 @@ record NvidiaMachine(
     /** As CUDA's runtime looks for it. */
     private static final String DRIVER = "libcuda.so.1";
 
-    /** What drivers make: of Linux, of the Linux in Windows, of boards with a GPU in the processor. */
-    private static final List<Path> DEVICES =
-            List.of(Path.of("/dev/nvidiactl"), Path.of("/dev/dxg"), Path.of("/dev/nvmap"));
+    /** What drivers make: of Linux, also before anything has used a device; of the Linux in Windows; of boards with a GPU in the processor. */
+    private static final List<Path> DEVICES = List.of(
+            Path.of("/dev/nvidiactl"),
+            Path.of("/proc/driver/nvidia/version"),
+            Path.of("/dev/dxg"),
+            Path.of("/dev/nvmap"));
 
     private static final String VISIBLE = "CUDA_VISIBLE_DEVICES";
     private static final List<String> NONE = List.of("", "-1", "none", "void", "NoDevFiles");

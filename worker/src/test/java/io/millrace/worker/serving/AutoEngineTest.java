@@ -1,6 +1,8 @@
 package io.millrace.worker.serving;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
@@ -8,10 +10,14 @@ import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
 import io.millrace.shared.error.MillraceException;
 import io.millrace.shared.log.Clock;
+import io.millrace.worker.backend.KvOptions;
+import io.millrace.worker.backend.MemoryNeed;
 import io.millrace.worker.backend.cpu.CpuSettings;
+import io.millrace.worker.backend.cpu.CudaBackend;
 import io.millrace.worker.backend.cpu.EmulatedCuda;
 import io.millrace.worker.backend.cpu.KernelLibrary;
 import io.millrace.worker.model.Golden;
+import io.millrace.worker.model.config.DecoderConfig;
 import io.millrace.worker.model.hub.ModelLocator;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -95,6 +101,49 @@ class AutoEngineTest {
                 .contains("[" + code + "] ", what, "It runs on the ", " engine instead; --engine cuda " + asked);
     }
 
+    /** Room for one block beside weights and workspace, and less than what is kept free. */
+    @Test
+    void aGpuWithRoomForAShortContextAloneIsNotTaken() {
+        ModelOptions nothingAsked = OPTIONS.withKvMemoryBytes(0);
+        long bytes;
+        try (OpenModel opened = OpenModel.open(MODEL, "auto")) {
+            ModelFiles files = (ModelFiles) opened;
+            MemoryNeed least = CudaBackend.need(
+                    EmulatedCuda.library(),
+                    files.decoder(),
+                    files.source(),
+                    new KvOptions(KvBudget.BLOCK_TOKENS, 1, 0, 0, nothingAsked.kvType()),
+                    nothingAsked.cpu(),
+                    Engines.limits(nothingAsked));
+            bytes = least.totalBytes() + least.totalBytes() / 20;
+        }
+        AutoEngine auto = emulated("free_bytes=" + bytes, Duration.ofMinutes(2));
+        assertThat(takes(auto, nothingAsked)).isFalse();
+        assertThat(line(Level.WARN))
+                .contains(
+                        "[MR-MEM-001] The GPU has room for a context of only 32 tokens (1 MiB, at 512 bytes",
+                        "say with --max-model-len that less is enough",
+                        "engine instead; --engine cuda runs it on the GPU all the same");
+    }
+
+    @Test
+    void aContextThatIsAskedForOrLongEnoughIsWorthTheGpu() {
+        try (OpenModel opened = OpenModel.open(MODEL, "auto")) {
+            DecoderConfig config = ((ModelFiles) opened).decoder().config();
+            ModelOptions none = OPTIONS.withKvMemoryBytes(0).withKvHostBytes(0);
+            long perToken = KvBudget.of(config, none, () -> 1L << 30).bytesPerToken();
+            int least = Math.min(config.contextLength(), 4096);
+            KvBudget enough = KvBudget.of(config, none, () -> (least + 15) * perToken);
+            KvBudget less = KvBudget.of(config, none, () -> (least - 16) * perToken);
+            assertThatCode(() -> enough.checkWorth(config, none)).doesNotThrowAnyException();
+            assertThatCode(() -> less.checkWorth(config, none.withMaxModelLen(32)))
+                    .doesNotThrowAnyException();
+            assertThatCode(() -> less.checkWorth(config, none.withKvMemoryBytes(1)))
+                    .doesNotThrowAnyException();
+            assertThatThrownBy(() -> less.checkWorth(config, none)).hasMessageContaining(least + " are wanted");
+        }
+    }
+
     @Test
     void aKernelThatNeverEndsIsWaitedForNoLongerThanTheLimit() {
         assertThat(takes(emulated("hangs", Duration.ofSeconds(2)), OPTIONS)).isFalse();
@@ -111,7 +160,8 @@ class AutoEngineTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "true | false | true | false | no NVIDIA driver here (MR-CUDA-002)",
+                "true | false | true | false | no NVIDIA driver (libcuda.so.1) here (MR-CUDA-002)",
+                "true | false | false | false | no NVIDIA device here (MR-CUDA-002)",
                 "true | true | true | true | CUDA_VISIBLE_DEVICES hides all devices",
                 "false | false | true | false | the CUDA kernels are not built (MR-CUDA-001"
             })
