@@ -303,7 +303,7 @@ TEST(products_have_the_same_bits_however_rows_are_tiled) {
     for (bool f32 : {false, true}) {
       if (type == MR_F32 && !f32) continue;
       const int columns = type == MR_FP8 ? 352 : kTypes[type].block_values == 1 ? 300 : kTypes[type].block_values == 32 ? 352 : 512;
-      TiledProduct(type, f32, 141, 150, columns, random).check(kTypes[type].name, f32 ? 3 : 5 + which++ % 3);
+      TiledProduct(type, f32, 141, 150, columns, random).check(type == MR_FP8 ? "fp8" : kTypes[type].name, f32 ? 3 : 5 + which++ % 3);
     }
   }
 }
