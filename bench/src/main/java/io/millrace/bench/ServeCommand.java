@@ -15,7 +15,7 @@ import tools.jackson.databind.node.ObjectNode;
 @Command(
         name = "serve",
         description =
-                "Load on any OpenAI-compatible server, and on a peer with --peer; or with --file on ours and llama.cpp's, in turn.",
+                "Load on any OpenAI-compatible server, and on a peer with --peer; or with --file on ours and llama.cpp's, in turn, both on the processor.",
         sortOptions = false)
 final class ServeCommand implements Callable<Integer> {
 

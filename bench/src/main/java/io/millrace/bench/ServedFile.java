@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -21,7 +22,11 @@ import java.util.regex.Pattern;
 final class ServedFile implements AutoCloseable {
 
     static final String MILLRACE = "millrace";
+
     static final String LLAMA = "llama-server";
+
+    /** The environment of a server that sees no GPU. */
+    private static final Map<String, String> PROCESSOR = Map.of("CUDA_VISIBLE_DEVICES", "-1");
 
     private static final long READY_S_MAX = 180;
     private static final int POLL_MS = 50;
@@ -60,16 +65,16 @@ final class ServedFile implements AutoCloseable {
     }
 
     /**
-     * Starts {@code ./millrace up} on the options of this JVM.
+     * Starts {@code ./millrace up} on the processor, as its peer runs, on the options of this JVM.
      *
      * @param dir for its data and what it says
      */
     static ServedFile millrace(Path file, Path dir) throws InterruptedException {
-        return millrace(file, dir, Map.of(), List.of());
+        return millrace(file, dir, PROCESSOR, List.of());
     }
 
     /**
-     * The same with more variables and arguments.
+     * The same on the engine that it chooses for that environment, with more arguments.
      *
      * @param dir for its data and what it says; nothing of another is in it
      */
@@ -110,7 +115,9 @@ final class ServedFile implements AutoCloseable {
         // It takes any name for its model.
         Pattern ready = Pattern.compile(
                 "(?<model>model loaded).*listening on (?<url>http://[^\\s/]+:[1-9]\\d*)", Pattern.DOTALL);
-        Map<String, String> environment = Map.of("OMP_PROC_BIND", "true", "OMP_WAIT_POLICY", "active");
+        Map<String, String> environment = new TreeMap<>(PROCESSOR);
+        environment.put("OMP_PROC_BIND", "true");
+        environment.put("OMP_WAIT_POLICY", "active");
         return new ServedFile(LLAMA, command, environment, dir, ready, Map.of(), "server");
     }
 

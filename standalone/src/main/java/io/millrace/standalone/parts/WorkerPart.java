@@ -122,17 +122,15 @@ final class WorkerPart extends StartingPart {
         WorkerNode worker = node.getAndSet(null);
         KafkaLog kafkaLog = log.getAndSet(null);
         ModelOpener.Opened models = opened.getAndSet(null);
-        if (worker != null) {
-            if (drains) {
+        Runnable unload = models == null ? () -> {} : models.close();
+        // In this order, and each though the one before fails.
+        try (kafkaLog;
+                worker) {
+            if (worker != null && drains) {
                 drain(worker);
             }
-            worker.close();
-        }
-        if (kafkaLog != null) {
-            kafkaLog.close();
-        }
-        if (models != null) {
-            models.close().run();
+        } finally {
+            unload.run();
         }
     }
 

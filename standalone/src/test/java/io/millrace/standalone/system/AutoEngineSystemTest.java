@@ -31,8 +31,13 @@ class AutoEngineSystemTest {
     })
     void itServesOnWhatTheCheckAllows(String machine, String said, String engine) throws Exception {
         Assumptions.assumeTrue(Files.isRegularFile(LIBRARY), "SKIPPED, the emulated CUDA kernels are not built");
-        Map<String, String> environment =
-                Map.of("MILLRACE_CUDA_KERNELS", LIBRARY.toAbsolutePath().toString(), "EMULATED_CUDA_MACHINE", machine);
+        Map<String, String> environment = Map.of(
+                "MILLRACE_CUDA_KERNELS",
+                LIBRARY.toAbsolutePath().toString(),
+                "EMULATED_CUDA_MACHINE",
+                machine,
+                "CUDA_VISIBLE_DEVICES",
+                "0");
         try (WorkerProcesses processes = new WorkerProcesses(dir)) {
             processes.worker("auto", environment, "--model", MODEL.toString(), "--kv-memory", "16MB");
             String url = processes.serve("tiny-llama-f16");

@@ -2,6 +2,7 @@ package io.millrace.standalone.telemetry;
 
 import io.millrace.shared.net.FreePort;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -43,17 +44,23 @@ public final class RealTools {
                 .toList();
     }
 
-    /** Runs a script of observability/tools, and waits for it. */
+    /**
+     * Runs a script of observability/tools, and waits for it.
+     *
+     * @throws IOException with what it printed, if it fails
+     */
     public static void script(Map<String, String> environment, String name, String... arguments)
             throws IOException, InterruptedException {
         List<String> command = new ArrayList<>();
         command.add(Dashboards.ROOT.resolve("observability/tools").resolve(name).toString());
         command.addAll(List.of(arguments));
-        var process = new ProcessBuilder(command).inheritIO();
-        process.environment().putAll(environment);
-        int status = process.start().waitFor();
+        var builder = new ProcessBuilder(command).redirectErrorStream(true);
+        builder.environment().putAll(environment);
+        Process process = builder.start();
+        String printed = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        int status = process.waitFor();
         if (status != 0) {
-            throw new IOException(command + " ended with " + status);
+            throw new IOException(command + " ended with " + status + ": " + printed);
         }
     }
 
