@@ -137,7 +137,8 @@ void Model::launch_step(const mr_step& step, Choosing how) {
   count_ops(step);
   if (profile_.times) *profile_.count = 0;
   const int bucket = bucket_of(step.rows);
-  const bool graph = !profile_.times && !nvtx_wants_ops() && !uses_library(step.rows) && step.rows <= kMostGraphRows && bucket <= room_.shape.rows && step.logit_rows > 0 &&
+  // A graph has the products of its bucket's rows: from the library's number of rows on there is none, also where the step has fewer.
+  const bool graph = !profile_.times && !nvtx_wants_ops() && !uses_library(bucket) && step.rows <= kMostGraphRows && bucket <= room_.shape.rows && step.logit_rows > 0 &&
                      step.logit_rows <= std::min(bucket, room_.shape.logit_rows);
   if (graph) {
     auto [entry, first] = graphs_.try_emplace({bucket, how});

@@ -136,6 +136,34 @@ TEST(weights_of_one_input_and_caps_go_to_cublaslt_too) {
   }
 }
 
+// Its bucket has as many rows as the library is asked from, itself it has fewer.
+TEST(a_step_that_is_repeated_just_below_the_rows_of_cublaslt_keeps_its_bits) {
+  Plain plain;
+  if (!there()) return;
+  Llama llama;
+  Random random(57);
+  auto runner = llama.runner(library_options(), MR_BF16, 1);
+  for (int rows : {kFrom - 4, kFrom - 1, kFrom}) {
+    const Sequence a = sequence(rows, random);
+    std::vector<float> first;
+#if MR_EMULATED
+    const int64_t before = plain.products();
+#endif
+    for (int i = 0; i < 3; i++) {
+      Sequence same = a;
+      same.blocks = {0};
+      const std::vector<float> all = runner->step({&same}, {rows}, kVocabulary);
+      if (i == 0) first = all;
+      CHECK(same_bits(all.data(), first.data(), first.size()), "%d rows, time %d", rows, i);
+    }
+#if MR_EMULATED
+    CHECK((plain.products() > before) == (rows >= kFrom), "%d rows: %lld products", rows, static_cast<long long>(plain.products() - before));
+#endif
+    // The bucket of 12 rows is a graph.
+    CHECK(mr_graph_steps(runner->model()) == 2, "%d rows: %lld", rows, static_cast<long long>(mr_graph_steps(runner->model())));
+  }
+}
+
 TEST(a_way_to_multiply_is_chosen_once_for_each_shape) {
   Plain plain;
   if (!there()) return;
