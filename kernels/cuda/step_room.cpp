@@ -62,14 +62,16 @@ void Model::allocate_inputs(const mr_step& step, int tasks, int merges, int64_t 
   shape.table_width = grown(shape.table_width, std::max(1, step.table_width));
   shape.tasks = grown(shape.tasks, std::max(1, tasks));
   shape.merges = grown(shape.merges, std::max(1, merges));
-  bool moved = shape.ints() != before.ints();
+  const bool moved = shape.ints() != before.ints(), more_rows = shape.rows != before.rows || shape.logit_rows != before.logit_rows, more_partials = partials > room_.partial_floats;
+  // A step under way uses the room that is given back.
+  if (moved || more_rows || more_partials) stream_.synchronize();
   if (moved) {
     graphs_.clear();
     room_.inputs.renew(shape.ints() * 4, "a step's inputs");
   }
-  if (shape.rows != before.rows || shape.logit_rows != before.logit_rows) allocate_rows();
+  if (more_rows) allocate_rows();
   if (uses_library(shape.rows)) allocate_library();
-  if (partials > room_.partial_floats) {
+  if (more_partials) {
     graphs_.clear();
     room_.partial_floats = 0;
     room_.partials.renew(partials * 4, "partial results of attention");
@@ -78,6 +80,8 @@ void Model::allocate_inputs(const mr_step& step, int tasks, int merges, int64_t 
 }
 
 void Model::extend(DeviceRope& rope, int needed) {
+  // A step under way uses the table that is given back.
+  stream_.synchronize();
   graphs_.clear();
   const int positions = grown(std::max(rope.positions, 64), needed);
   const size_t width = 2 * static_cast<size_t>(rope.table.half());

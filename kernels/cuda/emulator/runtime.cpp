@@ -55,12 +55,14 @@ cudaError_t allocate(void** memory, size_t bytes, bool pinned) {
   return cudaSuccess;
 }
 
-// Waits for everything, as CUDA's does.
+// CUDA's may wait for what is under way, and need not: who gives memory of the device back has waited.
 cudaError_t give_back(void* memory, bool pinned) {
   if (!memory) return usable();
   const cudaError_t status = usable_outside_capture();
   if (status != cudaSuccess && !machine().broken) return status;
-  work_off_all();
+  guarded([&] {
+    if (!pinned && work_waits()) fail(MR_INTERNAL, "memory is given back that what waits in a stream may use");
+  });
   finish();
   {
     std::lock_guard lock(allocations_lock);

@@ -24,8 +24,8 @@ bool is_of_device(const void* memory, size_t bytes);
 // Whether some of it is the device's.
 bool touches_device(const void* memory, size_t bytes);
 
-// Does all that the streams of this thread were given.
-void work_off_all();
+// Whether streams of this thread were given what they have not done.
+bool work_waits();
 
 // Runs what a fault ends; then runs what still waits.
 void guarded(const std::function<void()>& body);

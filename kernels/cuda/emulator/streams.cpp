@@ -1,4 +1,5 @@
 // The runtime's part of the emulator: launches, copies, streams, events and graphs.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -57,7 +58,7 @@ Handles& handles() {
   return all;
 }
 
-// Streams of this thread that work late: what waits in them may use memory that is freed.
+// Streams of this thread that work late.
 thread_local std::vector<Stream*> streams;
 
 // Does what a stream was given, up to the operation number `until`.
@@ -145,8 +146,8 @@ Stream*& capturing() {
   return of_thread;
 }
 
-void work_off_all() {
-  for (Stream* stream : streams) work_off(*stream->work, stream->work->given);
+bool work_waits() {
+  return std::any_of(streams.begin(), streams.end(), [](const Stream* stream) { return !stream->work->waiting.empty(); });
 }
 
 cudaError_t allow_shared(const void* kernel, cudaFuncAttribute what, int bytes) {

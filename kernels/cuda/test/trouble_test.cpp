@@ -157,6 +157,35 @@ TEST(memory_that_fails_while_a_model_is_loaded_names_what_wanted_it_and_nothing_
   CHECK(failed > 25 && failed < 500 && weight && workspace && of_host, "%d allocations: %d %d %d", failed, weight, workspace, of_host);
 }
 
+// More rows, a wider table, a longer context, each beside a step that nobody has waited for: on a device that works late, memory that is given back too
+// early ends everything.
+TEST(room_that_grows_waits_for_the_step_that_uses_it) {
+  Llama llama;
+  Random random(46);
+  const std::vector<int32_t> a = sequence(5, random).ids, b = sequence(40, random).ids, c = sequence(300, random).ids;
+  std::vector<int32_t> many;
+  for (int i = 0; i < 20; i++) many.push_back(4 + i);
+  const Choosing first = Choosing().sequence(a, 0, {0}), rows = Choosing().sequence({-1}, 5, {0}).sequence(b, 0, {1, 2, 3}), context = Choosing().sequence(c, 0, many);
+  Machine kept;
+  std::vector<int32_t> expected;
+  for (bool late : {false, true}) {
+    emulator::machine().late = late;
+    std::vector<int32_t> ids;
+    for (const auto& [second, chosen] : {std::pair{&rows, 2}, {&context, 1}}) {
+      auto runner = llama.runner(cuda_options(0), MR_BF16, 1);
+      std::string message;
+      CHECK(first.submit(runner->model(), message) == MR_OK, "%s", message.c_str());
+      CHECK(second->submit(runner->model(), message) == MR_OK, "%s", message.c_str());
+      for (int n : {1, chosen}) {
+        for (int32_t id : collect(runner->model(), n)) ids.push_back(id);
+      }
+    }
+    CHECK(!emulator::machine().broken, "memory was given back too early");
+    if (!late) expected = ids;
+    CHECK(ids == expected);
+  }
+}
+
 TEST(a_graph_of_a_bucket_is_captured_once) {
   Llama llama;
   Random random(43);
