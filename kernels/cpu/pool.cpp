@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -74,19 +75,27 @@ KeepDenormals::~KeepDenormals() {
 }
 
 Pool::Pool(int threads, bool pin) {
-  for (int i = 1; i < threads; i++) {
-    helpers_.emplace_back([this, i, pin] {
-      if (pin) pin_to(i);
-      FlushDenormals flush;
-      help(i);
-    });
+  try {
+    for (int i = 1; i < threads; i++) {
+      helpers_.emplace_back([this, i, pin] {
+        if (pin) pin_to(i);
+        FlushDenormals flush;
+        help(i);
+      });
 #if defined(__linux__)
-    pthread_setname_np(helpers_.back().native_handle(), ("kernels-" + std::to_string(i)).c_str());
+      pthread_setname_np(helpers_.back().native_handle(), ("kernels-" + std::to_string(i)).c_str());
 #endif
+    }
+  } catch (...) {
+    // A thread that the system refuses.
+    close();
+    throw;
   }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { close(); }
+
+void Pool::close() {
   closed_.store(true);
   wake_.fetch_add(1);
   wake_.notify_all();
@@ -102,10 +111,19 @@ bool Pool::work(int thread) {
     now = ticket_.fetch_add(1, std::memory_order_acq_rel);
     uint64_t task = now & kTaskMask;
     if (task >= (now >> kTaskBits & kTaskMask)) return any;
-    call_(context_, static_cast<int>(task), thread);
+    try {
+      call_(context_, static_cast<int>(task), thread);
+    } catch (...) {
+      keep_failure();
+    }
     done_.fetch_add(1, std::memory_order_release);
     any = true;
   }
+}
+
+void Pool::keep_failure() {
+  const std::lock_guard held(failure_lock_);
+  failure_ = std::current_exception();
 }
 
 void Pool::share(int count, Call call, const void* context) {
@@ -126,6 +144,7 @@ void Pool::share(int count, Call call, const void* context) {
       pause();
     }
   }
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void Pool::help(int thread) {

@@ -2,6 +2,8 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <exception>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,7 +22,8 @@ class Pool {
 
   int threads() const { return static_cast<int>(helpers_.size()) + 1; }
 
-  // Calls f(task, thread) for tasks 0 to count - 1; returns when all are done. One caller at a time; not from within a task.
+  // Calls f(task, thread) for tasks 0 to count - 1; returns when all are done, and then throws what one of them threw. One caller at a time; not from
+  // within a task.
   template <class Function>
   void run(int count, const Function& f) {
     if (count <= 1 || helpers_.empty()) {
@@ -40,6 +43,8 @@ class Pool {
 
   void share(int count, Call call, const void* context);
   bool work(int thread);
+  void keep_failure();
+  void close();
   void help(int thread);
 
   std::vector<std::thread> helpers_;
@@ -51,6 +56,9 @@ class Pool {
   uint64_t jobs_ = 0;
   Call call_ = nullptr;
   const void* context_ = nullptr;
+  // What a task of the job threw.
+  std::mutex failure_lock_;
+  std::exception_ptr failure_;
 };
 
 // Flushes denormals on this thread while it lives.

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "kernels/swap.h"
+#include "parts.h"
 
 namespace millrace::cuda {
 namespace {
@@ -190,14 +191,11 @@ constexpr int64_t kAlone = MR_EMULATED ? 6 << 10 : 2 << 20;
 
 // By several threads where that is worth it: one cannot read as fast as the device copies.
 void copy(uint8_t* to, const uint8_t* from, int64_t bytes) {
-  const int64_t threads = std::clamp<int64_t>(bytes / kAlone, 1, std::min(8u, std::max(1u, std::thread::hardware_concurrency())));
-  auto part = [=](int64_t i) {
+  const int threads = static_cast<int>(std::clamp<int64_t>(bytes / kAlone, 1, std::min(8u, std::max(1u, std::thread::hardware_concurrency()))));
+  in_parts(threads, [=](int64_t i) {
     const int64_t begin = bytes * i / threads, end = bytes * (i + 1) / threads;
     std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
-  };
-  std::vector<std::jthread> helpers;
-  for (int64_t i = 1; i < threads; i++) helpers.emplace_back(part, i);
-  part(0);
+  });
 }
 
 }  // namespace

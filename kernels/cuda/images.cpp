@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "pack.h"
+#include "parts.h"
 #include "stored.h"
 
 namespace millrace::cuda {
@@ -97,13 +98,10 @@ void for_rows(const WeightView& w, const Function& f) {
   constexpr int64_t kAlone = 1 << 20;
   const int most = int64_t{w.rows} * w.columns < kAlone ? 1 : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int threads = std::min(most, w.tiles);
-  auto part = [&](int i) {
+  in_parts(threads, [&](int i) {
     const int begin = static_cast<int>(int64_t{w.tiles} * i / threads) * kTileRows, end = static_cast<int>(int64_t{w.tiles} * (i + 1) / threads) * kTileRows;
     for (int row = begin; row < std::min(end, w.rows); row++) f(row);
-  };
-  std::vector<std::jthread> helpers;
-  for (int i = 1; i < threads; i++) helpers.emplace_back(part, i);
-  part(0);
+  });
 }
 
 template <class T>

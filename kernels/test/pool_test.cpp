@@ -5,8 +5,10 @@
 #endif
 
 #include <chrono>
+#include <new>
 
 #include "check.h"
+#include "parts.h"
 
 namespace millrace::test {
 namespace {
@@ -67,6 +69,48 @@ TEST(helpers_that_slept_wake_up) {
     std::atomic<int> done{0};
     pool.run(64, [&](int, int) { done++; });
     CHECK(done == 64);
+  }
+}
+
+// Thrown in a helper it would end the process.
+TEST(what_a_task_throws_reaches_the_caller_when_all_tasks_have_ended) {
+  for (int threads : {1, 2, 8}) {
+    Pool pool(threads, false);
+    for (int round = 0; round < 50; round++) {
+      std::atomic<int> ended{0};
+      bool thrown = false;
+      try {
+        pool.run(64, [&](int task, int) {
+          if (threads > 1) ended++;
+          if (task % 3 == 1) throw std::bad_alloc();
+        });
+      } catch (const std::bad_alloc&) {
+        thrown = true;
+      }
+      CHECK(thrown && (threads == 1 || ended == 64), "%d threads, round %d: %d tasks", threads, round, ended.load());
+      // The next job is none the worse.
+      std::atomic<int> done{0};
+      pool.run(64, [&](int, int) { done++; });
+      CHECK(done == 64);
+    }
+  }
+}
+
+TEST(what_a_part_throws_reaches_the_caller_when_all_parts_have_ended) {
+  for (int count : {1, 2, 5}) {
+    for (int failing = 0; failing < count; failing++) {
+      std::atomic<int> ended{0};
+      bool thrown = false;
+      try {
+        in_parts(count, [&](int i) {
+          ended++;
+          if (i == failing) throw std::bad_alloc();
+        });
+      } catch (const std::bad_alloc&) {
+        thrown = true;
+      }
+      CHECK(thrown && ended == count, "part %d of %d: %d ended", failing, count, ended.load());
+    }
   }
 }
 
