@@ -82,7 +82,7 @@ bool is_possible(const Product& p, const Experts* experts, Way way, const ChipSh
   const bool alone = experts == nullptr && p.heads.count == 0;
   switch (way.tiling) {
     case Tiling::kAuto: return false;
-    case Tiling::kPanels: return alone && shape_of(p, way, chip).stages > 0;
+    case Tiling::kPanels: return alone && tile_blocks(p, kPanelTiles) <= kMostOutputBlocks && shape_of(p, way, chip).stages > 0;
     case Tiling::kRows8: break;
     case Tiling::kRows16:
       if (experts) return false;
@@ -94,6 +94,7 @@ bool is_possible(const Product& p, const Experts* experts, Way way, const ChipSh
       if (p.x.f32 || (experts && way.tiling != Tiling::kWide8)) return false;
       break;
   }
+  if (tile_blocks(p, kProductWarps / way.sharing * warp_tiles(p, way.tiling)) > kMostOutputBlocks) return false;
   if (way.sharing < tile_room(p.w.store, value_bytes(p), tokens_of(way.tiling), warp_tiles(p, way.tiling)).least_sharing) return false;
   return shape_of(p, way, chip).stages > 0;
 }
@@ -109,7 +110,9 @@ WayCount count_way(const Product& p, const Experts* experts, int rows, Way way, 
   const int rounds = (chunks + sharing - 1) / sharing;
   const double taken = std::min(rows, s.rows), row_bytes = taken * columns * value_bytes(p), weight_bytes = s.tiles * p.w.steps * step_bytes;
   const double block_bytes = (row_bytes + weight_bytes) / way.cluster + s.peer_bytes * rounds;
-  c.memory_bytes = all_tiles(p) * p.w.steps * step_bytes * heads + rows * (columns * value_bytes(p) + all_tiles(p) * kTileRows * 4.0) * heads;
+  // Blocks of panels that are apart in the grid read weights again; those of few rows stand side by side.
+  const double reads = way.tiling == Tiling::kPanels ? panel_groups(static_cast<int>(row_tiles)) : 1;
+  c.memory_bytes = reads * all_tiles(p) * p.w.steps * step_bytes * heads + rows * (columns * value_bytes(p) + all_tiles(p) * kTileRows * 4.0) * heads;
   c.crossing_bytes = static_cast<double>(c.blocks) * block_bytes;
   // Clusters of four are of the 16 or 18 multiprocessors that stand together.
   const int chips = way.cluster < 4 ? chip.multiprocessors : chip.multiprocessors * 32 / 33;

@@ -15,7 +15,7 @@ constexpr int kTiles = kBlockTiles / kOutputWarps;
 template <class Math, Store kStore, int kTokens>
 constexpr int kStageBytes = kBlockTiles * WeightPieces<kStore>::kWarpBytes + kRowWarps * kTokens * RowPieces<Math>::kWarpBytes;
 
-// Block (tiles, rows).
+// Block (rows of a group, outputs, groups): blocks that run at the same time have few outputs and many rows, so weights come from memory once for a group.
 template <class Math, Store kStore, int kTokens>
 __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __grid_constant__ ProductArguments arguments) {
   MR_SHARED_MEMORY(uint8_t, memory);
@@ -23,10 +23,10 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
   const WeightView& w = p.w;
   allow_next_launch();
   await_launches();
-  const int block_row = blockIdx.y * kRowWarps * 8 * kTokens, count = *arguments.rows.count;
+  const int block_row = (blockIdx.z * gridDim.x + blockIdx.x) * kRowWarps * 8 * kTokens, count = *arguments.rows.count;
   if (block_row >= count) return;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const int block_tile = take_part(p, arguments.p.parts, kBlockTiles, blockIdx.x) * kBlockTiles, tile0 = block_tile + warp % kOutputWarps * kTiles;
+  const int block_tile = take_part(p, arguments.p.parts, kBlockTiles, blockIdx.y) * kBlockTiles, tile0 = block_tile + warp % kOutputWarps * kTiles;
   const TileRows rows{block_row + warp / kOutputWarps * 8 * kTokens, count, nullptr};
 
   // Each warp copies tiles and groups of 8 rows in turn.
@@ -104,8 +104,8 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
 template <class Math, Store kStore>
 void multiply_panels(cudaStream_t stream, const ProductArguments& a) {
   constexpr int kTokens = panel_tokens(kStore, Math::kBytes);
-  const int rows = kRowWarps * 8 * kTokens;
-  const dim3 grid{static_cast<unsigned>(tile_blocks(a.p, kBlockTiles)), static_cast<unsigned>((a.rows.most + rows - 1) / rows), 1};
+  const int rows = kRowWarps * 8 * kTokens, panels = (a.rows.most + rows - 1) / rows, groups = panel_groups(panels);
+  const dim3 grid{static_cast<unsigned>((panels + groups - 1) / groups), static_cast<unsigned>(tile_blocks(a.p, kBlockTiles)), static_cast<unsigned>(groups)};
   const size_t shared = size_t{kStages} * kStageBytes<Math, kStore, kTokens>;
   allow_shared(panel_kernel<Math, kStore, kTokens>, shared);
   launch_early(panel_kernel<Math, kStore, kTokens>, grid, kProductWarps * kWarp, shared, stream, a);

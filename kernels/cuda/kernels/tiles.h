@@ -71,7 +71,7 @@ struct TileSums {
   }
 };
 
-// Block (tiles, rows, head): kProductWarps / sharing * kTiles tiles of 16 outputs, 8 * kTokens rows.
+// Block (rows, tiles, head), so that weights come from memory once for all rows: kProductWarps / sharing * kTiles tiles of 16 outputs, 8 * kTokens rows.
 template <class Math, Store kStore, int kTokens, int kTiles>
 __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, kTokens, kTiles>::kRoom.two_blocks ? 2 : 1) tile_kernel(const __grid_constant__ ProductArguments arguments) {
   using Shape = TileShape<Math, kStore, kTokens, kTiles>;
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
   const int warp = threadIdx.x / kWarp % kProductWarps, lane = threadIdx.x % kWarp;
   // Warps with the same outputs, and the running one's number among them: those of a block, then those of the next.
   const int in_block = arguments.sharing, sharing = in_block * cluster, share = rank * in_block + warp % in_block, members = kProductWarps / in_block;
-  const int tile = (take_part(p, arguments.p.parts, members * kTiles, cluster_index(cluster)) * members + warp / in_block) * kTiles;
+  const int tile = (take_part(p, arguments.p.parts, members * kTiles, blockIdx.y) * members + warp / in_block) * kTiles;
   memory = shared_of_block(memory, rank, arguments.shared_bytes);
   const bool of_experts = arguments.experts.tiles != nullptr;
 
@@ -99,10 +99,11 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
                                                stages, tile, lane, share, sharing, warp / in_block, members};
   if (!of_experts) stream.ask_weights();
   await_launches();
-  TileRows rows{static_cast<int>(blockIdx.y) * 8 * kTokens, 0, nullptr};
+  const int row_tile = cluster_index(cluster);
+  TileRows rows{row_tile * 8 * kTokens, 0, nullptr};
   if (of_experts) {
-    if (static_cast<int>(blockIdx.y) >= *arguments.experts.tile_count) return;
-    const ExpertTile expert = arguments.experts.tiles[blockIdx.y];
+    if (row_tile >= *arguments.experts.tile_count) return;
+    const ExpertTile expert = arguments.experts.tiles[row_tile];
     p.w = arguments.experts.weights[expert.expert];
     rows = {expert.first, expert.first + expert.rows, arguments.experts.source};
   } else {
@@ -223,7 +224,7 @@ void multiply_tiles(cudaStream_t stream, const ProductArguments& a) {
   ProductArguments arguments = a;
   arguments.stages = Shape::kRoom.stages(a.sharing, a.cluster, static_cast<int>(most_shared()));
   const int row_tiles = a.experts.tiles ? a.experts.most_tiles : (a.rows.most + 8 * kTokens - 1) / (8 * kTokens);
-  const dim3 grid{static_cast<unsigned>(tile_blocks(a.p, kProductWarps / a.sharing * kTiles)), static_cast<unsigned>(row_tiles),
+  const dim3 grid{static_cast<unsigned>(row_tiles), static_cast<unsigned>(tile_blocks(a.p, kProductWarps / a.sharing * kTiles)),
                   static_cast<unsigned>(a.p.heads.count > 0 ? a.p.heads.count : 1)};
   arguments.shared_bytes = Shape::kRoom.shared_bytes(a.sharing, a.cluster, static_cast<int>(most_shared()));
   allow_shared(tile_kernel<Math, kStore, kTokens, kTiles>, static_cast<size_t>(arguments.shared_bytes));

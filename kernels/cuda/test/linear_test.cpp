@@ -3,6 +3,7 @@
 #include "device.h"
 #include "images.h"
 #include "kernels/rows.h"
+#include "kernels/tiling.h"
 #include "pack.h"
 #include "products.h"
 #include "scalar.h"
@@ -314,6 +315,28 @@ TEST(products_of_many_chunks_have_the_same_bits_however_warps_share_them) {
   for (int type : {MR_BF16, MR_INT4, MR_Q4_K, MR_Q6_K}) {
     TiledProduct(type, false, 21, 54, kTypes[type].block_values == 1 ? 2400 : 2560, random).check(kTypes[type].name, 1);
   }
+}
+
+TEST(products_of_so_many_rows_that_panels_come_in_groups_have_the_same_bits) {
+  Random random(29);
+  TiledProduct product(MR_Q8_0, false, 1100, 20, 64, random);
+  const std::vector<float> panels = product.multiply({cuda::Tiling::kPanels, 1, 1}), tiles = product.multiply({cuda::Tiling::kWide32, 8, 1});
+  CHECK(same_bits(panels.data(), tiles.data(), panels.size()));
+}
+
+TEST(weights_come_from_memory_once_for_2048_rows_and_outputs_fill_the_grid) {
+  const cuda::ChipShape chip{132, 227 << 10, true};
+  cuda::Product p{};
+  p.w.store = cuda::Store::kBf16;
+  p.w.tiles = p.w.steps = 256;
+  auto bytes = [&](int rows) { return cuda::count_way(p, nullptr, rows, {cuda::Tiling::kPanels, 1, 1}, chip).memory_bytes; };
+  CHECK(bytes(2048) == 4096.0 * 8192 * 2 + 2048.0 * (8192 * 2 + 4096 * 4), "%g", bytes(2048));
+  CHECK(bytes(2049) - bytes(2048) == 4096.0 * 8192 * 2 + 8192 * 2 + 4096 * 4, "%g", bytes(2049) - bytes(2048));
+  // A grid has 65,535 blocks of outputs.
+  p.w.tiles = 65536;
+  CHECK(!cuda::is_possible(p, nullptr, {cuda::Tiling::kRows8, 8, 1}, chip) && cuda::is_possible(p, nullptr, {cuda::Tiling::kRows8, 4, 1}, chip));
+  p.w.tiles = 65536 * cuda::kPanelTiles;
+  CHECK(!cuda::is_possible(p, nullptr, {cuda::Tiling::kPanels, 1, 1}, chip));
 }
 
 TEST(every_product_has_a_way_that_the_chip_can_launch) {
