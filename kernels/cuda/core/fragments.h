@@ -106,10 +106,16 @@ struct SplitBf16 {
   using B = Bf16::B;
 
   __device__ static A a(const float* v) {
-    float low[8];
+    A out;
+    const int from[4] = {0, 4, 2, 6};
 #pragma unroll
-    for (int i = 0; i < 8; i++) low[i] = v[i] - bf16_to_float(float_to_bf16(v[i]));
-    return {Bf16::a(v), Bf16::a(low)};
+    for (int i = 0; i < 4; i++) {
+      const float x = v[from[i]], y = v[from[i] + 1];
+      const uint32_t high = pack_bf16(x, y);
+      out.high.r[i] = high;
+      out.low.r[i] = pack_bf16(x - low_bf16(high), y - high_bf16(high));
+    }
+    return out;
   }
   __device__ static B b_words(const uint32_t* r, int half) { return Bf16::b_words(r, half); }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {

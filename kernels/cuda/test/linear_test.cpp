@@ -297,6 +297,47 @@ struct TiledProduct {
 
 }  // namespace
 
+namespace {
+
+// Of each thread 8 values, in two parts.
+__global__ void split_kernel(const float* values, uint32_t* high, uint32_t* low, int count) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (8 * i >= count) return;
+  const cuda::SplitBf16::A a = cuda::SplitBf16::a(values + 8 * i);
+  for (int k = 0; k < 4; k++) {
+    high[4 * i + k] = a.high.r[k];
+    low[4 * i + k] = a.low.r[k];
+  }
+}
+
+}  // namespace
+
+TEST(values_in_two_parts_are_rounded_and_what_rounding_took) {
+  // Every bf16, with nothing, with halves of its last bit, and around them.
+  std::vector<float> values;
+  for (uint32_t upper = 0; upper < 65536; upper++) {
+    for (uint32_t lower : {0u, 1u, 0x1234u, 0x7fffu, 0x8000u, 0x8001u, 0xabcdu, 0xffffu}) values.push_back(bits_to_float(upper << 16 | lower));
+  }
+  const int count = static_cast<int>(values.size());
+  OnDevice device;
+  const float* from = device.put(values);
+  float *high = device.room(count / 2), *low = device.room(count / 2);
+  cuda::launch(split_kernel, dim3(static_cast<unsigned>(count / 8 / 256)), dim3(256), 0, device.stream, from, reinterpret_cast<uint32_t*>(high), reinterpret_cast<uint32_t*>(low), count);
+  std::vector<uint16_t> upper(values.size()), lower(values.size());
+  device.stream.download(upper.data(), high, int64_t{count} * 2);
+  device.stream.download(lower.data(), low, int64_t{count} * 2);
+  device.stream.synchronize();
+  // Where the pairs of registers come from.
+  constexpr size_t kFrom[8] = {0, 1, 4, 5, 2, 3, 6, 7};
+  auto same = [](uint16_t actual, float wanted) {
+    return std::isnan(wanted) ? std::isnan(bf16_to_float(actual)) : actual == float_to_bf16(wanted);
+  };
+  for (size_t i = 0; i < values.size(); i++) {
+    const float v = values[i / 8 * 8 + kFrom[i % 8]];
+    CHECK(same(upper[i], v) && same(lower[i], v - bf16_to_float(float_to_bf16(v))), "%g is %g + %g", v, bf16_to_float(upper[i]), bf16_to_float(lower[i]));
+  }
+}
+
 TEST(products_have_the_same_bits_however_rows_are_tiled) {
   Random random(27);
   int which = 0;
