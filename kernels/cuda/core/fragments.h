@@ -124,7 +124,8 @@ struct SplitBf16 {
   }
 };
 
-// float32 operands in two tf32 parts, and of the four products the three that count: as exact as float32 but for the last bits.
+// float32 operands in two tf32 parts, and of the four products the three that count: as exact as float32 but for the last bits. Tensor cores truncate
+// a sum at each product, so those of 16 columns begin from zero, and their sum is added by the ordinary adder, which rounds to nearest.
 struct F32 {
   static constexpr int kType = MR_F32;
   using Value = float;
@@ -161,6 +162,7 @@ struct F32 {
     return out;
   }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {
+    Sum sum{};
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int i = 2 * half;
@@ -171,10 +173,12 @@ struct F32 {
       for (int j = 0; j < 4; j++) split(rows[j], high_a[j], low_a[j]);
 #pragma unroll
       for (int j = 0; j < 2; j++) split(columns[j], high_b[j], low_b[j]);
-      part(c, low_a, high_b);
-      part(c, high_a, low_b);
-      part(c, high_a, high_b);
+      part(sum, low_a, high_b);
+      part(sum, high_a, low_b);
+      part(sum, high_a, high_b);
     }
+#pragma unroll
+    for (int i = 0; i < 4; i++) c.v[i] += sum.v[i];
   }
 
  private:
