@@ -55,12 +55,7 @@ class ConsoleWaterfallTest {
         assumeTrue(binary.isPresent(), "no Chromium here");
         RealTools.require("ConsoleWaterfallTest", "jaeger");
         Path model = TestModels.smollm2();
-        Files.createSymbolicLink(dir.resolve("bin"), RealTools.folder().resolve("bin"));
-        ports = new TreeMap<>();
-        for (String port : List.of("OTLP_GRPC", "OTLP_HTTP", "QUERY", "QUERY_GRPC", "HEALTH", "METRICS")) {
-            ports.put(port, Integer.toString(RealTools.freePort()));
-        }
-        RealTools.script(ports, "start-jaeger.sh", dir.toString());
+        ports = RealTools.startJaeger(dir);
         broker = EmbeddedBroker.start(BrokerSettings.local(dir.resolve("kafka"), 0));
         processes = new Processes(dir);
         for (String name : List.of("worker-1", "worker-2")) {

@@ -2,6 +2,7 @@ package io.millrace.standalone.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.millrace.shared.net.FreePort;
 import io.millrace.standalone.cli.CommandLines;
 import io.millrace.standalone.parts.Role;
 import io.millrace.standalone.telemetry.Dashboards;
@@ -53,12 +54,8 @@ class RealToolsTest {
     @BeforeAll
     static void start() throws Exception {
         RealTools.require("RealToolsTest", "jaeger", "prometheus", "promtool");
-        Files.createSymbolicLink(dir.resolve("bin"), RealTools.folder().resolve("bin"));
-        ports = new TreeMap<>();
-        for (String port : List.of("OTLP_GRPC", "OTLP_HTTP", "QUERY", "QUERY_GRPC", "HEALTH", "METRICS", "PROM_PORT")) {
-            ports.put(port, Integer.toString(RealTools.freePort()));
-        }
-        RealTools.script(ports, "start-jaeger.sh", dir.toString());
+        ports = RealTools.startJaeger(dir);
+        ports.put("PROM_PORT", Integer.toString(FreePort.on(null)));
         String admin = adminKey();
         system = SystemUnderTest.start(
                 dir,

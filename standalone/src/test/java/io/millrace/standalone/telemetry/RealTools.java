@@ -8,12 +8,15 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.opentest4j.TestAbortedException;
 
 /** Programs of others that some tests need: in {@code bin} of the folder that TEST_TOOLS names, or of {@code .millrace/tools}. */
 public final class RealTools {
+
+    private static final int START_TRIES = 3;
 
     private RealTools() {}
 
@@ -64,7 +67,30 @@ public final class RealTools {
         }
     }
 
-    public static int freePort() throws IOException {
-        return FreePort.on(null);
+    /**
+     * Starts the Jaeger of {@link #folder} on ports that are free, and waits for it. {@code start-jaeger.sh DIR stop} ends it.
+     *
+     * @param dir for what it writes
+     * @return its ports, by the names that start-jaeger.sh gives them
+     */
+    public static Map<String, String> startJaeger(Path dir) throws IOException, InterruptedException {
+        Files.createSymbolicLink(dir.resolve("bin"), folder().resolve("bin"));
+        List<String> names = List.of("OTLP_GRPC", "OTLP_HTTP", "QUERY", "QUERY_GRPC", "HEALTH", "METRICS");
+        for (int tried = 1; ; tried++) {
+            Map<String, String> ports = new TreeMap<>();
+            List<Integer> free = FreePort.several(names.size(), null);
+            for (int i = 0; i < names.size(); i++) {
+                ports.put(names.get(i), free.get(i).toString());
+            }
+            try {
+                script(ports, "start-jaeger.sh", dir.toString());
+                return ports;
+            } catch (IOException failed) { // Another program may have taken a port since.
+                if (tried == START_TRIES) {
+                    throw failed;
+                }
+                System.err.println(failed.getMessage());
+            }
+        }
     }
 }
