@@ -261,6 +261,9 @@ struct Machine {
   int64_t pageable_copies = 0;
   // Graphs that were captured.
   int64_t captured = 0;
+  // Whether products cut their sums, as tensor cores do: addends are shifted to the largest exponent and cut a few bits behind float32's, and the sum is cut too. Sums are
+  // otherwise rounded once, to the nearest.
+  bool truncates = false;
 };
 Machine& machine();
 Machine machine_of_environment();

@@ -22,6 +22,7 @@ Machine machine_of_environment() {
     else if (name == "fault") machine.fault = value != 0;
     else if (name == "hangs") machine.hangs = value != 0;
     else if (name == "swapped_columns") machine.swapped_columns = value != 0;
+    else if (name == "truncates") machine.truncates = value != 0;
     else if (name == "unsteady") machine.unsteady = value != 0;
     else std::fprintf(stderr, "EMULATED_CUDA_MACHINE: there is no %s\n", word.c_str()), std::abort();
   }

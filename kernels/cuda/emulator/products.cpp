@@ -1,5 +1,9 @@
-// Matrix products of a warp, in the register layouts that the PTX manual gives for mma.sync. A result is rounded once: the hardware sums in
-// an order and a width of its own, so its last bits may differ.
+// Matrix products of a warp, in the register layouts that the PTX manual gives for mma.sync. A result is rounded once, or cut as the hardware does it
+// (Machine::truncates) as far as that is known: it sums in an order and a width of its own, so its last bits may differ.
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
 #include "cuda.h"
 #include "scalar.h"
 
@@ -15,6 +19,40 @@ double unsteadiness() {
   return products++ % 2 ? 1 + 1e-6 : 1;
 }
 
+// Bits that addends keep behind those of float32, which have been found on Hopper; on Ampere one less, which is as far off.
+constexpr int kBitsBehind = 2;
+
+// x, cut below 2^last.
+double cut(double x, int last) { return std::ldexp(std::trunc(std::ldexp(x, -last)), last); }
+
+// The float32 that is no further from zero.
+float cut_to_float(double x) {
+  const auto f = static_cast<float>(x);
+  return std::fabs(static_cast<double>(f)) > std::fabs(x) ? std::nextafterf(f, 0.0f) : f;
+}
+
+// c and products of a row and a column, as many at once as the chip adds.
+template <int kDepth, class Column>
+float cut_sum(const double* row, const Column& column, float c, int at_once) {
+  constexpr int kNone = -10000;
+  for (int first = 0; first < kDepth; first += at_once) {
+    int most = c == 0 ? kNone : std::ilogb(c);
+    double all = c;
+    for (int k = first; k < first + at_once; k++) {
+      const double b = column(k);
+      all += row[k] * b;
+      if (row[k] != 0 && b != 0) most = std::max(most, std::ilogb(row[k]) + std::ilogb(b));
+    }
+    if (std::isfinite(all) && most > kNone) {
+      const int last = most - 23 - kBitsBehind;
+      all = cut(c, last);
+      for (int k = first; k < first + at_once; k++) all += cut(row[k] * column(k), last);
+    }
+    c = cut_to_float(all);
+  }
+  return c;
+}
+
 // The tile of all threads' registers, with what is stored in `depth` columns; `a_value(lane, row half, k)` and `b_value(lane, k)` read one value.
 template <class Sum, int kDepth, class C, int kA, int kB, class A, class B>
 void multiply(const ProductIn<C, kA, kB>* in, ProductOut<C>* out, const A& a_values, const B& b_values) {
@@ -25,7 +63,16 @@ void multiply(const ProductIn<C, kA, kB>* in, ProductOut<C>* out, const A& a_val
     a_values(in[lane].a, lane, a);
     b_values(in[lane].b, lane, b);
   }
+  // Before Hopper half of them at a time.
+  const int at_once = machine().major >= 9 ? kDepth : kDepth / 2;
   for (int row = 0; row < kRows; row++) {
+    if constexpr (std::is_same_v<Sum, double>) {
+      for (int n = 0; n < kColumns && machine().truncates; n++) {
+        const int lane = row % 8 * 4 + n / 2, at = row / 8 * 2 + (n ^ swap) % 2;
+        out[lane].d[at] = cut_sum<kDepth>(a[row], [&](int k) { return b[k][n]; }, in[lane].c[at], at_once);
+      }
+      if (machine().truncates) continue;
+    }
     Sum sums[kColumns] = {};
     for (int k = 0; k < kDepth; k++) {
       for (int n = 0; n < kColumns; n++) sums[n] += a[row][k] * b[k][n];

@@ -202,7 +202,7 @@ TEST(experts_agree_with_double_precision_and_with_themselves_in_every_batch) {
     OpProgram::run(*runner, many);
     std::vector<float> together = runner->read(out, 37, kWidth);
     double error = difference(together.data(), wanted.data(), together.size());
-    CHECK(error < (precision == MR_PRECISION_F32 ? 2e-6 : 1e-2), "experts: %g", error);
+    CHECK(error < (precision == MR_PRECISION_F32 ? kFloat32Bound : 1e-2), "experts: %g", error);
     for (int i : {0, 17, 36}) {
       OpProgram::run(*runner, {many[static_cast<size_t>(i)]});
       std::vector<float> alone = runner->read(out, 1, kWidth);
