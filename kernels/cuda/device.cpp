@@ -228,7 +228,10 @@ void Staging::finish(Stream& stream) {
 Graph::Graph(const Stream& stream) {
   cudaGraph_t graph = nullptr;
   check(cudaStreamEndCapture(stream, &graph), "ending a graph");
-  cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
+  size_t nodes = 0;
+  cudaError_t status = cudaGraphGetNodes(graph, nullptr, &nodes);
+  nodes_ = static_cast<int64_t>(nodes);
+  if (status == cudaSuccess) status = cudaGraphInstantiate(&graph_, graph, 0);
   cudaGraphDestroy(graph);
   check(status, "making a graph");
 }

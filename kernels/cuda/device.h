@@ -148,9 +148,10 @@ class Staging {
 class Graph {
  public:
   Graph() = default;
-  Graph(Graph&& other) noexcept : graph_(std::exchange(other.graph_, nullptr)) {}
+  Graph(Graph&& other) noexcept : graph_(std::exchange(other.graph_, nullptr)), nodes_(other.nodes_) {}
   Graph& operator=(Graph&& other) noexcept {
     std::swap(graph_, other.graph_);
+    std::swap(nodes_, other.nodes_);
     return *this;
   }
   ~Graph();
@@ -172,12 +173,15 @@ class Graph {
     return Graph(stream);
   }
   bool there() const { return graph_ != nullptr; }
+  // Launches and copies that it has.
+  int64_t nodes() const { return nodes_; }
   void launch(const Stream& stream) const;
 
  private:
   explicit Graph(const Stream& stream);
 
   cudaGraphExec_t graph_ = nullptr;
+  int64_t nodes_ = 0;
 };
 
 }  // namespace millrace::cuda

@@ -111,6 +111,9 @@ class Library {
   std::map<Shape, Plan> plans_;
 };
 
+// An engine's rows are filled up to a multiple of this, so that there are few shapes.
+inline constexpr int kLibraryRowStep = 64;
+
 // Whether it multiplies a weight in e4m3 that has one scale a row with inputs in e4m3: so many rows, and where they go.
 bool multiplies_fp8(Library& library, int rows, const WeightView& w, RowView out);
 

@@ -5,12 +5,6 @@
 #include "needs.h"
 
 namespace millrace::cuda {
-namespace {
-
-// Rows are filled up to a multiple of this, so that there are few shapes.
-constexpr int kRowStep = 64;
-
-}  // namespace
 
 void Model::allocate_library() {
   if (room_.library_workspace.size() > 0) return;
@@ -25,7 +19,7 @@ void Model::allocate_library() {
 int Model::library_rows(RowCount rows) const {
   const StepShape& shape = room_.shape;
   const int room = rows.count == input(shape.counts() + kLogitRowCount) ? shape.logit_rows : shape.rows;
-  return std::min(room, rounded_up(rows.most, kRowStep));
+  return std::min(room, rounded_up(rows.most, kLibraryRowStep));
 }
 
 Model::Form Model::form_of(const WeightView& w, RowCount rows, RowView out) {

@@ -66,6 +66,8 @@ class Model {
   int64_t copied_rows() const { return copied_rows_; }
   // Steps that were launched as a graph.
   int64_t graph_steps() const { return graph_steps_; }
+  // Launches of the last step that ran as a graph.
+  int64_t graph_launches() const { return graph_launches_; }
 
  private:
   struct Weight {
@@ -210,7 +212,7 @@ class Model {
   int chosen_rows_ = 0;
   Profile profile_;
   int last_rows_ = 0, last_logit_rows_ = 0;
-  int64_t weight_bytes_ = 0, cache_bytes_ = 0, ops_ = 0, graph_steps_ = 0, copied_rows_ = 0;
+  int64_t weight_bytes_ = 0, cache_bytes_ = 0, ops_ = 0, graph_steps_ = 0, graph_launches_ = 0, copied_rows_ = 0;
   std::string numerics_;
 };
 

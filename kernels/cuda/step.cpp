@@ -149,6 +149,7 @@ void Model::launch_step(const mr_step& step, Choosing how) {
     if (entry->second.there()) {
       entry->second.launch(stream_);
       graph_steps_++;
+      graph_launches_ = entry->second.nodes();
       return;
     }
   }

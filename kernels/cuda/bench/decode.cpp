@@ -145,8 +145,11 @@ DecodeTime decode_time(const DecodeShape& shape, int sequences, int context, int
   std::vector<mr_sampled> out(static_cast<size_t>(sequences));
   auto began = std::chrono::steady_clock::now();
   int64_t graphs = 0;
+  std::vector<double> submits;
   for (int i = 0; i < kUnmeasured + steps; i++) {
+    const auto submitting = std::chrono::steady_clock::now();
     all.submit(model, i);
+    if (i >= kUnmeasured) submits.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - submitting).count());
     if (i > 0) model.collect(out.data(), nullptr);
     if (i == kUnmeasured - 1) {
       began = std::chrono::steady_clock::now();
@@ -155,8 +158,12 @@ DecodeTime decode_time(const DecodeShape& shape, int sequences, int context, int
   }
   model.collect(out.data(), nullptr);
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count() / (steps + 1);
+  std::sort(submits.begin(), submits.end());
   const double embedding = shape.tied ? 0 : 2.0 * shape.vocabulary * shape.hidden;
-  return {ms, static_cast<double>(model.weight_bytes()) - embedding, model.graph_steps() - graphs};
+  // A step reads all tokens up to its own; the mean of those that are in the time, of which the first had begun.
+  const double tokens = context + kUnmeasured + steps / 2.0;
+  const double cache = 2.0 * 2 * shape.layers * shape.kv_heads * shape.dim * tokens * sequences;
+  return {ms, static_cast<double>(model.weight_bytes()) - embedding + cache, submits[submits.size() / 2], model.graph_steps() - graphs, model.graph_launches()};
 }
 
 }  // namespace millrace::cuda

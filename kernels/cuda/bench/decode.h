@@ -17,11 +17,13 @@ inline constexpr DecodeShape kDecode8B{"8B", 4096, 32, 32, 8, 128, 14336, 128256
 inline constexpr DecodeShape kDecodeTiny{"tiny", 64, 2, 2, 1, 32, 96, 200, false};
 
 struct DecodeTime {
-  // Of a step, and the bytes of weights that it reads.
+  // Of a step, and the bytes of weights and of the cache that it reads.
   double ms;
   double bytes;
-  // Steps of those measured that ran as a graph.
-  int64_t graphs;
+  // Of submitting one, the median.
+  double submit_us;
+  // Steps of those measured that ran as a graph, and the launches that it has.
+  int64_t graphs, launches;
 };
 
 // A step in which each of so many sequences, behind `context` tokens, gets an id; steps are planned one ahead, as the engine does. An Error with MR_MEMORY

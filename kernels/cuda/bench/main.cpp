@@ -1,10 +1,9 @@
 // Measures the CUDA kernels beside what the device can do at best, in one run. A line for each: name, milliseconds, rate, unit, and
-// the share of the copy rate where memory is what counts. With `small` sizes are tiny, to see that it runs under the emulator; with `library FILE` it
-// says whether that can be loaded, and measures nothing.
+// the share of the copy rate where memory is what counts. With `small` sizes are tiny, to see that it runs under the emulator. Two measure nothing: `device`
+// says what the device is (2: there is none that can be used), `library FILE` whether that can be loaded.
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -24,8 +23,8 @@
 #include "library.h"
 #include "model.h"
 #include "needs.h"
-#include "program_builder.h"
 #include "step_tasks.h"
+#include "stopwatch.h"
 
 namespace millrace::cuda {
 namespace {
@@ -34,9 +33,19 @@ class Bench {
  public:
   explicit Bench(bool small) : small_(small), chips_(device_info().chips) {
     std::mt19937 random(1);
-    // Small numbers in bf16, and codes without a pattern.
-    noise_.resize(small ? 1 << 12 : 1 << 22);
-    for (uint16_t& v : noise_) v = static_cast<uint16_t>((random() & 0x807f) | 0x3c00 | (random() & 1) << 7);
+    // Small numbers in bf16 and in float32, and codes without a pattern; no byte is what fp8 has for no number.
+    const auto byte = [&] {
+      const unsigned bits = random() & 255;
+      return (bits & 127) == 127 ? bits - 1 : bits;
+    };
+    const size_t size = small ? 1 << 12 : 1 << 22;
+    for (size_t i = 0; i < size; i++) {
+      noise_.push_back(static_cast<uint16_t>((random() & 0x8000) | 0x3c00 | byte()));
+      codes_.push_back(static_cast<uint16_t>(byte() << 8 | byte()));
+    }
+    std::normal_distribution<float> normal(0, 0.01f);
+    floats_.resize(size / 2);
+    for (float& f : floats_) f = normal(random);
   }
 
   void run() {
@@ -58,7 +67,6 @@ class Bench {
     for (auto [name, temperature, top_k, top_p] : {std::tuple{"greedy", 0.0f, 0, 1.0f}, {"temperature", 1.0f, 0, 1.0f}, {"top-p 0.95", 1.0f, 0, 0.95f}, {"top-k 50, top-p 0.9", 0.7f, 50, 0.9f}}) {
       choose(name, temperature, top_k, top_p);
     }
-    host_cost();
     for (int tile : tiles()) {
       attention("prefill of 4096 tokens", 1, small_ ? 40 : 4096, small_ ? 40 : 4096, false, tile);
       attention("prefill of 16384 tokens", 1, small_ ? 40 : 16384, small_ ? 40 : 16384, false, tile);
@@ -73,18 +81,31 @@ class Bench {
     return device.major == 9 && device.minor == 0 ? std::vector{kBlockTile, kWarpgroupTile} : std::vector{kBlockTile};
   }
 
-  // Milliseconds of one call, of so many one behind the other; the median of several times.
-  double time(const std::function<void()>& body, int calls = 1) {
-    std::vector<double> all;
-    const int times = small_ ? 1 : 15;
-    for (int i = 0; i < times + 2; i++) {
-      auto began = std::chrono::steady_clock::now();
-      for (int call = 0; call < calls; call++) body();
-      stream_.synchronize();
-      if (i >= 2 || small_) all.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count() / calls);
+  // Milliseconds of one call, of so many that they take more than one, one behind the other in a graph, as in a step: neither what the host takes for a launch nor
+  // how long it waits is in them. The median of several times.
+  double time(const std::function<void()>& body) {
+    body();
+    const double about = watch_.time(stream_, body);
+    int calls = small_ ? 2 : static_cast<int>(std::clamp(1.5 / about, 1.0, 500.0));
+    Graph graph = several(body, calls);
+    for (double all = replay(graph); !small_ && all < 1 && calls < 2000; all = replay(graph)) {
+      calls *= 2;
+      graph = several(body, calls);
     }
+    std::vector<double> all;
+    for (int i = 0; i < (small_ ? 1 : 15); i++) all.push_back(replay(graph) / calls);
     std::sort(all.begin(), all.end());
     return all[all.size() / 2];
+  }
+
+  Graph several(const std::function<void()>& body, int calls) {
+    return Graph::capture(stream_, [&] {
+      for (int call = 0; call < calls; call++) body();
+    });
+  }
+
+  double replay(const Graph& graph) {
+    return watch_.time(stream_, [&] { graph.launch(stream_); });
   }
 
   void line(const std::string& name, double ms, double rate, const char* unit, bool memory) {
@@ -92,13 +113,16 @@ class Bench {
     std::fflush(stdout);
   }
 
-  Memory noise(int64_t bytes) {
+  template <class T>
+  Memory filled(int64_t bytes, const std::vector<T>& with) {
     Memory memory(bytes, "a benchmark");
-    const auto piece = static_cast<int64_t>(noise_.size() * 2);
-    for (int64_t at = 0; at < bytes; at += piece) stream_.upload(memory.data() + at, noise_.data(), std::min(piece, bytes - at));
+    const auto piece = static_cast<int64_t>(with.size() * sizeof(T));
+    for (int64_t at = 0; at < bytes; at += piece) stream_.upload(memory.data() + at, with.data(), std::min(piece, bytes - at));
     stream_.synchronize();
     return memory;
   }
+
+  Memory noise(int64_t bytes) { return filled(bytes, noise_); }
 
   Memory zeros(int64_t bytes) {
     Memory memory(bytes, "a benchmark");
@@ -132,13 +156,14 @@ class Bench {
     line("copy from the host, pinned", ms, static_cast<double>(bytes) / ms / 1e6, "GB/s", false);
   }
 
-  // A whole model, behind 128 tokens of each sequence.
+  // A whole model, behind 128 tokens of each sequence; and what a step costs the host, from mr_submit to its return.
   void decode(const DecodeShape& shape, int sequences) {
     const std::string what = std::string("decode of ") + shape.name + " in bf16, " + std::to_string(sequences) + " at once";
     try {
       const int steps = small_ ? 3 : 100;
       const DecodeTime time = decode_time(shape, sequences, small_ ? 20 : 128, steps);
       line(what + ", " + std::to_string(std::lround(sequences / time.ms * 1e3)) + " tokens/s" + (time.graphs < steps ? ", not as a graph" : ""), time.ms, time.bytes / time.ms / 1e6, "GB/s", true);
+      line("host, a graph step of " + std::to_string(time.launches) + " launches, " + what, time.submit_us / 1e3, time.submit_us, "us", false);
     } catch (const Error& e) {
       if (e.status != MR_MEMORY) throw;
       note(what, "not run: " + e.message);
@@ -174,14 +199,17 @@ class Bench {
     w.group_columns = fp8 ? columns : std::min(128, columns);
     w.groups = columns / w.group_columns;
     const int64_t factor_bytes = codes ? int64_t{w.tiles} * kTileRows * w.groups * 4 : 0;
-    // So many of the weight that none is left in L2 from the time before, as in a model.
+    // So many of the weight, factors and all, that none is left in L2 from the time before, as in a model.
     const auto copies = static_cast<int>(small_ ? 1 : std::max<int64_t>(1, (int64_t{256} << 20) / value_bytes));
-    Memory values = noise(value_bytes * copies), scales = zeros(factor_bytes), offsets = zeros(factor_bytes);
+    const bool has_offsets = codes && !fp8;
+    Memory values = filled(value_bytes * copies, codes ? codes_ : noise_), scales = filled(factor_bytes * copies, floats_);
+    Memory offsets = filled(has_offsets ? factor_bytes * copies : 0, floats_);
     w.values = values.data();
     w.scales = scales.data();
-    w.offsets = codes && !fp8 ? offsets.data() : nullptr;
-    const int most = small_ ? 16 : 4096;
-    Memory x = noise(int64_t{most} * columns * 2), sums = zeros(int64_t{most} * columns / 16 * 4), out = zeros(int64_t{most} * rows * 4);
+    w.offsets = offsets.data();
+    // Rows that the library's are filled up to are there too.
+    const int most = small_ ? 16 : 4096, room = std::max(most, kLibraryRowStep);
+    Memory x = noise(int64_t{room} * columns * 2), sums = filled(int64_t{room} * columns / 16 * 4, floats_), out = zeros(int64_t{room} * rows * 4);
     const char* name = store == Store::kBf16 ? "bf16" : fp8 ? "fp8, a scale a row" : store == Store::kCode8 ? "8 bits, groups of 128" : "4 bits, groups of 128";
     const std::string product = std::string("product ") + name + ", [" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
     // Both sides of where products are given to cuBLASLt, and of where tiles become panels.
@@ -191,18 +219,23 @@ class Bench {
       Memory count = ints({m});
       const Input in{x.data(), sums.as<float>(), columns, false, false};
       const std::string what = product + ", " + std::to_string(m) + " rows";
-      const double bytes = static_cast<double>(value_bytes + 2 * factor_bytes) + m * (columns * 2.0 + rows * 4.0);
+      // What comes from memory, and what goes there; the input stays in L2.
+      const double bytes = static_cast<double>(value_bytes + (has_offsets ? 2 : 1) * factor_bytes) + m * rows * 4.0;
       auto lines = [&](const std::string& by, double ms, double moved) {
         if (m <= 64) line(what + by, ms, moved / ms / 1e6, "GB/s", true);
         if (m >= 64) line(what + by, ms, 2.0 * m * rows * columns / ms / 1e9, "TFLOP/s", false);
       };
       double ours = 0, tiles_ms = 0, panels_ms = 0;
       Product p{w, in, {out.as<float>(), rows}, nullptr, 1, 0};
-      // Short ones are begun one behind the other, as in a step.
-      const int calls = small_ || m > 128 ? 1 : 20;
       int turn = 0;
       auto each = [&](const std::function<void()>& body) {
-        return time([&] { p.w.values = values.data() + turn++ % copies * value_bytes, body(); }, calls);
+        return time([&] {
+          const int64_t copy = turn++ % copies;
+          p.w.values = values.data() + copy * value_bytes;
+          if (codes) p.w.scales = scales.data() + copy * factor_bytes;
+          if (has_offsets) p.w.offsets = offsets.data() + copy * factor_bytes;
+          body();
+        });
       };
       const ChipShape chip{chips_, static_cast<int>(most_shared()), has_clusters()};
       const Way chosen = choose_way(p, nullptr, m, chip);
@@ -237,19 +270,20 @@ class Bench {
     if (library_) note(product + ": the library is faster than ours (--products library:ROWS)", crossing_text(library));
   }
 
-  // The same as `products=library` has it: the weight made rows of bf16, and cuBLASLt; and cuBLASLt alone. Milliseconds of the first; 0 where it has no way.
+  // The same as `products=library` has it: the weight made rows of bf16, and cuBLASLt, of rows that are filled up; and cuBLASLt alone, of those that are wanted. Milliseconds of the first; 0 where it has no way.
   template <class Lines, class Each>
   double by_library(const Product& p, int m, double bytes, const Lines& lines, const Each& each) {
     Memory workspace(Library::kWorkspace, "cuBLASLt"), rows(library_row_bytes(p.w.rows, p.w.columns), "cuBLASLt");
     const LibraryRoom room{rows.as<uint16_t>(), workspace.data()};
-    if (!multiply_by_library(*library_, stream_, m, p, room, chips_)) return 0;
-    const double ms = each([&] { multiply_by_library(*library_, stream_, m, p, room, chips_); });
+    const int filled_up = rounded_up(m, kLibraryRowStep);
+    if (!multiply_by_library(*library_, stream_, filled_up, p, room, chips_)) return 0;
+    const double ms = each([&] { multiply_by_library(*library_, stream_, filled_up, p, room, chips_); });
     lines(", library (widened, then cuBLASLt)", ms, bytes);
-    if (multiplies_fp8(*library_, m, p.w, p.out)) {
+    if (multiplies_fp8(*library_, filled_up, p.w, p.out)) {
       auto of_fp8 = [&] {
         Product inputs = p;
         inputs.x.fp8 = true;
-        multiply_by_library(*library_, stream_, m, inputs, room, chips_);
+        multiply_by_library(*library_, stream_, filled_up, inputs, room, chips_);
       };
       lines(", library (fp8 inputs)", each(of_fp8), bytes);
     }
@@ -324,7 +358,7 @@ class Bench {
     }
   }
 
-  // A step's ids, of 64 rows of 128,256 logits.
+  // A step's ids, of 64 rows of 128,256 logits, which L2 holds, as it does in a step.
   void choose(const char* name, float temperature, int top_k, float top_p) {
     const int rows = small_ ? 2 : 64, vocabulary = small_ ? 5000 : 128256;
     std::vector<float> logits(static_cast<size_t>(rows) * static_cast<size_t>(vocabulary));
@@ -360,64 +394,16 @@ class Bench {
     p.counts = counts.as<int32_t>();
     p.stride = sample_stride(vocabulary);
     double ms = time([&] { sample(stream_, {rows, count.as<int32_t>()}, p); });
-    line("ids of " + std::to_string(rows) + " rows of " + std::to_string(vocabulary) + ", " + name, ms, static_cast<double>(values.size()) / ms / 1e6, "GB/s", true);
-  }
-
-  // What a step that is launched as a graph costs the host: from mr_submit to its return.
-  void host_cost() {
-    const int layers = small_ ? 1 : 32, width = small_ ? 32 : 256, vocabulary = 1000, rows = small_ ? 4 : 64;
-    test::Builder b;
-    const int table = b.weight("table", vocabulary, width), norm = b.vector("norm", width), matrix = b.weight("matrix", width, width);
-    int x = b.rows(width);
-    b.op(1, {table, x, test::Builder::bits(1)});
-    for (int i = 0; i < layers; i++) {
-      int n = b.rows(width), y = b.rows(width), sum = b.rows(width);
-      b.op(2, {x, norm, n, width, test::Builder::bits(1e-5f), 0});
-      b.op(3, {n, 1, matrix, 1, -1, 1, y});
-      b.op(8, {x, y, sum, test::Builder::bits(1)});
-      x = sum;
-    }
-    int last = b.logit_rows(width), logits = b.logit_rows(vocabulary);
-    b.op(11, {x, last});
-    b.op(12, {last, table, logits, test::Builder::bits(1), 0});
-    b.op(13, {logits});
-    const std::vector<int32_t> program = b.encode();
-    mr_options o{};
-    o.abi_version = MR_ABI_VERSION;
-    o.threads = 1;
-    o.block_tokens = 16;
-    Model model(o, program.data(), static_cast<int64_t>(program.size()));
-    const std::vector<float> noise(static_cast<size_t>(vocabulary * width), 0.01f);
-    model.bind(table, MR_F32, vocabulary, width, noise.data(), int64_t{vocabulary} * width * 4);
-    model.bind(norm, MR_F32, 1, width, noise.data(), int64_t{width} * 4);
-    model.bind(matrix, MR_F32, width, width, noise.data(), int64_t{width} * width * 4);
-    std::vector<int32_t> tokens(static_cast<size_t>(rows), 1), zeros(static_cast<size_t>(rows)), ones(static_cast<size_t>(rows), 1), each;
-    for (int i = 0; i <= rows; i++) each.push_back(i);
-    const mr_step step{rows, rows, rows, 1, tokens.data(), zeros.data(), nullptr, each.data(), ones.data(), nullptr, each.data(), nullptr};
-    std::vector<mr_sampling> how(static_cast<size_t>(rows));
-    for (mr_sampling& h : how) {
-      h = {};
-      h.chooses = 1;
-      h.logprobs = h.last = h.mask_at = h.draft = -1;
-    }
-    std::vector<mr_sampled> out(static_cast<size_t>(rows));
-    std::vector<double> all;
-    for (int i = 0; i < (small_ ? 4 : 200); i++) {
-      auto began = std::chrono::steady_clock::now();
-      model.submit(step, how.data(), nullptr, 0);
-      const double us = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began).count();
-      model.collect(out.data(), nullptr);
-      if (i >= 3) all.push_back(us);
-    }
-    std::sort(all.begin(), all.end());
-    line("host, a graph step of " + std::to_string(rows) + " rows and " + std::to_string(4 * layers + 7) + " kernels", all[all.size() / 2] / 1000, all[all.size() / 2], "us", false);
+    line("ids of " + std::to_string(rows) + " rows of " + std::to_string(vocabulary) + ", " + name, ms, static_cast<double>(values.size()) / ms / 1e6, "GB/s", false);
   }
 
   bool small_;
   int chips_;
   Stream stream_;
+  Stopwatch watch_;
   std::unique_ptr<Library> library_;
-  std::vector<uint16_t> noise_;
+  std::vector<uint16_t> noise_, codes_;
+  std::vector<float> floats_;
   double copy_rate_ = 0;
 };
 
@@ -450,8 +436,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", device.text.c_str());
     return 2;
   }
+  std::printf("%s\n", device.text.c_str());
+  if (argc > 1 && std::strcmp(argv[1], "device") == 0) return 0;
   try {
-    std::printf("%s\n", device.text.c_str());
     millrace::cuda::Bench(argc > 1 && std::strcmp(argv[1], "small") == 0).run();
   } catch (const millrace::Error& e) {
     std::fprintf(stderr, "%s\n", e.message.c_str());

@@ -223,10 +223,11 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return emulator::usable();
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   *event = nullptr;
   if (const cudaError_t status = emulator::usable(); status != cudaSuccess) return status;
   *event = emulator::handles().add(new emulator::Event);
+  (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;
 }
 
@@ -239,7 +240,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (const cudaError_t status = emulator::check_stream(stream); status != cudaSuccess) return status;
   if (!emulator::handles().has(event)) return emulator::noted(cudaErrorInvalidResourceHandle);
-  *event = {stream->work, stream->work->given, stream->capture != nullptr};
+  auto time = std::make_shared<std::chrono::steady_clock::time_point>();
+  if (event->timed && !stream->capture) emulator::give_copy(stream, [time] { *time = std::chrono::steady_clock::now(); });
+  *event = {stream->work, stream->work->given, stream->capture != nullptr, event->timed, time};
   return cudaSuccess;
 }
 
@@ -263,6 +266,20 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return emulator::usable();
 }
 
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
+  if (const cudaError_t status = emulator::usable(); status != cudaSuccess) return status;
+  for (emulator::Event* event : {from, to}) {
+    if (!emulator::handles().has(event) || !event->timed || !event->work) return emulator::noted(cudaErrorInvalidResourceHandle);
+    if (event->captured) return emulator::noted(cudaErrorCapturedEvent);
+  }
+  // A stream has not come to its.
+  for (const emulator::Event* event : {from, to}) {
+    if (*event->time == std::chrono::steady_clock::time_point{}) return cudaErrorNotReady;
+  }
+  *ms = std::chrono::duration<float, std::milli>(*to->time - *from->time).count();
+  return cudaSuccess;
+}
+
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   if (const cudaError_t status = emulator::check_stream(stream); status != cudaSuccess) return status;
   // One at a time, and one whose prohibitions concern this thread alone.
@@ -283,6 +300,13 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (capture->spoilt) return emulator::noted(cudaErrorStreamCaptureInvalidated);
   *graph = emulator::handles().add(new emulator::Graph(std::move(capture->graph)));
   emulator::machine().captured++;
+  return emulator::usable();
+}
+
+// Only counts them.
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t* count) {
+  if (!graph || !emulator::handles().has(graph) || nodes) return emulator::noted(cudaErrorInvalidValue);
+  *count = graph->operations.size();
   return emulator::usable();
 }
 

@@ -1,5 +1,7 @@
 // What the emulated runtime refuses as CUDA's does, and what the engine makes of it.
+#include <chrono>
 #include <functional>
+#include <thread>
 
 #include "core/copies.h"
 #include "device.h"
@@ -113,6 +115,7 @@ TEST(a_graph_keeps_parameters_as_they_were_and_reads_memory_as_it_is) {
     cuda::launch(write_kernel, 1, 32, 0, stream, to, value);
     stream.upload(to + 1, host, 4);
   });
+  CHECK(graph.nodes() == 2, "%lld", static_cast<long long>(graph.nodes()));
   value = 6;
   for (int32_t now : {7, 8}) {
     host[0] = now;
@@ -122,6 +125,30 @@ TEST(a_graph_keeps_parameters_as_they_were_and_reads_memory_as_it_is) {
     stream.synchronize();
     CHECK(found[0] == 5 && found[1] == now, "%d %d", found[0], found[1]);
   }
+}
+
+TEST(two_events_tell_what_the_device_took_between_them) {
+  Machine kept;
+  emulator::machine().late = true;
+  cuda::Stream stream;
+  cudaEvent_t from = nullptr, to = nullptr, untimed = nullptr;
+  CHECK(cudaEventCreateWithFlags(&from, cudaEventDefault) == cudaSuccess && cudaEventCreateWithFlags(&to, cudaEventDefault) == cudaSuccess);
+  CHECK(cudaEventCreateWithFlags(&untimed, cudaEventDisableTiming) == cudaSuccess && cudaEventRecord(untimed, stream) == cudaSuccess);
+  float ms = -1;
+  CHECK(cudaEventRecord(from, stream) == cudaSuccess && cudaEventElapsedTime(&ms, from, to) == cudaErrorInvalidResourceHandle);
+  CHECK(cudaGetLastError() == cudaErrorInvalidResourceHandle);
+  emulator::run_on_host(stream, [] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); });
+  CHECK(cudaEventRecord(to, stream) == cudaSuccess && cudaEventElapsedTime(&ms, from, to) == cudaErrorNotReady && ms == -1);
+  stream.synchronize();
+  CHECK(cudaEventElapsedTime(&ms, from, to) == cudaSuccess && ms >= 2, "%g", ms);
+  CHECK(cudaEventElapsedTime(&ms, from, untimed) == cudaErrorInvalidResourceHandle);
+  // Not of what was recorded before.
+  CHECK(cudaEventRecord(to, stream) == cudaSuccess && cudaEventElapsedTime(&ms, from, to) == cudaErrorNotReady);
+  cudaGraph_t graph = nullptr;
+  CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess && cudaEventRecord(to, stream) == cudaSuccess);
+  CHECK(cudaStreamEndCapture(stream, &graph) == cudaSuccess && cudaEventElapsedTime(&ms, from, to) == cudaErrorCapturedEvent && cudaGraphDestroy(graph) == cudaSuccess);
+  for (cudaEvent_t event : {from, to, untimed}) CHECK(cudaEventDestroy(event) == cudaSuccess);
+  cudaGetLastError();
 }
 
 TEST(a_launch_that_is_refused_in_a_graph_fails_the_graph) {
