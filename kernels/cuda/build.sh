@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds kernels/build/libmillrace_cuda.so for sm_80 and sm_90a, with PTX for later chips. It needs CUDA 13 and a C++ compiler, no GPU and no driver:
-# the runtime is linked statically and finds the driver when it is used. Prints why not on its last line.
+# the runtime is linked statically and finds the driver when it is used. Prints why not on its last line, and
+# exits with 3 where there is no nvcc.
 #   kernels/cuda/build.sh            with the nvcc of PATH, CUDA_HOME or get-nvcc.sh
 #   kernels/cuda/build.sh report     writes what ptxas says of each kernel to kernels/build/cuda/ptxas.txt too
 #   kernels/cuda/build.sh programs   builds the tests and benchmarks that kernels/gpu-check runs too, into kernels/build/gpu
@@ -18,7 +19,7 @@ find_nvcc() {
 }
 
 nvcc="$(find_nvcc)"
-[[ -n "$nvcc" ]] || { echo "no nvcc in PATH or CUDA_HOME; kernels/cuda/get-nvcc.sh fetches one"; exit 1; }
+[[ -n "$nvcc" ]] || { echo "no nvcc in PATH or CUDA_HOME; kernels/cuda/get-nvcc.sh fetches one"; exit 3; }
 release="$("$nvcc" --version | sed -n 's/.*release \([0-9]*\).*/\1/p')"
 [[ "$release" -ge 13 ]] || { echo "$nvcc is of CUDA $release; 13 is needed (kernels/cuda/get-nvcc.sh fetches it)"; exit 1; }
 
