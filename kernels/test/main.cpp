@@ -1,3 +1,15 @@
+// Runs tests. Last comes "kernels: N passed, N failed"; 0 when all have passed.
+//   kernel_tests [PART]…                        those whose name has one of the parts, or all
+//   kernel_tests --list [PART]…                 only names them
+//   kernel_tests --each SECONDS [--after NAME] [PART]…
+//                                               for a device that a test may hang, or break for all that follow: says "begins NAME" before each and "passed NAME"
+//                                               after it, ends at the first that fails, and dies of SIGALRM in one that takes longer; with those behind NAME
+//   --only NAME, --not PART                     the one of that name; none whose name has that part
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
 #include "check.h"
 #include "error.h"
 #include "pack.h"
@@ -6,7 +18,67 @@
 namespace millrace::test {
 namespace {
 
+// Of a test, more are not said.
+constexpr int kMostDetails = 20;
+
+// Of the test that runs.
 int failures = 0;
+
+struct Arguments {
+  bool list = false;
+  // Of a test; 0: as long as it takes, and one after the other.
+  unsigned seconds = 0;
+  std::string after, only;
+  std::vector<std::string> parts, left_out;
+
+  bool wants(const char* name) const {
+    const auto names = [&](const std::string& part) { return std::strstr(name, part.c_str()) != nullptr; };
+    return (only.empty() || only == name) && (parts.empty() || std::any_of(parts.begin(), parts.end(), names)) && std::none_of(left_out.begin(), left_out.end(), names);
+  }
+};
+
+Arguments arguments_of(int argc, char** argv) {
+  Arguments all;
+  for (int i = 1; i < argc; i++) {
+    const std::string argument = argv[i];
+    if (argument == "--list") {
+      all.list = true;
+    } else if (argument == "--each" && i + 1 < argc) {
+      all.seconds = static_cast<unsigned>(std::atoi(argv[++i]));
+    } else if (argument == "--only" && i + 1 < argc) {
+      all.only = argv[++i];
+    } else if (argument == "--after" && i + 1 < argc) {
+      all.after = argv[++i];
+    } else if (argument == "--not" && i + 1 < argc) {
+      all.left_out.push_back(argv[++i]);
+    } else {
+      all.parts.push_back(argument);
+    }
+  }
+  return all;
+}
+
+std::vector<Test> wanted(const Arguments& arguments) {
+  std::vector<Test> all;
+  bool begun = arguments.after.empty();
+  for (const Test& test : tests()) {
+    if (begun && arguments.wants(test.name)) all.push_back(test);
+    begun = begun || arguments.after == test.name;
+  }
+  return all;
+}
+
+// Whether it passes.
+bool run(const Test& test) {
+  failures = 0;
+  try {
+    test.body();
+  } catch (const Error& e) {
+    failed(test.name, 0, e.message);
+  }
+  if (failures > kMostDetails) std::printf("%d more checks failed\n", failures - kMostDetails);
+  return failures == 0;
+}
 
 }  // namespace
 
@@ -16,7 +88,7 @@ std::vector<Test>& tests() {
 }
 
 void failed(const char* file, int line, const std::string& what) {
-  if (++failures <= 20) std::printf("%s:%d: %s\n", file, line, what.c_str());
+  if (++failures <= kMostDetails) std::printf("%s:%d: %s\n", file, line, what.c_str());
 }
 
 std::vector<uint8_t> random_stored(int type, int rows, int columns, Random& random) {
@@ -78,20 +150,22 @@ double difference(const float* actual, const double* expected, size_t n) {
 int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   using namespace millrace::test;
-  int run = 0;
-  int bad = 0;
-  for (const Test& test : tests()) {
-    if (argc > 1 && !std::strstr(test.name, argv[1])) continue;
-    int before = failures;
-    try {
-      test.body();
-    } catch (const millrace::Error& e) {
-      failed(test.name, 0, e.message);
-    }
-    run++;
-    bad += failures > before;
-    if (failures > before) std::printf("FAILED %s\n", test.name);
+  const Arguments arguments = arguments_of(argc, argv);
+  const bool each = arguments.seconds > 0;
+  int passed = 0, bad = 0;
+  for (const Test& test : wanted(arguments)) {
+    if (arguments.list || each) std::printf("%s%s\n", each ? "begins " : "", test.name);
+    if (arguments.list) continue;
+    if (each) alarm(arguments.seconds);
+    const bool good = run(test);
+    if (each) alarm(0);
+    (good ? passed : bad)++;
+    if (!good) std::printf("FAILED %s\n", test.name);
+    if (good && each) std::printf("passed %s\n", test.name);
+    if (!good && each) break;
   }
-  std::printf("kernels: %d passed, %d failed\n", run - bad, bad);
-  return bad == 0 && run > 0 ? 0 : 1;
+  if (arguments.list) return 0;
+  std::printf("kernels: %d passed, %d failed\n", passed, bad);
+  // None that is left is well where others came before.
+  return bad == 0 && (passed > 0 || !arguments.after.empty()) ? 0 : 1;
 }

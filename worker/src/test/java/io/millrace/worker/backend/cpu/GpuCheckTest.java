@@ -11,6 +11,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -69,8 +70,9 @@ class GpuCheckTest {
     private void device(String engine, String python) throws IOException {
         program(
                 "kernels/build/gpu/bench",
-                "[ \"$1\" = library ] && exec echo loads\nprintf 'A chip\\nrow\\t1\\t2\\tGB/s\\t3 %%\\n'");
-        program("kernels/build/gpu/tests", "echo 1 passed");
+                "[ \"$1\" = library ] && exec echo loads\nprintf 'A chip\\n'\n"
+                        + "[ \"$1\" = device ] || printf 'row\\t1\\t2\\tGB/s\\t3 %%\\n'");
+        tests("printf 'begins a\\npassed a\\n'");
         Files.createDirectories(pack.resolve("kernels/build/gpu/java"));
         program("bin/java", """
                 [ "$1" = -version ] && exec echo 'version "25"'
@@ -86,6 +88,11 @@ class GpuCheckTest {
                 "bin/python3",
                 "case \"$1\" in *transformers-peer.py) ;; *) exit 1 ;; esac\n"
                         + "case \"$3\" in *8B.json) shape=8B ;; *) shape=1B ;; esac\n" + python);
+    }
+
+    /** The program of tests, of which a body says what each process does. */
+    private void tests(String body) throws IOException {
+        program("kernels/build/gpu/tests", body);
     }
 
     private static String row(String who, String work, int rate) {
@@ -160,13 +167,105 @@ class GpuCheckTest {
         assertThat(table(to))
                 .contains("| server, 1B | 7.0 | 8.0 tokens/s |  |")
                 .noneMatch(line -> line.contains("row"));
-        assertThat(to.resolve("rows/server")).content().contains("server, 1B");
+        try (Stream<Path> files = Files.list(to)) {
+            assertThat(files.map(file -> file.getFileName().toString()))
+                    .containsExactlyInAnyOrder("cuda-a-chip.md", "rows");
+        }
 
         check(0, "bench");
         assertThat(table())
                 .contains("| row | 1 | 2 GB/s | 3 % |", "| server, 1B | 7.0 | 8.0 tokens/s |  |")
-                .anyMatch(line -> line.contains("Tests: 1 passed. compute-sanitizer: not run. Whole models: not run."
-                        + " Whole server: server: 2 passed, 0 failed."));
+                .anyMatch(line ->
+                        line.contains("Tests: 1 passed, 0 failed. compute-sanitizer: not run. Whole models: not run."
+                                + " Whole server: server: 2 passed, 0 failed."));
+    }
+
+    @Test
+    void rowsThatCallsLeftElsewhereMakeOneTableAndTheLastOfAPartCount() throws Exception {
+        device("", "");
+        Path first = pack.resolve("first");
+        check(0, "--to", first.toString(), "tests", "bench");
+        program(
+                "kernels/build/gpu/bench",
+                "[ \"$1\" = library ] && exec echo loads\nprintf 'A chip\\n'\n"
+                        + "[ \"$1\" = device ] || printf 'row\\t7\\t8\\tGB/s\\t9 %%\\n'");
+        Path second = pack.resolve("second");
+        check(0, "--to", second.toString(), "bench", "server");
+        Path all = pack.resolve("all");
+        String firstRows = first.resolve("rows").toString();
+        check(
+                0,
+                "--to",
+                all.toString(),
+                "table",
+                "--from",
+                firstRows,
+                second.resolve("rows").toString());
+        assertThat(table(all))
+                .contains("| row | 7 | 8 GB/s | 9 % |", "| server, 1B | 7.0 | 8.0 tokens/s |  |")
+                .doesNotContain("| row | 1 | 2 GB/s | 3 % |")
+                .anyMatch(line -> line.contains("Tests: 1 passed, 0 failed."));
+
+        Path other = Files.writeString(pack.resolve("other"), "chip\tAnother chip\nbench\trow\t5\t6\tGB/s\t\n");
+        assertThat(check(1, "table", "--from", firstRows, other.toString())).contains("several chips");
+    }
+
+    /** One that fails a check, one that hangs, one that ends its process, and one that is well. */
+    @Test
+    void behindATestThatFailsHangsOrEndsItsProcessTheOthersRun() throws Exception {
+        device("", "");
+        tests("""
+                case "$4" in
+                '') printf 'begins one\\npassed one\\nbegins two\\nsource.cpp:7: sum: 3 | 4\\nmore\\nFAILED two\\nkernels: 1 passed, 1 failed\\n'; exit 1 ;;
+                two) echo 'begins three'; kill -ALRM $$ ;;
+                three) echo 'begins four'; echo 'an illegal address' >&2; kill -SEGV $$ ;;
+                *) printf 'begins five\\npassed five\\nkernels: 1 passed, 0 failed\\n' ;;
+                esac""");
+        assertThat(check(1, "tests"))
+                .contains("source.cpp:7: sum: 3 | 4", "NOT PASSED three: not ended after 60 s", "2 passed, 3 failed");
+        assertThat(table())
+                .contains(
+                        "| two |  | source.cpp:7: sum: 3   4  |  |",
+                        "| three |  | not ended after 60 s  |  |",
+                        "| four |  | ended its process with 139, an illegal address  |  |")
+                .anyMatch(line -> line.contains("Tests: 2 passed, 3 failed."));
+    }
+
+    @Test
+    void testsThatDoNotBeginAreNoReasonToGoOn() throws Exception {
+        device("", "");
+        tests("echo 'a library is missing' >&2; exit 127");
+        check(1, "tests");
+        assertThat(table()).contains("| the tests |  | ended its process with 127, a library is missing  |  |");
+    }
+
+    /** Only memcheck is asked for many tests; what one tool finds in one test is a row. */
+    @Test
+    void eachTestIsAProcessOfItsOwnUnderComputeSanitizer() throws Exception {
+        device("", "");
+        tests("[ \"$1\" = --list ] && { echo good; [ \"$2\" = agree ] && echo bad; }; exit 0");
+        program("bin/compute-sanitizer", """
+                case "$*" in
+                *memcheck*--only' bad') printf '========= COMPUTE-SANITIZER\\n========= Invalid __global__ read of size 4\\nkernels: 1 passed\\n'; exit 9 ;;
+                esac""");
+        assertThat(check(1, "sanitizer")).contains("3 clean, 1 failed, 0 not ended in time");
+        assertThat(table()).contains("| memcheck, bad |  | ========= Invalid __global__ read of size 4  |  |");
+    }
+
+    /** A kernel that faults has been shown by its message, and what comes before it is measured all the same. */
+    @Test
+    void benchmarksThatFailInSmallAreSaidAndRunInFull() throws Exception {
+        device("", "");
+        program("kernels/build/gpu/bench", """
+                [ "$1" = library ] && exec echo loads
+                echo 'A chip'
+                [ "$1" = device ] && exit
+                printf 'row\\t1\\t2\\tGB/s\\t3 %%\\n'
+                echo 'running kernels: unspecified launch failure' >&2
+                exit 1""");
+        assertThat(check(1, "bench")).contains("unspecified launch failure");
+        assertThat(table())
+                .contains("| benchmarks in small |  | ended with 1, behind: row  |  |", "| row | 1 | 2 GB/s | 3 % |");
     }
 
     @Test
@@ -175,7 +274,7 @@ class GpuCheckTest {
         program("kernels/build/gpu/bench", """
                 [ "$1" = library ] && exec echo loads
                 printf 'A chip\\nrow\\t1\\t2\\tGB/s\\t3 %%\\n'
-                [ "$1" = small ] || exec sleep 60""");
+                [ -n "$1" ] || exec sleep 60""");
         Process process = start("bench");
         try {
             Path row = pack.resolve("kernels/build/gpu/rows/bench");
