@@ -71,7 +71,7 @@ void Model::make_cache(const mr_options& options) {
     layer.value_dim = latent ? in.key_dim : in.value_dim;
     layer.key_stride = cache_key_stride(layer.key_dim);
     layer.value_stride = latent ? layer.key_stride : cache_value_stride(layer.value_dim);
-    layer.value_width = latent ? rounded_up(layer.value_dim, 32) : layer.value_stride;
+    layer.value_width = result_width(in, latent);
     const std::array<int64_t, 4> parts = cache_parts(in, block_tokens_, latent);
     int64_t size = 0;
     auto whole = [&](int64_t block) { return (block * in.blocks + 255) / 256 * 256; };

@@ -195,6 +195,8 @@ class Model {
   // Of each MOE_EXPERTS op, by its index: gates, ups and downs on the device.
   std::map<const Op*, Memory> expert_views_;
   std::vector<AttentionKind> attention_kinds_;
+  // Of each kind: pieces of partial results that were reserved, which steps keep to; none: nothing was.
+  std::vector<int64_t> reserved_pieces_;
   Room room_;
   // Of blocks that are copied.
   Memory copies_;

@@ -131,23 +131,21 @@ bool wants_wgmma(const mr_options& options) {
   return options.isa == MR_ISA_WGMMA || wanted == "wgmma";
 }
 
-int attention_workers(int tile) { return tile == kWarpgroupTile ? 1 : 8; }
+int attention_workers(int tile) { return tile == kWarpgroupTile ? 1 : tile == kBlockTile ? 8 : 2; }
 
 int attention_blocks(int tile, int chips, int tasks, int tiles_of_heads) {
   const int most = tile == kWarpgroupTile ? chips : (2 * chips + tiles_of_heads - 1) / tiles_of_heads;
   return std::max(1, std::min(most, tasks));
 }
 
-int64_t most_partials(const Op& op, int tile, int blocks, int block_tokens, const mr_limits& limits, int chips) {
-  // Each sequence has a tile; chunks are split while there are few tiles.
-  const int tiles = head_tiles(op.heads, op.kv_heads, tile);
-  const int64_t chunks = (limits.positions + kAttentionChunk - 1) / kAttentionChunk;
-  const int64_t of_pool = int64_t{blocks} * block_tokens / kAttentionChunk + limits.logit_rows;
-  // Of the tiles that are split, and of one token of each sequence.
-  const int64_t split = (int64_t{chips} * attention_workers(tile) + tiles - 1) / tiles * chunks * (tile == kWarpgroupTile ? partial_pieces(tile) : 1);
-  const int pieces = partial_pieces(heads_together(op.heads, op.kv_heads, tile));
-  const int64_t partials = std::min({split, of_pool * pieces, limits.logit_rows * chunks * pieces});
-  return partials * tiles * partial_floats(cache_value_stride(op.value_dim));
+int result_width(const mr_kv_group& group, bool latent) { return latent ? rounded_up(group.key_dim, 32) : cache_value_stride(group.value_dim); }
+
+int64_t most_pieces(const AttentionKind& kind, int64_t blocks, int block_tokens, const mr_limits& limits, int chips) {
+  const int tiles = head_tiles(kind.heads, kind.kv_heads, kind.tile), pieces = partial_pieces(heads_together(kind.heads, kind.kv_heads, kind.tile));
+  const int64_t chunks = (int64_t{limits.positions} + kAttentionChunk - 1) / kAttentionChunk;
+  const int64_t at_work = (int64_t{chips} * attention_workers(kind.tile) + tiles - 1) / tiles * (kind.tile == kWarpgroupTile ? partial_pieces(kind.tile) : 1);
+  const int64_t of_cache = blocks * block_tokens / kAttentionChunk + limits.logit_rows;
+  return std::min(at_work * chunks, of_cache * (kind.tile == kQueryTile ? pieces : std::max(pieces, kBlockTile / kQueryTile)));
 }
 
 mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count, const mr_stored* stored, int32_t stored_count, const mr_limits& limits) {
@@ -170,9 +168,11 @@ mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count
   for (const Op& op : program.ops) {
     if ((op.code != OpCode::kAttention && op.code != OpCode::kLatentAttention) || op.group >= options.groups) continue;
     const mr_kv_group& group = options.group[op.group];
+    const bool latent = is_latent(program, op.group);
     const int tile = attention_tile(wants_wgmma(options), options.precision == MR_PRECISION_F32, group.type, cache_key_stride(group.key_dim),
-                                    cache_value_stride(group.value_dim), is_latent(program, op.group));
-    partials = std::max(partials, most_partials(op, tile, group.blocks, options.block_tokens, limits, chips));
+                                    cache_value_stride(group.value_dim), latent);
+    const AttentionKind kind{op.group, op.heads, op.kv_heads, op.window, tile};
+    partials = std::max(partials, most_pieces(kind, group.blocks, options.block_tokens, limits, chips) * piece_floats(kind, result_width(group, latent)));
   }
   need.workspace += rounded(partials * 4);
   for (int g = 0; g < options.groups; g++) {

@@ -7,6 +7,7 @@
 #include "millrace.h"
 #include "plan.h"
 #include "program.h"
+#include "step_tasks.h"
 
 namespace millrace::cuda {
 
@@ -50,12 +51,15 @@ int grown(int now, int needed);
 
 // Whether attention by wgmma is asked for: by the options, or by the variable MILLRACE_CUDA_ATTENTION (mma or wgmma); an Error when that names another.
 bool wants_wgmma(const mr_options& options);
-// What a multiprocessor has at work of attention: warps, or a block of warpgroups.
+// What a multiprocessor has at work of attention: warps, blocks of warps on the same rows, or a block of warpgroups.
 int attention_workers(int tile);
 // Blocks of each head tile for so many tasks: as many as are at work at the same time, in which all tasks find their turn.
 int attention_blocks(int tile, int chips, int tasks, int tiles_of_heads);
-// Floats of partial results of an attention op in steps of decodes; `blocks` of its cache, `tile` rows of its tasks.
-int64_t most_partials(const Op& op, int tile, int blocks, int block_tokens, const mr_limits& limits, int chips);
+// Columns of results that attention computes over a group's cache.
+int result_width(const mr_kv_group& group, bool latent);
+// Pieces of partial results that steps have room for, of each head tile of a kind of attention over so many blocks: a piece for each chunk of the cache, or
+// those of a block's rows; more than a device has at work are never split (plan_attention).
+int64_t most_pieces(const AttentionKind& kind, int64_t blocks, int block_tokens, const mr_limits& limits, int chips);
 
 mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count, const mr_stored* stored, int32_t stored_count, const mr_limits& limits);
 

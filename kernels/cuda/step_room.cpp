@@ -30,14 +30,16 @@ void Model::make_room(const mr_step& step) {
   tasks_.clear();
   int tasks = 0, merges = 0;
   int64_t partials = 0;
-  for (const AttentionKind& kind : attention_kinds_) {
-    tasks_.push_back(plan_attention(kind, step, int64_t{device_.chips} * attention_workers(kind.tile)));
+  for (size_t k = 0; k < attention_kinds_.size(); k++) {
+    const AttentionKind& kind = attention_kinds_[k];
+    tasks_.push_back(plan_attention(kind, step, int64_t{device_.chips} * attention_workers(kind.tile), reserved_pieces_.empty() ? kNoBound : reserved_pieces_[k]));
     const TaskList& list = tasks_.back();
     tasks = std::max(tasks, static_cast<int>(list.tasks.size()));
     merges = std::max(merges, static_cast<int>(list.merges.size()));
-    const int width = groups_[static_cast<size_t>(kind.group)].layers[0].value_width;
-    partials = std::max(partials, list.partials * int64_t{head_tiles(kind.heads, kind.kv_heads, kind.tile)} * partial_floats(width));
+    partials = std::max(partials, list.partials * piece_floats(kind, groups_[static_cast<size_t>(kind.group)].layers[0].value_width));
   }
+  // Where nothing was reserved it grows in few steps.
+  if (partials > room_.partial_floats) partials = std::max(partials, 2 * room_.partial_floats);
   const int last = *std::max_element(step.positions, step.positions + step.rows);
   try {
     allocate_inputs(step, tasks, merges, partials);
@@ -124,12 +126,19 @@ void Model::reserve(const mr_limits& limits) {
   largest.logit_rows = limits.logit_rows;
   largest.sequences = limits.logit_rows;
   largest.table_width = blocks;
+  std::vector<int64_t> pieces;
   int64_t partials = 0;
-  for (const Op& op : program_.ops) {
-    if (op.code == OpCode::kAttention || op.code == OpCode::kLatentAttention) partials = std::max(partials, most_partials(op, kind_of(op).tile, groups_[static_cast<size_t>(op.group)].blocks, block_tokens_, limits, device_.chips));
+  int most = 0;
+  for (const AttentionKind& kind : attention_kinds_) {
+    const Group& group = groups_[static_cast<size_t>(kind.group)];
+    pieces.push_back(most_pieces(kind, group.blocks, block_tokens_, limits, device_.chips));
+    partials = std::max(partials, pieces.back() * piece_floats(kind, group.layers[0].value_width));
+    most = static_cast<int>(std::max(int64_t{most}, pieces.back()));
   }
   try {
-    allocate_inputs(largest, limits.rows, limits.logit_rows, partials);
+    // Tiles that are left whole, and a part for each piece; what is split has two at least.
+    allocate_inputs(largest, limits.rows + most, std::min(limits.rows, most / 2), partials);
+    reserved_pieces_ = pieces;
     if (samples() && choices_.need(stream_, room_.shape.logit_rows, limits.logit_rows, kReservedWords, width_of(plan_.logits))) graphs_.clear();
     for (DeviceRope& rope : ropes_) {
       if (rope.table.is_set() && limits.positions > rope.positions) extend(rope, limits.positions);

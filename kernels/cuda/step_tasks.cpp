@@ -10,14 +10,14 @@ namespace {
 // Of a tile that warps work on: rows of a warp, or of a block's four.
 bool is_of_block(const AttentionKind& kind, int rows, int together) { return kind.tile == kBlockTile && rows * together > kQueryTile; }
 
-}  // namespace
+int chunks_of(const AttentionTask& task) { return task.chunk1 - task.chunk0; }
 
-TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t workers) {
-  TaskList list;
-  const int together = heads_together(kind.heads, kind.kv_heads, kind.tile);
-  const int tokens = std::max(1, kind.tile / together);
+// A split has to bring a quarter.
+bool is_longer(int chunks, int64_t than) { return chunks > 1 && 4 * int64_t{chunks} > 5 * than; }
+
+// Rows of each sequence in tiles of `tokens` at most.
+std::vector<AttentionTask> tiles_of(const AttentionKind& kind, const mr_step& step, int tokens) {
   std::vector<AttentionTask> tiles;
-  int64_t busy = 0;
   for (int s = 0; s < step.sequences; s++) {
     for (int end = step.query_start[s + 1]; end > step.query_start[s]; end -= tokens) {
       AttentionTask task{};
@@ -28,14 +28,38 @@ TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t 
       task.chunk0 = first / kAttentionChunk;
       task.chunk1 = step.positions[end - 1] / kAttentionChunk + 1;
       task.partial = -1;
-      busy += is_of_block(kind, task.rows, together) ? partial_pieces(task.rows * together) : 1;
       tiles.push_back(task);
     }
   }
-  const bool split = busy * head_tiles(kind.heads, kind.kv_heads, kind.tile) < workers;
+  return tiles;
+}
+
+// Chunks beyond which tiles are split: the share of a worker; or those of the longest tile for whose partial results there is no room, as nothing is done
+// before it is.
+int64_t longest_whole(std::vector<AttentionTask> tiles, int64_t share, int together, int64_t room) {
+  std::stable_sort(tiles.begin(), tiles.end(), [](const AttentionTask& a, const AttentionTask& b) { return chunks_of(a) > chunks_of(b); });
   for (const AttentionTask& tile : tiles) {
-    const int chunks = tile.chunk1 - tile.chunk0;
-    if (!split || chunks < 2) {
+    const int chunks = chunks_of(tile);
+    if (!is_longer(chunks, share)) break;
+    room -= int64_t{chunks} * partial_pieces(tile.rows * together);
+    if (room < 0) return chunks;
+  }
+  return share;
+}
+
+}  // namespace
+
+TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t workers, int64_t room) {
+  TaskList list;
+  const int together = heads_together(kind.heads, kind.kv_heads, kind.tile);
+  const std::vector<AttentionTask> tiles = tiles_of(kind, step, std::max(1, kind.tile / together));
+  int64_t all = 0;
+  for (const AttentionTask& tile : tiles) all += int64_t{chunks_of(tile)} * (is_of_block(kind, tile.rows, together) ? kBlockTile / kQueryTile : 1);
+  all *= head_tiles(kind.heads, kind.kv_heads, kind.tile);
+  const int64_t longest = longest_whole(tiles, (all + workers - 1) / workers, together, room);
+  for (const AttentionTask& tile : tiles) {
+    const int chunks = chunks_of(tile);
+    if (!is_longer(chunks, longest)) {
       list.tasks.push_back(tile);
       continue;
     }
@@ -51,7 +75,7 @@ TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t 
   }
   auto before = [&](const AttentionTask& a, const AttentionTask& b) {
     const bool first = is_of_block(kind, a.rows, together), second = is_of_block(kind, b.rows, together);
-    return first != second ? first : a.chunk1 - a.chunk0 > b.chunk1 - b.chunk0;
+    return first != second ? first : chunks_of(a) > chunks_of(b);
   };
   std::stable_sort(list.tasks.begin(), list.tasks.end(), before);
   list.of_blocks = static_cast<int>(std::count_if(list.tasks.begin(), list.tasks.end(), [&](const AttentionTask& t) { return is_of_block(kind, t.rows, together); }));

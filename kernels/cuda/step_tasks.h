@@ -17,6 +17,9 @@ struct AttentionKind {
   bool operator==(const AttentionKind&) const = default;
 };
 
+// Floats of a piece of partial results of all head tiles.
+inline int64_t piece_floats(const AttentionKind& kind, int value_width) { return head_tiles(kind.heads, kind.kv_heads, kind.tile) * partial_floats(value_width); }
+
 // Tasks of one kind.
 struct TaskList {
   std::vector<AttentionTask> tasks;
@@ -27,9 +30,11 @@ struct TaskList {
   int partials = 0;
 };
 
-// Rows of each sequence in tiles, those of whole blocks and of those the longest contexts first; a tile with several chunks is split when there are few of
-// them. `workers`: how many warps, or blocks of warpgroups, the device can have at work.
-TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t workers);
+// Rows of each sequence in tiles, those of whole blocks and of those the longest contexts first. A tile whose chunks are by a quarter more than the share of
+// a worker is split by chunks, the longest first, as far as there is room. `workers`: how many warps, or blocks that work together, the device can have
+// at work; `room`: for so many partial results of each head tile, in pieces.
+inline constexpr int64_t kNoBound = 0x7fffffff;
+TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t workers, int64_t room = kNoBound);
 
 // Capacities of a step, and the places of its arrays, in integers.
 struct StepShape {

@@ -234,6 +234,7 @@ struct Machine {
   int devices = 1;
   int driver = 13000;
   int major = 9, minor = 0;
+  int multiprocessors = 2;
   size_t total_bytes = size_t{4} << 30;
   size_t free_bytes = size_t{4} << 30;
   // Shared memory that a block may have.

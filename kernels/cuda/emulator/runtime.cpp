@@ -190,7 +190,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   std::snprintf(properties->name, sizeof properties->name, "emulator");
   properties->major = emulator::machine().major;
   properties->minor = emulator::machine().minor;
-  properties->multiProcessorCount = 2;
+  properties->multiProcessorCount = emulator::machine().multiprocessors;
   properties->sharedMemPerBlockOptin = emulator::machine().shared_bytes;
   return cudaSuccess;
 }

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <vector>
 
 #include "check.h"
 #include "kernels/launches.h"
+#include "needs.h"
 #include "step_tasks.h"
 
 namespace millrace::test {
@@ -12,7 +14,7 @@ struct Rows {
   int rows, context;
 };
 
-cuda::TaskList plan(const cuda::AttentionKind& kind, const std::vector<Rows>& sequences, int64_t workers) {
+cuda::TaskList plan(const cuda::AttentionKind& kind, const std::vector<Rows>& sequences, int64_t workers, int64_t room = cuda::kNoBound) {
   std::vector<int32_t> starts = {0}, positions, lengths;
   for (const Rows& s : sequences) {
     for (int i = 0; i < s.rows; i++) positions.push_back(s.context - s.rows + i);
@@ -25,8 +27,13 @@ cuda::TaskList plan(const cuda::AttentionKind& kind, const std::vector<Rows>& se
   step.positions = positions.data();
   step.query_start = starts.data();
   step.context_len = lengths.data();
-  return cuda::plan_attention(kind, step, workers);
+  return cuda::plan_attention(kind, step, workers, room);
 }
+
+// Of a model of 8B: 32 heads on 8 KV heads.
+constexpr cuda::AttentionKind kLarge{0, 32, 8, 0, cuda::kBlockTile};
+constexpr int kChips = 132;
+const int64_t kWorkers = int64_t{kChips} * cuda::attention_workers(cuda::kBlockTile);
 
 }  // namespace
 
@@ -68,6 +75,72 @@ TEST(few_attention_tasks_are_split_by_chunks_and_have_a_piece_of_partial_results
 TEST(attention_tasks_of_latents_are_of_warps_however_many_rows_there_are) {
   const cuda::TaskList list = plan({0, 8, 1, 0, cuda::kQueryTile}, {{40, 40}}, 1);
   CHECK(list.tasks.size() == 20 && list.of_blocks == 0, "%zu tasks, %d of blocks", list.tasks.size(), list.of_blocks);
+}
+
+TEST(attention_tasks_that_nearly_fill_the_device_are_left_whole) {
+  CHECK(plan(kLarge, {{512, 131072}}, kWorkers).merges.empty(), "a prefill");
+  CHECK(plan(kLarge, std::vector<Rows>(130, {1, 2048}), kWorkers).merges.empty(), "decodes");
+  const cuda::TaskList half = plan(kLarge, std::vector<Rows>(60, {1, 2048}), kWorkers);
+  CHECK(half.merges.size() == 60 && half.tasks.size() == 480, "%zu merges of %zu tasks", half.merges.size(), half.tasks.size());
+}
+
+TEST(a_context_that_is_longer_than_a_share_is_split_however_many_tasks_there_are) {
+  std::vector<Rows> sequences(400, {1, 500});
+  sequences.push_back({1, 32768});
+  sequences.push_back({64, 8192});
+  const cuda::TaskList list = plan(kLarge, sequences, kWorkers);
+  CHECK(list.merges.size() == 1 + 4, "%zu tiles are split", list.merges.size());
+  int longest = 0;
+  for (const cuda::AttentionTask& task : list.tasks) longest = std::max(longest, task.chunk1 - task.chunk0);
+  CHECK(longest == 2, "%d chunks", longest);
+}
+
+TEST(attention_tasks_are_split_as_far_as_there_is_room_for_their_partial_results) {
+  // Each of ten has 4 chunks and a piece.
+  const std::vector<Rows> alike(10, {1, 1000});
+  CHECK(plan(kLarge, alike, kWorkers, 40).merges.size() == 10 && plan(kLarge, alike, kWorkers, 39).merges.empty(), "alike");
+  std::vector<Rows> mixed = alike;
+  mixed.push_back({1, 10000});
+  // The longest is; that those behind it are, as far as it goes, would bring nothing.
+  const cuda::TaskList list = plan(kLarge, mixed, kWorkers, 40 + 39);
+  CHECK(list.merges.size() == 1 && list.merges[0].chunks == 40 && list.partials == 40, "%zu merges", list.merges.size());
+  Random random(71);
+  for (int i = 0; i < 200; i++) {
+    const cuda::AttentionKind kind{0, 16, 4, i % 3 == 0 ? 700 : 0, i % 5 == 0 ? cuda::kWarpgroupTile : cuda::kBlockTile};
+    std::vector<Rows> sequences;
+    int rows = 0;
+    for (int s = 1 + random.below(6); s > 0; s--) {
+      const int own = random.below(2) == 0 ? 1 : 1 + random.below(100);
+      sequences.push_back({own, own + random.below(9000)});
+      rows += own;
+    }
+    const int64_t room = random.below(300);
+    const cuda::TaskList some = plan(kind, sequences, 1 + random.below(200), room), none = plan(kind, sequences, 1);
+    CHECK(some.partials <= room && static_cast<int64_t>(some.tasks.size()) <= rows + room && static_cast<int64_t>(some.merges.size()) <= std::min<int64_t>(rows, room / 2),
+          "room for %lld: %d pieces, %zu tasks, %zu merges", static_cast<long long>(room), some.partials, some.tasks.size(), some.merges.size());
+    auto chunks = [](const cuda::TaskList& of) {
+      int64_t sum = 0;
+      for (const cuda::AttentionTask& task : of.tasks) sum += int64_t{task.rows} * (task.chunk1 - task.chunk0);
+      return sum;
+    };
+    CHECK(chunks(some) == chunks(none) && none.merges.empty());
+  }
+}
+
+TEST(what_is_reserved_for_attention_holds_the_decodes_of_a_full_cache) {
+  constexpr int kBlock = 64, kBlocks = 6400, kSequences = 80;
+  const mr_limits limits{512, 128, 131072};
+  const int64_t pieces = cuda::most_pieces(kLarge, kBlocks, kBlock, limits, kChips);
+  const cuda::TaskList even = plan(kLarge, std::vector<Rows>(kSequences, {1, kBlocks / kSequences * kBlock}), kWorkers, pieces);
+  CHECK(even.merges.size() == kSequences, "%zu of those alike", even.merges.size());
+  std::vector<Rows> uneven(kSequences - 3, {1, 100});
+  uneven.insert(uneven.end(), 3, {1, 131072});
+  const cuda::TaskList few = plan(kLarge, uneven, kWorkers, pieces);
+  CHECK(few.merges.size() == 3 && few.tasks.size() == kSequences - 3 + 3 * 512, "%zu of those that are longer", few.merges.size());
+  // And a turn of a long conversation.
+  CHECK(plan(kLarge, {{48, 131072}}, kWorkers, pieces).merges.size() == 3);
+  // No more than can be split.
+  CHECK(cuda::most_pieces(kLarge, 1 << 20, kBlock, {512, 128, 1024}, kChips) == kWorkers / 8 * 4);
 }
 
 }  // namespace millrace::test

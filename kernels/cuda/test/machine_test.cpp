@@ -152,6 +152,33 @@ TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reser
   unsetenv("MILLRACE_CUBLASLT");
 }
 
+TEST(a_prefill_far_into_a_long_context_keeps_to_what_was_reserved) {
+  Machine kept;
+  // As many as would be at work on each chunk of the context.
+  emulator::machine().multiprocessors = 132;
+  Random random(44);
+  constexpr int kRows = 256, kContext = 1536;
+  const AttentionModel model({2, 1, 64, 64, 0, 0}, random);
+  for (int isa : {MR_ISA_AUTO, MR_ISA_WGMMA}) {
+    mr_options o = cuda_options(0);
+    o.block_tokens = 256;
+    o.isa = isa;
+    auto runner = model.runner(o, MR_BF16, 1, kContext);
+    const mr_limits limits{kRows, 4, kContext};
+    char text[512] = "";
+    CHECK(mr_reserve(runner->model(), &limits, text, sizeof text) == MR_OK, "%s", text);
+    const int64_t now = emulator::machine().taken;
+    Sequence a = sequence(kContext, random);
+    for (int i = 0; i < kContext / 256; i++) a.blocks.push_back(i);
+    // Nothing of what lies before was computed.
+    for (int rows : {kRows, 40, 1}) {
+      a.computed = kContext - rows;
+      runner->step({&a}, {rows}, 0);
+      CHECK(emulator::machine().taken == now, "isa %d, %d rows: %lld more", isa, rows, static_cast<long long>(emulator::machine().taken - now));
+    }
+  }
+}
+
 TEST(a_pool_on_the_host_is_in_the_plan_and_said_when_it_cannot_be_had) {
   Llama llama;
   mr_options o = cuda_options(0);
