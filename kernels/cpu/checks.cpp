@@ -1,6 +1,7 @@
 #include "checks.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "error.h"
 #include "pack.h"
@@ -171,10 +172,18 @@ void check_sampling(const mr_step& step, const mr_sampling* sampling, int vocabu
   for (int r = 0; r < step.logit_rows; r++) {
     const mr_sampling& s = sampling[r];
     if (s.chooses == 0) continue;
-    if (!(s.temperature >= 0) || s.logprobs > MR_TOP || s.last >= before || s.prompt < 0 || s.prompt > s.history_count) {
-      fail(MR_INVALID, "logit row %d: temperature %g, %d log probabilities, %d of %d ids are the prompt's, the last of row %d of %d", r,
-           static_cast<double>(s.temperature), s.logprobs, s.prompt, s.history_count, s.last, before);
+    if (s.logprobs > MR_TOP || s.last >= before || s.prompt < 0 || s.prompt > s.history_count) {
+      fail(MR_INVALID, "logit row %d: %d log probabilities, %d of %d ids are the prompt's, the last of row %d of %d", r, s.logprobs, s.prompt, s.history_count, s.last,
+           before);
     }
+    // What is no number is within no bounds.
+    auto check_within = [&](const char* field, float value, float most) {
+      if (!(value >= 0 && value <= most)) fail(MR_INVALID, "logit row %d: %s is %g, not from 0 to %g", r, field, static_cast<double>(value), static_cast<double>(most));
+    };
+    check_within("temperature", s.temperature, std::numeric_limits<float>::max());
+    check_within("top_p", s.top_p, 1);
+    check_within("min_p", s.min_p, 1);
+    check_within("typical_p", s.typical_p, 1);
     if (!within(s.history_at, s.history_count) || !within(s.bias_at, int64_t{2} * s.bias_count) || !within(s.suppressed_at, s.suppressed_count) ||
         (s.mask_at != -1 && !within(s.mask_at, (vocabulary + 31) / 32))) {
       fail(MR_INVALID, "what logit row %d refers to is not within %lld words", r, static_cast<long long>(words));

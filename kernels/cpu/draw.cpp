@@ -143,7 +143,7 @@ int32_t Drawer::draw(const Kernels& kernels, const float* logits, int vocabulary
 void Model::draw(const float* logits, const mr_draw* draws, int count, int32_t* ids) {
   for (int i = 0; i < count; i++) {
     const mr_draw& d = draws[i];
-    bool fits = d.row >= 0 && d.scale >= 0 && d.scale < INFINITY && d.uniform >= 0 && d.uniform < 1 && d.top_k >= 0 && d.top_p >= 0 && d.min_p >= 0;
+    bool fits = d.row >= 0 && d.scale >= 0 && d.scale < INFINITY && d.uniform >= 0 && d.uniform < 1 && d.top_k >= 0 && d.top_p >= 0 && d.min_p >= 0 && d.min_p <= 1;
     if (!fits) fail(MR_INVALID, "draw %d: row %d, scale %g, uniform %g, top-k %d, top-p %g, min-p %g", i, d.row, d.scale, d.uniform, d.top_k,
                     static_cast<double>(d.top_p), static_cast<double>(d.min_p));
   }

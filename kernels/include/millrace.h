@@ -178,6 +178,7 @@ typedef struct mr_sampling {
   int32_t logprobs;
   float temperature;
   int32_t top_k;
+  /* Each from 0 to 1. */
   float top_p;
   float min_p;
   float typical_p;
@@ -324,7 +325,7 @@ typedef struct mr_draw {
   int32_t top_k;
   /* 1: off. */
   float top_p;
-  /* 0: off. */
+  /* 0: off; at most 1. */
   float min_p;
   /* The id that was drafted to follow here; -1: none was. The next draw is made only when this one is that id, and is MR_DRAW_REFUSED otherwise, as are
    * those after it up to the first whose draw before has no draft. */

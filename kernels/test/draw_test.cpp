@@ -133,6 +133,24 @@ TEST(a_draw_keeps_denormals_and_takes_what_the_filters_leave) {
   }
 }
 
+TEST(a_draw_that_leaves_no_id_is_refused) {
+  Builder b;
+  int weight = b.weight("logits", 4, 4), x = b.rows(4), logits = b.logit_rows(4);
+  b.op(1, {weight, x, Builder::bits(1)});
+  b.op(11, {x, logits});
+  b.op(13, {logits});
+  Runner runner(b.encode(), options(mr_isa_best(), 1), {}, 1);
+  const std::vector<float> row = {0, 1, 2, 3};
+  auto status = [&](float min_p) {
+    const mr_draw draw = {1, 0.5, 0, 0, 1, min_p, -1};
+    int32_t id = -7;
+    char message[512] = "";
+    return mr_draw_ids(runner.model(), row.data(), &draw, 1, &id, message, sizeof message);
+  };
+  CHECK(status(1) == MR_OK);
+  CHECK(status(1.25f) == MR_INVALID && status(NAN) == MR_INVALID && status(-0.5f) == MR_INVALID);
+}
+
 TEST(draws_that_verify_drafts_are_those_of_one_by_one_up_to_the_first_that_is_refused) {
   const int n = 60, length = 7;
   Random random(73);

@@ -177,7 +177,7 @@ __global__ void resolve_kernel(RowCount rows, RowCount logit_rows, int32_t* toke
   });
   if (!sampling) return;
   each(*logit_rows.count, [&](int i) {
-    if (sampling[i].last >= 0) sampling[i].last = ids[sampling[i].last];
+    if (sampling[i].chooses != 0 && sampling[i].last >= 0) sampling[i].last = ids[sampling[i].last];
   });
 }
 

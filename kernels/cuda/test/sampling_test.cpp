@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -289,6 +290,19 @@ TEST(ids_feed_the_next_step_while_it_is_planned_on_a_device_that_works_late) {
 #endif
 }
 
+TEST(what_a_row_that_chooses_nothing_says_of_the_row_before_is_not_looked_up) {
+  LogitModel model(2, 8, std::vector<float>(16, 1));
+  Step step;
+  step.add({});
+  step.add({});
+  step.rows[1].chooses = 0;
+  step.rows[1].last = std::numeric_limits<int32_t>::max();
+  submit(model.runner->model(), Submitted({0, 1}), step);
+  std::vector<float> logits(8);
+  std::vector<mr_sampled> out = collect(model.runner->model(), 2, logits.data());
+  CHECK(out[0].status == MR_ROW_CHOSEN && out[1].status == MR_ROW_LEFT);
+}
+
 TEST(submitted_steps_are_checked) {
   LogitModel model(2, 8, std::vector<float>(16, 1));
   mr_model* m = model.runner->model();
@@ -306,6 +320,15 @@ TEST(submitted_steps_are_checked) {
   words = plain;
   words.rows[0].last = 0;
   refuses(Submitted({0}), words, "logit row 0");
+  const std::pair<float mr_sampling::*, const char*> fields[] = {{&mr_sampling::temperature, "temperature is"}, {&mr_sampling::top_p, "top_p is"}, {&mr_sampling::min_p, "min_p is"}, {&mr_sampling::typical_p, "typical_p is"}};
+  for (auto [field, named] : fields) {
+    // More than 1 is refused of shares alone.
+    for (float value : {-0.5f, NAN, field == &mr_sampling::temperature ? INFINITY : 1.5f}) {
+      words = plain;
+      words.rows[0].*field = value;
+      refuses(Submitted({0}), words, named);
+    }
+  }
   for (int i = 0; i < MR_STEPS; i++) submit(m, Submitted({1}), plain);
   refuses(Submitted({0}), plain, "2 steps are submitted");
   for (int i = 0; i < MR_STEPS; i++) CHECK(collect(m, 1)[0].status == MR_ROW_CHOSEN);
