@@ -52,11 +52,27 @@ MR_HOST_DEVICE inline uint32_t take_bytes(uint32_t x, uint32_t y, uint32_t which
 #endif
 }
 
+// (x & mask) | more.
+MR_HOST_DEVICE inline uint32_t and_or(uint32_t x, uint32_t mask, uint32_t more) {
+#if defined(__CUDA_ARCH__)
+  uint32_t both;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(both) : "r"(x), "r"(mask), "r"(more));
+  return both;
+#else
+  return (x & mask) | more;
+#endif
+}
+
+// Byte i of four, plus 2^23 + `less`, which is a small whole number: 2^23 + byte is a float with the byte for its last bits.
+MR_HOST_DEVICE inline float byte_to_float(uint32_t bytes, int i, float less) {
+  return bits_to_float(take_bytes(bytes, 0x4b000000u, 0x7440u + static_cast<uint32_t>(i))) + less;
+}
+
 // Eight codes of 4 bits, plus 128 + `less`, which is a small whole number: 128 + code is bf16 with the code for its last bits.
 MR_HOST_DEVICE inline void codes_to_bf16(uint32_t codes, uint32_t less, uint32_t* pairs) {
   const uint32_t odd = codes >> 4;
 #pragma unroll
-  for (uint32_t i = 0; i < 4; i++) pairs[i] = add_bf16((take_bytes(codes, odd, 0x4400u + 0x1111u * i) & 0x000f000fu) | 0x43004300u, less);
+  for (uint32_t i = 0; i < 4; i++) pairs[i] = add_bf16(and_or(take_bytes(codes, odd, 0x4400u + 0x1111u * i), 0x000f000fu, 0x43004300u), less);
 }
 
 // As stored: one value.

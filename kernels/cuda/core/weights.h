@@ -44,7 +44,7 @@ MR_HOST_DEVICE inline float factor_at(const WeightView& w, const void* factors, 
   return w.half_factors ? f16_to_float(static_cast<const uint16_t*>(factors)[index]) : static_cast<const float*>(factors)[index];
 }
 
-// A code as the number that is multiplied, before its factors.
+// A code as the number that is multiplied, before its factors: of one value, products have lane_level.
 MR_HOST_DEVICE inline float code_value(const WeightView& w, uint32_t code) { return w.levels ? w.levels[code] : static_cast<float>(code) - w.zero; }
 
 MR_HOST_DEVICE inline float value_at(const WeightView& w, int row, int column) {

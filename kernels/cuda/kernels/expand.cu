@@ -8,8 +8,8 @@ constexpr int kThreads = 256;
 
 // A thread's weights of a step: 8 of row g, then 8 of row g + 8, with their factors; of each 8 the first four are of the step's first 16 columns.
 template <Store kStore>
-__device__ __forceinline__ void scaled(const WeightView& w, int tile, int step, int lane, const uint32_t* words, float* v) {
-  widen_lane<kStore>(w, words, v);
+__device__ __forceinline__ void scaled(const WeightView& w, int tile, int step, int lane, float level, const uint32_t* words, float* v) {
+  widen_lane<kStore>(w, level, words, v);
   if constexpr (kIsCode<kStore>) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
@@ -35,6 +35,7 @@ __global__ void __launch_bounds__(kThreads) expand_kernel(const __grid_constant_
   await_launches();
   const int lane = threadIdx.x % kWarp, warps = gridDim.x * (kThreads / kWarp);
   const int64_t steps = static_cast<int64_t>(tiles) * w.steps, stride = static_cast<int64_t>(w.steps) * kStepColumns;
+  const float level = lane_level(w, lane);
   for (int64_t at = blockIdx.x * (kThreads / kWarp) + threadIdx.x / kWarp; at < steps; at += warps) {
     const int tile = static_cast<int>(at / w.steps), step = static_cast<int>(at % w.steps);
     constexpr int kWords = lane_bytes(kStore) / 4;
@@ -47,7 +48,7 @@ __global__ void __launch_bounds__(kThreads) expand_kernel(const __grid_constant_
       words[2 * i + 1] = two.y;
     }
     float v[kLaneValues];
-    scaled<kStore>(w, first_tile + tile, step, lane, words, v);
+    scaled<kStore>(w, first_tile + tile, step, lane, level, words, v);
     uint16_t* to = out + (static_cast<int64_t>(tile) * kTileRows + lane / 4) * stride + step * kStepColumns + lane % 4 * 8;
 #pragma unroll
     for (int row = 0; row < 2; row++) {

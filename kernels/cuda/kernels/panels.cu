@@ -48,6 +48,11 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
 #pragma unroll
   for (int i = 0; i < kStages - 1; i++) ask(i);
 
+  const float level = lane_level(w, lane);
+  // Factors of 16 columns stand between the halves of a step.
+  const bool apart = kIsCode<kStore> && w.group_columns == 16;
+  Runs runs(w);
+  runs.begin(0);
   Tile<kTokens> total[kTiles];
   ChunkSums<Math, kStore, kTokens> sums[kTiles];
 #pragma unroll
@@ -68,7 +73,7 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
     for (int t = 0; t < kTiles; t++) {
       uint32_t words[lane_bytes(kStore) / 4];
       WeightPieces<kStore>::read(from + (tile0 - block_tile + t) * WeightPieces<kStore>::kWarpBytes, lane, words);
-      a[t].set(w, words);
+      a[t].set(w, level, words);
     }
     from += kBlockTiles * WeightPieces<kStore>::kWarpBytes + warp / kOutputWarps * kTokens * RowPieces<Math>::kWarpBytes;
     uint32_t values[kTokens][2 * Math::kBytes];
@@ -82,11 +87,13 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
 #pragma unroll
         for (int t = 0; t < kTiles; t++) sums[t].multiply(j, a[t].half[h], b);
       }
+      if (!kIsCode<kStore> || !(apart || (h == 1 && (runs.ends() || step + 1 == end)))) continue;
 #pragma unroll
       for (int t = 0; t < kTiles; t++) {
-        if (tile0 + t < w.tiles) sums[t].after(w, p.x, rows, tile0 + t, step, h, end, lane);
+        if (tile0 + t < w.tiles) sums[t].end_group(w, p.x, rows, tile0 + t, apart ? 2 * step + h : runs.run, 2 * step + h + 1, lane);
       }
     }
+    if constexpr (kIsCode<kStore>) runs.next();
     if (step + 1 == end) {
 #pragma unroll
       for (int t = 0; t < kTiles; t++) total[t].add(sums[t].out);

@@ -44,9 +44,12 @@ __device__ __forceinline__ const uint8_t* weights_at(const WeightView& w, Store 
   return w.values + ((static_cast<int64_t>(tile) * w.steps + step) * kWarp + lane) * lane_bytes(store);
 }
 
-// The same as floats, codes as the numbers that they are.
+// The level that a lane keeps for its warp, of codes that name levels: code c is lane c's, and lane c + 16's.
+__device__ __forceinline__ float lane_level(const WeightView& w, int lane) { return w.levels ? w.levels[lane % 16] : 0.0f; }
+
+// The same as floats, codes as the numbers that they are. By whole warps.
 template <Store kStore>
-__device__ __forceinline__ void widen_lane(const WeightView& w, const uint32_t* r, float* v) {
+__device__ __forceinline__ void widen_lane(const WeightView& w, [[maybe_unused]] float level, const uint32_t* r, float* v) {
 #pragma unroll
   for (int i = 0; i < kLaneValues; i++) {
     if constexpr (kStore == Store::kBf16) {
@@ -54,9 +57,10 @@ __device__ __forceinline__ void widen_lane(const WeightView& w, const uint32_t* 
     } else if constexpr (kStore == Store::kF16) {
       v[i] = f16_to_float(static_cast<uint16_t>(r[i / 2] >> i % 2 * 16));
     } else if constexpr (kStore == Store::kCode8) {
-      v[i] = static_cast<float>(r[i / 4] >> i % 4 * 8 & 255u) - w.zero;
+      v[i] = byte_to_float(r[i / 4], i % 4, -8388608.0f - w.zero);
     } else if constexpr (kStore == Store::kCode4) {
-      v[i] = code_value(w, r[i / 8] >> i % 8 * 4 & 15u);
+      const uint32_t code = r[i / 8] >> i % 8 * 4;
+      v[i] = w.levels ? __shfl_sync(kWholeWarp, level, static_cast<int>(code)) : static_cast<float>(code & 15u) - w.zero;
     } else if constexpr (kStore == Store::kE4m3) {
       if (i % 2 == 0) widen_e4m3(static_cast<uint16_t>(r[i / 4] >> i % 4 * 8), v[i], v[i + 1]);
     }
@@ -68,7 +72,7 @@ template <class Math, Store kStore>
 struct Step {
   typename Math::A half[2];
 
-  __device__ __forceinline__ void set(const WeightView& w, const uint32_t* r) {
+  __device__ __forceinline__ void set(const WeightView& w, float level, const uint32_t* r) {
     if constexpr ((kStore == Store::kBf16 && Math::kBytes == 2) || (kStore == Store::kF32 && Math::kBytes == 4)) {
       constexpr int kRow = lane_bytes(kStore) / 8;
       half[0] = Math::a_words(r, r + kRow, 0);
@@ -78,7 +82,7 @@ struct Step {
         if (!w.levels) return set_numbers(w, r);
       }
       float v[kLaneValues];
-      widen_lane<kStore>(w, r, v);
+      widen_lane<kStore>(w, level, r, v);
 #pragma unroll
       for (int h = 0; h < 2; h++) {
         const float eight[8] = {v[4 * h], v[4 * h + 1], v[4 * h + 2], v[4 * h + 3], v[8 + 4 * h], v[9 + 4 * h], v[10 + 4 * h], v[11 + 4 * h]};
@@ -165,6 +169,25 @@ __device__ __forceinline__ void add_group(const WeightView& w, const Input& x, c
   }
 }
 
+// Runs of steps that share factors, counted along with a chunk's steps, as dividing takes many instructions. Where runs are halves of a step each step has two.
+struct Runs {
+  int steps;
+  // Of the step that is next: its run, and the steps that are left of it.
+  int run = 0, left = 0;
+
+  __device__ __forceinline__ explicit Runs(const WeightView& w) : steps(max(1, w.group_columns / kStepColumns)) {}
+  __device__ __forceinline__ void begin(int step) {
+    run = static_cast<int>(static_cast<unsigned>(step) / static_cast<unsigned>(steps));
+    left = steps - (step - run * steps);
+  }
+  __device__ __forceinline__ bool ends() const { return left == 1; }
+  __device__ __forceinline__ void next() {
+    if (--left > 0) return;
+    left = steps;
+    run++;
+  }
+};
+
 // One tile's sums of one chunk.
 template <class Math, Store kStore, int kTokens>
 struct ChunkSums {
@@ -178,12 +201,9 @@ struct ChunkSums {
     first = chunk * kChunkSteps * 2;
   }
   __device__ __forceinline__ void multiply(int j, const typename Math::A& a, const typename Math::B& b) { Math::multiply(kIsCode<kStore> ? part.sum[j] : out.sum[j], a, b); }
-  // After half a step; `end`: the step after the chunk's last.
-  __device__ __forceinline__ void after(const WeightView& w, const Input& x, const TileRows& rows, int tile, int step, int half, int end, int lane) {
-    if (!kIsCode<kStore>) return;
-    const int done = 2 * step + half + 1;
-    if (done * 16 % w.group_columns != 0 && done != 2 * end) return;
-    add_group(w, x, rows, tile, min((done * 16 - 1) / w.group_columns, w.groups - 1), first, done, lane, part, out);
+  // A run that shares factors has ended; `done`: all runs of 16 columns up to there.
+  __device__ __forceinline__ void end_group(const WeightView& w, const Input& x, const TileRows& rows, int tile, int group, int done, int lane) {
+    add_group(w, x, rows, tile, group, first, done, lane, part, out);
     part.clear();
     first = done;
   }

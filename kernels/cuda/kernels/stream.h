@@ -15,15 +15,12 @@ struct TileShape {
 };
 
 static_assert(kLeastStages == 3 && kMostStages == 8);
+// The number is an instruction's constant; the first is that of most launches.
 __device__ __forceinline__ void wait_for_all_but(int groups) {
-  switch (groups) {
-    case 1: return wait_for_copies<1>();
-    case 2: return wait_for_copies<2>();
-    case 3: return wait_for_copies<3>();
-    case 4: return wait_for_copies<4>();
-    case 5: return wait_for_copies<5>();
-    default: return wait_for_copies<6>();
-  }
+  if (groups == 6) return wait_for_copies<6>();
+  if (groups > 3) return groups == 5 ? wait_for_copies<5>() : wait_for_copies<4>();
+  if (groups == 3) return wait_for_copies<3>();
+  return groups == 2 ? wait_for_copies<2>() : wait_for_copies<1>();
 }
 
 // The steps of a warp's chunks one after the other, copied ahead.
@@ -32,83 +29,113 @@ struct Stream {
   using Shape = TileShape<Math, kStore, kTokens, kTiles>;
   // Rows whose sums a thread copies and adds up.
   static constexpr int kSumRows = (kTokens + 3) / 4;
+  static constexpr int kStepBytes = kStepColumns * Math::kBytes;
 
   const WeightView& w;
   const Input& x;
   uint8_t *own, *common;
   // Stages; of the warp: its first tile, which of the chunks, and its number among those with the same chunk.
   int stages, tile, lane, share, sharing, member, members;
-  TileRows rows{0, 0, nullptr};
-  // Of experts, who have 8 rows and no more: the thread's row, and that whose sums it copies.
-  int row = 0, sum_row = 0;
-  // How many steps were asked for, where the next goes, and where the next to be used is.
-  int asked = 0, place = 0, used = 0;
+  // The input's rows of the thread, of 8 from 8 * j on; and those whose sums it copies.
+  int row[kTokens] = {}, sum_row[kSumRows] = {};
+  // The thread's part of step 0: of weights, and how far the second tile is; of factors, and how far the next run's are; of rows (of 8 rows, its row's),
+  // and of sums. Null: it copies none.
+  const uint8_t *weights = nullptr, *factors = nullptr, *values = nullptr;
+  const float* sums = nullptr;
+  int second = 0, run_bytes = 0;
+  // The step that is asked for next, with its run, and the stage that it goes to.
+  int step = 0, place = 0;
+  Runs runs{w};
 
-  __device__ __forceinline__ void begin_rows(const TileRows& of) {
-    rows = of;
-    if constexpr (kTokens == 1) {
-      row = of.input(lane / 4);
-      sum_row = of.input(lane);
-    }
-  }
-  // The input's row of the thread, of 8 from 8 * j on; and that of all.
-  __device__ __forceinline__ int row_at(int j) const { return kTokens == 1 ? row : rows.own(8 * j + lane / 4); }
-  __device__ __forceinline__ int sum_row_at(int r) const { return kTokens == 1 ? sum_row : rows.own(kWarp * r + lane); }
   // Tiles beyond the last are the last again.
   __device__ __forceinline__ int tile_at(int t) const { return min(tile + t, w.tiles - 1); }
 
-  __device__ __forceinline__ void copy_weights(int stage, int step) const {
-    uint8_t* to = own + stage * Shape::kOwnBytes;
-#pragma unroll
-    for (int t = 0; t < kTiles; t++) WeightPieces<kStore>::copy(to + t * WeightPieces<kStore>::kWarpBytes, weights_at(w, kStore, tile_at(t), step, lane), lane);
-    if constexpr (kIsCode<kStore>) copy_factors(to + Shape::kWeightBytes, step);
-  }
-  // Of groups that end with the step or within it: four threads have 16 factors.
-  __device__ __forceinline__ void copy_factors(uint8_t* to, int step) const {
-    const int item = lane / 4, t = item / 4, half = item / 2 % 2;
-    const auto* from = static_cast<const uint8_t*>(item % 2 == 0 ? w.scales : w.offsets);
-    const int size = w.half_factors ? 2 : 4, done = 2 * step + half + 1;
-    const bool ends = done * 16 % w.group_columns == 0 || done % (2 * kChunkSteps) == 0 || done == 2 * w.steps;
-    if (t >= kTiles || !from || !ends || lane % 4 >= size) return;
-    const int64_t first = (static_cast<int64_t>(tile_at(t)) * w.groups + min((done * 16 - 1) / w.group_columns, w.groups - 1)) * kTileRows;
-    copy_async<16>(to + item * kFactorBytes + lane % 4 * 16, from + first * size + lane % 4 * 16);
-  }
-  __device__ __forceinline__ void copy_rows(int stage, int step) const {
-    uint8_t* to = common + stage * Shape::kCommonBytes;
-#pragma unroll
-    for (int j = 0; j < kTokens; j++) {
-      if (j % members != member) continue;
-      const auto* from = static_cast<const typename Math::Value*>(x.values) + static_cast<int64_t>(row_at(j)) * x.stride + step * kStepColumns + lane % 4 * 8;
-      RowPieces<Math>::copy(to + j * RowPieces<Math>::kWarpBytes, reinterpret_cast<const uint8_t*>(from), lane);
+  __device__ __forceinline__ void begin_weights() {
+    weights = weights_at(w, kStore, tile_at(0), 0, lane);
+    if constexpr (kTiles == 2) second = (tile_at(1) - tile_at(0)) * w.steps * WeightPieces<kStore>::kWarpBytes;
+    step = share * kChunkSteps;
+    if constexpr (kIsCode<kStore>) {
+      // Four threads have 16 factors.
+      const int item = lane / 4, t = item / 4, half = item / 2 % 2, size = w.half_factors ? 2 : 4;
+      const bool halves = w.group_columns < kStepColumns;
+      const auto* from = static_cast<const uint8_t*>(item % 2 == 0 ? w.scales : w.offsets);
+      run_bytes = (halves ? 2 : 1) * kTileRows * size;
+      if (t < kTiles && from && (halves || half == 1) && lane % 4 < size) {
+        factors = from + (static_cast<int64_t>(tile_at(t)) * w.groups + (halves ? half : 0)) * kTileRows * size + lane % 4 * 16;
+      }
+      runs = Runs(w);
+      runs.begin(step);
     }
-    if (!kIsCode<kStore> || !w.offsets || member != members - 1) return;
+  }
+  __device__ __forceinline__ void begin_rows(const TileRows& rows) {
+#pragma unroll
+    for (int j = 0; j < kTokens; j++) row[j] = rows.input(8 * j + lane / 4);
+#pragma unroll
+    for (int r = 0; r < kSumRows; r++) sum_row[r] = rows.input(kWarp * r + lane);
+    values = static_cast<const uint8_t*>(x.values) + lane % 4 * 8 * Math::kBytes;
+    if constexpr (kTokens == 1) values = member == 0 ? row_from(0) : nullptr;
+    if (!kIsCode<kStore> || !w.offsets || member != members - 1 || lane >= 8 * kTokens) return;
+    sums = x.sums;
+    if constexpr (kTokens == 1) sums = sums_from(0);
+  }
+  __device__ __forceinline__ const uint8_t* row_from(int j) const { return values + static_cast<int64_t>(row[j]) * x.stride * Math::kBytes; }
+  __device__ __forceinline__ const float* sums_from(int r) const { return sums + static_cast<int64_t>(sum_row[r]) * (x.stride / 16); }
+
+  __device__ __forceinline__ void copy_weights(int stage, int at, const Runs& of) const {
+    uint8_t* to = own + stage * Shape::kOwnBytes;
+    const uint8_t* from = weights + static_cast<int64_t>(at) * WeightPieces<kStore>::kWarpBytes;
+#pragma unroll
+    for (int t = 0; t < kTiles; t++) WeightPieces<kStore>::copy(to + t * WeightPieces<kStore>::kWarpBytes, t == 0 ? from : from + second, lane);
+    if constexpr (kIsCode<kStore>) {
+      // Of runs that end with the step, or have sums of their own as a chunk does.
+      if (factors && (of.ends() || at % kChunkSteps == kChunkSteps - 1 || at + 1 == w.steps)) {
+        copy_async<16>(to + Shape::kWeightBytes + lane / 4 * kFactorBytes + lane % 4 * 16, factors + static_cast<int64_t>(of.run) * run_bytes);
+      }
+    }
+  }
+  __device__ __forceinline__ void copy_rows(int stage) const {
+    uint8_t* to = common + stage * Shape::kCommonBytes;
+    if constexpr (kTokens == 1) {
+      if (values) RowPieces<Math>::copy(to, values + static_cast<int64_t>(step) * kStepBytes, lane);
+    } else {
+#pragma unroll
+      for (int j = 0; j < kTokens; j++) {
+        if ((j & (members - 1)) != member) continue;
+        RowPieces<Math>::copy(to + j * RowPieces<Math>::kWarpBytes, row_from(j) + static_cast<int64_t>(step) * kStepBytes, lane);
+      }
+    }
+    if (!kIsCode<kStore> || !sums) return;
 #pragma unroll
     for (int r = 0; r < kSumRows; r++) {
-      const int at = kWarp * r + lane;
-      if (at < 8 * kTokens) copy_async<8>(to + Shape::kRowBytes + at * 8, x.sums + static_cast<int64_t>(sum_row_at(r)) * (x.stride / 16) + step * 2);
+      const float* from = kTokens == 1 ? sums : sums_from(r);
+      copy_async<8>(to + Shape::kRowBytes + (kWarp * r + lane) * 8, from + static_cast<int64_t>(step) * 2);
     }
   }
 
   // Copies a step when there is one, and closes its group in any case.
-  __device__ __forceinline__ void ask(bool weights = true) {
-    const int step = (asked / kChunkSteps * sharing + share) * kChunkSteps + asked % kChunkSteps;
+  __device__ __forceinline__ void ask(bool weights_too = true) {
     if (step < w.steps) {
-      if (weights) copy_weights(place, step);
-      copy_rows(place, step);
+      if (weights_too) copy_weights(place, step, runs);
+      copy_rows(place);
     }
     close_copies();
-    asked++;
     place = place + 1 == stages ? 0 : place + 1;
+    if constexpr (kIsCode<kStore>) runs.next();
+    if (++step % kChunkSteps != 0 || sharing == 1) return;
+    step += (sharing - 1) * kChunkSteps;
+    if constexpr (kIsCode<kStore>) runs.begin(step);
   }
-  // Weights of the first steps, which no launch before this one writes.
+  // Weights of the first steps, which no launch before this one writes: they are of one chunk.
   __device__ __forceinline__ void ask_weights() const {
-    for (int i = 0; i < stages - 1; i++) {
-      if (share * kChunkSteps + i < w.steps) copy_weights(i, share * kChunkSteps + i);
+    Runs of = runs;
+    for (int i = 0; i < stages - 1 && step + i < w.steps; i++) {
+      copy_weights(i, step + i, of);
+      of.next();
     }
   }
   // The first steps; the first group has weights that were asked for before it.
-  __device__ __forceinline__ void begin(bool weights) {
-    for (int i = 0; i < stages - 1; i++) ask(weights);
+  __device__ __forceinline__ void begin(bool weights_too) {
+    for (int i = 0; i < stages - 1; i++) ask(weights_too);
   }
   // The next step's stage. Everybody's part of it is there, and nobody reads the one before, whose place the next that is asked for takes.
   __device__ __forceinline__ int next() {
@@ -118,9 +145,7 @@ struct Stream {
     } else {
       meet(1 + share, members * kWarp);
     }
-    const int stage = used;
-    used = used + 1 == stages ? 0 : used + 1;
-    return stage;
+    return place + 1 == stages ? 0 : place + 1;
   }
 };
 

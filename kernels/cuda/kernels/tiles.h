@@ -45,28 +45,44 @@ struct TileSums {
       if (kWarp * r + lane < 8 * kTokens) rows[r] += reinterpret_cast<const float*>(common + Shape::kRowBytes)[2 * (kWarp * r + lane) + half];
     }
   }
-  // After half a step; `end`: the step after the chunk's last.
-  __device__ __forceinline__ void after(const WeightView& w, int step, int half, int end, int lane, const uint8_t* own) {
+  // A run that shares factors has ended with half a step.
+  __device__ __forceinline__ void end_group(const WeightView& w, int half, int lane, const uint8_t* own) {
     if constexpr (kIsCode<kStore>) {
-      const int done = 2 * step + half + 1;
-      if (done * 16 % w.group_columns != 0 && done != 2 * end) return;
-#pragma unroll
-      for (int t = 0; t < kTiles; t++) {
-        const uint8_t* factors = own + Shape::kWeightBytes + (t * 4 + half * 2) * kFactorBytes;
-        add_scaled(part[t], factor_at(w, factors, lane / 4), factor_at(w, factors, lane / 4 + 8), out[t]);
-        if (w.offsets) subtract(w, t, factors + kFactorBytes, lane);
+      const uint8_t* factors = own + Shape::kWeightBytes + half * 2 * kFactorBytes;
+      if (w.half_factors) {
+        scale<uint16_t>(w, factors, lane);
+      } else {
+        scale<float>(w, factors, lane);
       }
       begin_group();
     }
   }
 
  private:
-  __device__ __forceinline__ void subtract(const WeightView& w, int t, const uint8_t* offsets, int lane) {
-    const float upper = factor_at(w, offsets, lane / 4), lower = factor_at(w, offsets, lane / 4 + 8);
+  __device__ __forceinline__ static float widened(float factor) { return factor; }
+  __device__ __forceinline__ static float widened(uint16_t factor) { return f16_to_float(factor); }
+
+  // Factors [tile][half][scales, offsets][16], of one half.
+  template <class Factor>
+  __device__ __forceinline__ void scale(const WeightView& w, const uint8_t* factors, int lane) {
+    auto factor = [&](int t, int which, int row) { return widened(reinterpret_cast<const Factor*>(factors + (t * 4 + which) * kFactorBytes)[lane / 4 + row]); };
+#pragma unroll
+    for (int t = 0; t < kTiles; t++) add_scaled(part[t], factor(t, 0, 0), factor(t, 0, 8), out[t]);
+    if (!w.offsets) return;
+    float upper[kTiles], lower[kTiles];
+#pragma unroll
+    for (int t = 0; t < kTiles; t++) {
+      upper[t] = factor(t, 1, 0);
+      lower[t] = factor(t, 1, 8);
+    }
 #pragma unroll
     for (int j = 0; j < kTokens; j++) {
 #pragma unroll
-      for (int i = 0; i < 2; i++) subtract_offset(upper, lower, __shfl_sync(kWholeWarp, rows[j / 4], 8 * (j % 4) + lane % 4 * 2 + i), i, out[t].sum[j]);
+      for (int i = 0; i < 2; i++) {
+        const float x = __shfl_sync(kWholeWarp, rows[j / 4], 8 * (j % 4) + lane % 4 * 2 + i);
+#pragma unroll
+        for (int t = 0; t < kTiles; t++) subtract_offset(upper[t], lower[t], x, i, out[t].sum[j]);
+      }
     }
   }
 };
@@ -97,7 +113,10 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
   Stream<Math, kStore, kTokens, kTiles> stream{p.w, p.x, memory + warp * stages * Shape::kOwnBytes,
                                                memory + stages * (kProductWarps * Shape::kOwnBytes + warp % in_block * Shape::kCommonBytes),
                                                stages, tile, lane, share, sharing, warp / in_block, members};
-  if (!of_experts) stream.ask_weights();
+  if (!of_experts) {
+    stream.begin_weights();
+    stream.ask_weights();
+  }
   await_launches();
   const int row_tile = cluster_index(cluster);
   TileRows rows{row_tile * 8 * kTokens, 0, nullptr};
@@ -106,6 +125,7 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
     const ExpertTile expert = arguments.experts.tiles[row_tile];
     p.w = arguments.experts.weights[expert.expert];
     rows = {expert.first, expert.first + expert.rows, arguments.experts.source};
+    stream.begin_weights();
   } else {
     rows.end = min(*arguments.rows.count, rows.first + 8 * kTokens);
     if (rows.first >= rows.end) {
@@ -117,6 +137,10 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
   stream.begin_rows(rows);
   stream.begin(of_experts);
 
+  const float level = kStore == Store::kCode4 ? lane_level(p.w, lane) : 0.0f;
+  // Factors of 16 columns stand between the halves.
+  const bool apart = kIsCode<kStore> && p.w.group_columns == 16;
+  Runs runs(p.w);
   // With `sharing` 1 all sums of a thread; else of each piece of them every `sharing`th, from `share` on.
   float total[Shape::kTotals];
 #pragma unroll
@@ -130,6 +154,7 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
     if (mine) {
       const int first = (chunk + share) * kChunkSteps, end = min(p.w.steps, first + kChunkSteps);
       sums.clear();
+      if constexpr (kIsCode<kStore>) runs.begin(first);
       for (int step = first; step < end; step++) {
         const int stage = stream.next();
         stream.ask();
@@ -139,7 +164,7 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
         for (int t = 0; t < kTiles; t++) {
           uint32_t words[lane_bytes(kStore) / 4];
           WeightPieces<kStore>::read(own + t * WeightPieces<kStore>::kWarpBytes, lane, words);
-          a[t].set(p.w, words);
+          a[t].set(p.w, level, words);
         }
         auto multiply = [&](bool lower, bool upper) {
 #pragma unroll
@@ -155,16 +180,15 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
             }
           }
         };
-        // Factors of 16 columns stand between the halves.
-        const bool apart = kIsCode<kStore> && p.w.group_columns == 16;
         multiply(true, !apart);
         sums.add_rows(p.w, 0, lane, common);
         if (apart) {
-          sums.after(p.w, step, 0, end, lane, own);
+          sums.end_group(p.w, 0, lane, own);
           multiply(false, true);
         }
         sums.add_rows(p.w, 1, lane, common);
-        sums.after(p.w, step, 1, end, lane, own);
+        if (runs.ends() || step + 1 == end) sums.end_group(p.w, 1, lane, own);
+        if constexpr (kIsCode<kStore>) runs.next();
       }
     }
     auto sum_at = [&](int i) { return sums.out[i / (4 * kTokens)].sum[i / 4 % kTokens].v[i % 4]; };

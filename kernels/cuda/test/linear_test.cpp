@@ -38,7 +38,7 @@ TEST(products_of_every_stored_type_agree_with_double_precision) {
 TEST(products_of_weights_in_groups_agree_with_double_precision) {
   Random random(21);
   for (int type : {MR_INT8, MR_INT4, MR_CODEBOOK, MR_FP8}) {
-    for (auto [columns, group, ordered] : {std::tuple{256, 32, false}, {384, 128, true}, {640, 640, false}}) {
+    for (auto [columns, group, ordered] : {std::tuple{256, 32, false}, {384, 128, true}, {640, 640, false}, {1920, 96, false}}) {
       const int rows = 19;
       Grouped grouped(type, rows, columns, group, ordered, random);
       for (int precision : {MR_PRECISION_NATIVE, MR_PRECISION_F32}) {
@@ -249,7 +249,8 @@ struct TiledProduct {
 
   TiledProduct(int type, bool f32, int row_count, int outs, int columns, Random& random) {
     const bool grouped = type == MR_FP8 || type == MR_INT4;
-    const cuda::WeightView w = device.place(grouped ? cuda::image_of(Grouped(type, outs, columns, columns % 128 == 0 ? 128 : 32, false, random).view, outs, columns)
+    const int group = columns % 128 == 0 ? 128 : columns % 96 == 0 ? 96 : 32;
+    const cuda::WeightView w = device.place(grouped ? cuda::image_of(Grouped(type, outs, columns, group, false, random).view, outs, columns)
                                                     : cuda::image_of(type, outs, columns, random_stored(type, outs, columns, random).data()));
     float* x = device.put(random.normals(static_cast<size_t>(row_count * columns)));
     const int stride = cuda::rounded_up(columns, cuda::kStepColumns);
@@ -356,6 +357,8 @@ TEST(products_of_many_chunks_have_the_same_bits_however_warps_share_them) {
   for (int type : {MR_BF16, MR_INT4, MR_Q4_K, MR_Q6_K}) {
     TiledProduct(type, false, 21, 54, kTypes[type].block_values == 1 ? 2400 : 2560, random).check(kTypes[type].name, 1);
   }
+  // Groups that end in the middle of a chunk, and not in each at the same place.
+  TiledProduct(MR_INT4, false, 21, 54, 2400, random).check("groups of 96", 1);
 }
 
 TEST(products_of_so_many_rows_that_panels_come_in_groups_have_the_same_bits) {
