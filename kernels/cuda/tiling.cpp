@@ -9,6 +9,8 @@ namespace {
 
 // Of an H200, a microsecond: bytes from memory and from L2 to all multiprocessors, and to one of 132; multiplications and additions of mma.sync in one.
 constexpr double kMemory = 4.3e6, kCrossing = 5.5e6, kChips = 132, kMostOfOne = 1.5 * kCrossing / kChips, kWork = 2.3e6;
+// Instructions of a multiprocessor's warps in one: four a cycle.
+constexpr double kIssue = 4 * 1.755e3;
 // Microseconds from asking to having, and of a barrier of all warps with what stands around it.
 constexpr double kLatency = 1, kMeeting = 0.06, kClusterMeeting = 0.3;
 // Beyond these blocks of few rows would read weights too often.
@@ -48,6 +50,27 @@ int tokens_of(Tiling tiling) {
 
 bool is_narrow(Tiling tiling) { return tiling == Tiling::kRows8 || tiling == Tiling::kRows16; }
 int warp_tiles(const Product& p, Tiling tiling) { return is_narrow(tiling) ? 1 : tiling == Tiling::kRows64 ? tiles_of_64(p.w.store) : 2; }
+
+// Instructions of a warp in a step, as they are compiled for sm_90a: waits, copies and counts; for each tile of 16 outputs its weights, converted; for each 8 rows
+// what is read of them; for each tile and 8 rows the products, and of codes their factors once every 32 columns.
+struct StepCount {
+  double fixed, tile, rows, sums;
+};
+StepCount step_count(const Product& p) {
+  if (p.x.f32) return {50, is_code(p.w.store) ? 280.0 : 230.0, 115, is_code(p.w.store) ? 36.0 : 20.0};
+  switch (p.w.store) {
+    case Store::kF32:
+    case Store::kBf16: return {45, 14, 6, 2};
+    case Store::kF16: return {45, 70, 6, 4};
+    case Store::kCode8: return {90, 75, 10, 15};
+    case Store::kE4m3: return {90, 60, 10, 15};
+    case Store::kCode4: return {90, 56, 10, 17};
+  }
+  return {};
+}
+
+// Factors of a tile.
+double factor_bytes(const WeightView& w) { return static_cast<double>(w.groups) * kTileRows * (w.half_factors ? 2 : 4) * (w.offsets ? 2 : 1); }
 
 // No stages: the chip has not so much shared memory.
 Shape shape_of(const Product& p, Way way, const ChipShape& chip) {
@@ -102,17 +125,18 @@ bool is_possible(const Product& p, const Experts* experts, Way way, const ChipSh
 WayCount count_way(const Product& p, const Experts* experts, int rows, Way way, const ChipShape& chip) {
   const Shape s = shape_of(p, way, chip);
   const double columns = static_cast<double>(p.w.steps) * kStepColumns, step_bytes = kWarp * lane_bytes(p.w.store);
+  const double tile_bytes = p.w.steps * step_bytes + factor_bytes(p.w);
   const double heads = std::max(1, p.heads.count), row_tiles = experts ? experts->most_tiles : (rows + s.rows - 1) / s.rows;
   WayCount c{};
   c.blocks = static_cast<int64_t>(tile_blocks(p, s.tiles)) * static_cast<int64_t>(row_tiles * heads) * way.cluster;
   c.shared_bytes = s.shared_bytes;
   const int sharing = way.tiling == Tiling::kPanels ? 1 : way.sharing * way.cluster, chunks = (p.w.steps + kChunkSteps - 1) / kChunkSteps;
   const int rounds = (chunks + sharing - 1) / sharing;
-  const double taken = std::min(rows, s.rows), row_bytes = taken * columns * value_bytes(p), weight_bytes = s.tiles * p.w.steps * step_bytes;
+  const double taken = std::min(rows, s.rows), row_bytes = taken * columns * value_bytes(p), weight_bytes = s.tiles * tile_bytes;
   const double block_bytes = (row_bytes + weight_bytes) / way.cluster + s.peer_bytes * rounds;
   // Blocks of panels that are apart in the grid read weights again; those of few rows stand side by side.
   const double reads = way.tiling == Tiling::kPanels ? panel_groups(static_cast<int>(row_tiles)) : 1;
-  c.memory_bytes = reads * all_tiles(p) * p.w.steps * step_bytes * heads + rows * (columns * value_bytes(p) + all_tiles(p) * kTileRows * 4.0) * heads;
+  c.memory_bytes = reads * all_tiles(p) * tile_bytes * heads + rows * (columns * value_bytes(p) + all_tiles(p) * kTileRows * 4.0) * heads;
   c.crossing_bytes = static_cast<double>(c.blocks) * block_bytes;
   // Clusters of four are of the 16 or 18 multiprocessors that stand together.
   const int chips = way.cluster < 4 ? chip.multiprocessors : chip.multiprocessors * 32 / 33;
@@ -122,7 +146,13 @@ WayCount count_way(const Product& p, const Experts* experts, int rows, Way way, 
   // Warps without a chunk in the last round wait for those that have one.
   const double idle = static_cast<double>(rounds) * sharing / chunks;
   const double work = of_one * s.tiles * kTileRows * s.rows * columns / way.cluster / kWork;
-  c.us = std::max({c.memory_bytes / kMemory, c.crossing_bytes / kCrossing, of_one * block_bytes / std::min(kMostOfOne, c.flight_bytes / kLatency) * idle, work * idle}) +
+  // Each of a block's warps takes its part of all steps.
+  const int warp_outputs = way.tiling == Tiling::kPanels ? kPanelWarpTiles : warp_tiles(p, way.tiling), warp_rows = s.rows / 8 / (way.tiling == Tiling::kPanels ? kPanelRowWarps : 1);
+  const StepCount n = step_count(p);
+  const double instructions = n.fixed + n.tile * warp_outputs + (n.rows + n.sums * warp_outputs) * warp_rows;
+  const double warp_steps = static_cast<double>(s.tiles) / warp_outputs * (s.rows / 8 / warp_rows) * p.w.steps / way.cluster;
+  const double issue = of_one * warp_steps * instructions / kIssue;
+  c.us = std::max({c.memory_bytes / kMemory, c.crossing_bytes / kCrossing, of_one * block_bytes / std::min(kMostOfOne, c.flight_bytes / kLatency) * idle, work * idle, issue * idle}) +
          of_one / at_once * rounds * s.meetings * (way.cluster > 1 ? kClusterMeeting : kMeeting);
   return c;
 }

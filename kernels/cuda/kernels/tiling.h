@@ -8,6 +8,8 @@ namespace millrace::cuda {
 inline constexpr int kProductWarps = 8;
 // Panels: tiles of 16 outputs of a block, stages, and warps side by side in rows.
 inline constexpr int kPanelTiles = 8, kPanelStages = 4, kPanelRowWarps = 2;
+// Tiles of 16 outputs of a warp.
+inline constexpr int kPanelWarpTiles = kPanelTiles / (kProductWarps / kPanelRowWarps);
 // Panels of rows whose blocks stand side by side in a grid: all of them, or groups of 16 and fewer, whose rows stay in L2 while outputs go by.
 constexpr int panel_groups(int panels) { return (panels + 15) / 16; }
 // Blocks of a grid in y, which has those of the outputs.
