@@ -84,17 +84,23 @@ __device__ __forceinline__ void fence_gates() { asm volatile("fence.mbarrier_ini
 __device__ __forceinline__ void arrive(uint64_t* gate) {
   asm volatile("{.reg .b64 state; mbarrier.arrive.shared::cta.b64 state, [%0];}" ::"r"(shared_place(gate)) : "memory");
 }
-// Whether the phase of that parity has ended, for which it may wait a while; the one before the first has.
+// Whether the phase of that parity has ended; the one before the first has.
 __device__ __forceinline__ bool passed(uint64_t* gate, int parity) {
   uint32_t ended = 0;
-  asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+  asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
       : "=r"(ended)
       : "r"(shared_place(gate)), "r"(parity)
       : "memory");
   return ended != 0;
 }
+// Waits for that; the instruction suspends the thread for a while.
 __device__ __forceinline__ void wait_for(uint64_t* gate, int parity) {
-  while (!passed(gate, parity)) {
+  uint32_t ended = 0;
+  while (ended == 0) {
+    asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+        : "=r"(ended)
+        : "r"(shared_place(gate)), "r"(parity)
+        : "memory");
   }
 }
 

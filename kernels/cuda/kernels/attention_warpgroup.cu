@@ -162,13 +162,24 @@ struct Consumer {
   __device__ __forceinline__ void load_queries(const Work& work) {
     const float factor = p.cap > 0 ? p.scale : p.scale * kLog2E;
     meet<kWarpgroup>(kOwnBarrier + group);
-    for (int i = thread; i < kRows * kDim / 8; i += kWarpgroup) {
-      const int row = i / (kDim / 8), piece = i % (kDim / 8), r = group * kRows + row, token = r / work.heads;
-      const float* from = p.q.data + (work.task.row0 + token) * p.q.stride + (work.head0 + r % work.heads) * p.cache.key_dim + piece * 8;
-      float x[8];
+    // Several pieces are read before the first is rounded.
+    constexpr int kPieces = kDim / 8, kAtOnce = 4, kRounds = kRows * kPieces / kWarpgroup;
+    static_assert(kRounds % kAtOnce == 0);
+#pragma unroll 1
+    for (int first = 0; first < kRounds; first += kAtOnce) {
+      float x[kAtOnce][8];
 #pragma unroll
-      for (int j = 0; j < 8; j++) x[j] = token < work.task.rows && piece * 8 + j < p.cache.key_dim ? from[j] * factor : 0.0f;
-      store_shared(shared.queries(group) + Shared<kDim>::place(kRows, row, piece), {pack(x[0], x[1]), pack(x[2], x[3]), pack(x[4], x[5]), pack(x[6], x[7])});
+      for (int i = 0; i < kAtOnce; i++) {
+        const int at = thread + (first + i) * kWarpgroup, r = group * kRows + at / kPieces, token = r / work.heads, column = at % kPieces * 8;
+        const int room = token < work.task.rows ? p.cache.key_dim - column : 0;
+        load_run(x[i], p.q.data + (work.task.row0 + token) * p.q.stride + (work.head0 + r % work.heads) * p.cache.key_dim + column, room);
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; i++) {
+        const int at = thread + (first + i) * kWarpgroup;
+        auto two = [&](int j) { return pack(x[i][j] * factor, x[i][j + 1] * factor); };
+        store_shared(shared.queries(group) + Shared<kDim>::place(kRows, at / kPieces, at % kPieces), {two(0), two(2), two(4), two(6)});
+      }
     }
     fence_shared();
     meet<kWarpgroup>(kOwnBarrier + group);
@@ -180,6 +191,17 @@ struct Consumer {
     highest = p.positions[work.task.row0 + min(work.task.rows - 1, (group * kRows + kRows - 1) / work.heads)];
     all_most[0] = all_most[1] = -infinity();
     all_sum[0] = all_sum[1] = 0;
+  }
+
+  // Eight values, of which `room` are there; zeros for the others.
+  __device__ __forceinline__ static void load_run(float (&x)[8], const float* from, int room) {
+    if (room >= 8 && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
+      const float4 low = *reinterpret_cast<const float4*>(from), high = *reinterpret_cast<const float4*>(from + 4);
+      x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w, x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+      return;
+    }
+#pragma unroll
+    for (int j = 0; j < 8; j++) x[j] = j < room ? from[j] : 0.0f;
   }
 
   __device__ __forceinline__ static uint32_t pack(float low, float high) {
@@ -293,8 +315,9 @@ struct Consumer {
     }
   }
 
-  // Every warp has read what is in a place of a tile.
+  // Every warp has read what is in a place of a tile, and all its threads.
   __device__ __forceinline__ void leave(uint64_t* gate) const {
+    __syncwarp();
     if (thread % kWarp == 0) arrive(gate);
   }
 
