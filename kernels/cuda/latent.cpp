@@ -52,8 +52,7 @@ void Model::launch_latent(const Op& op, RowCount rows) {
   p.q = queries;
   p.turned = rows_of(op.b);
   p.out = mixed;
-  attend(stream_, p, std::max(1, std::min(device_.chips * 2, room_.shape.tasks)));
-  merge_attention(stream_, p, std::max(1, std::min(device_.chips * 2, room_.shape.merges)));
+  launch_attention(op, p);
   launch_heads(rows, weights_[static_cast<size_t>(op.weights[1])], mixed, rank, rows_of(op.out()), op.value_dim);
 }
 

@@ -130,6 +130,10 @@ AttentionKind Model::kind_of(const Op& op) const {
   return {op.group, op.heads, op.kv_heads, op.window, attention_tile(warpgroups_, exact_, cache.type, cache.key_stride, cache.value_stride, cache.turned_dim > 0)};
 }
 
+size_t Model::kind_index(const Op& op) const {
+  return static_cast<size_t>(std::find(attention_kinds_.begin(), attention_kinds_.end(), kind_of(op)) - attention_kinds_.begin());
+}
+
 void Model::mark_uses() {
   const std::vector<Use> uses = uses_of(program_);
   for (size_t i = 0; i < uses.size(); i++) {
@@ -148,6 +152,7 @@ void Model::mark_uses() {
     }
   }
   check_shared();
+  for (const AttentionKind& kind : attention_kinds_) attention_places_.push_back(attention_places(groups_[static_cast<size_t>(kind.group)].layers[0], exact_, kind.tile, device_.chips));
   std::vector<CacheShape> shapes;
   for (const Group& g : groups_) {
     const CacheView& kv = g.layers[0];

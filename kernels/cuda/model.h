@@ -119,6 +119,7 @@ class Model {
   void mark_uses();
   void check_shared() const;
   AttentionKind kind_of(const Op& op) const;
+  size_t kind_index(const Op& op) const;
   void upload(Memory& memory, const void* from, int64_t bytes, const char* what);
   void place(Weight& w, const Image& image, const char* name);
   // What is uploaded, which has to stay until it is.
@@ -165,7 +166,8 @@ class Model {
   Form form_of(const WeightView& w, RowCount rows, RowView out);
   void launch_experts(const Op& op, RowCount rows);
   AttentionArguments attention_of(const Op& op) const;
-  void launch_attention(const Op& op);
+  // Attention, and the merging of what is split.
+  void launch_attention(const Op& op, const AttentionArguments& p);
   void launch_latent(const Op& op, RowCount rows);
   void launch_heads(RowCount rows, const Weight& w, RowView x, int columns, RowView out, int out_columns);
   RowView rows_of(int tensor) const;
@@ -195,6 +197,8 @@ class Model {
   // Of each MOE_EXPERTS op, by its index: gates, ups and downs on the device.
   std::map<const Op*, Memory> expert_views_;
   std::vector<AttentionKind> attention_kinds_;
+  // Tasks of each kind that are at work at the same time.
+  std::vector<int> attention_places_;
   // Of each kind: pieces of partial results that were reserved, which steps keep to; none: nothing was.
   std::vector<int64_t> reserved_pieces_;
   Room room_;

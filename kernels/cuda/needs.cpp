@@ -131,19 +131,18 @@ bool wants_wgmma(const mr_options& options) {
   return options.isa == MR_ISA_WGMMA || wanted == "wgmma";
 }
 
-int attention_workers(int tile) { return tile == kWarpgroupTile ? 1 : tile == kBlockTile ? 8 : 2; }
+int attention_workers(int tile) { return tile == kBlockTile ? kBlockTile / kQueryTile : 1; }
 
-int attention_blocks(int tile, int chips, int tasks, int tiles_of_heads) {
-  const int most = tile == kWarpgroupTile ? chips : (2 * chips + tiles_of_heads - 1) / tiles_of_heads;
-  return std::max(1, std::min(most, tasks));
-}
+int attention_blocks(int places, int tasks, int tiles_of_heads) { return std::max(1, std::min(places / tiles_of_heads, tasks)); }
 
 int result_width(const mr_kv_group& group, bool latent) { return latent ? rounded_up(group.key_dim, 32) : cache_value_stride(group.value_dim); }
 
 int64_t most_pieces(const AttentionKind& kind, int64_t blocks, int block_tokens, const mr_limits& limits, int chips) {
   const int tiles = head_tiles(kind.heads, kind.kv_heads, kind.tile), pieces = partial_pieces(heads_together(kind.heads, kind.kv_heads, kind.tile));
   const int64_t chunks = (int64_t{limits.positions} + kAttentionChunk - 1) / kAttentionChunk;
-  const int64_t at_work = (int64_t{chips} * attention_workers(kind.tile) + tiles - 1) / tiles * (kind.tile == kWarpgroupTile ? partial_pieces(kind.tile) : 1);
+  // But for the smallest heads there are two blocks a multiprocessor at most.
+  const int64_t places = int64_t{chips} * (kind.tile == kWarpgroupTile ? 1 : 2);
+  const int64_t at_work = (places * attention_workers(kind.tile) + tiles - 1) / tiles * (kind.tile == kWarpgroupTile ? partial_pieces(kind.tile) : 1);
   const int64_t of_cache = blocks * block_tokens / kAttentionChunk + limits.logit_rows;
   return std::min(at_work * chunks, of_cache * (kind.tile == kQueryTile ? pieces : std::max(pieces, kBlockTile / kQueryTile)));
 }

@@ -51,10 +51,10 @@ int grown(int now, int needed);
 
 // Whether attention by wgmma is asked for: by the options, or by the variable MILLRACE_CUDA_ATTENTION (mma or wgmma); an Error when that names another.
 bool wants_wgmma(const mr_options& options);
-// What a multiprocessor has at work of attention: warps, blocks of warps on the same rows, or a block of warpgroups.
+// Workers of a place of attention (attention_places): warps, or the block.
 int attention_workers(int tile);
-// Blocks of each head tile for so many tasks: as many as are at work at the same time, in which all tasks find their turn.
-int attention_blocks(int tile, int chips, int tasks, int tiles_of_heads);
+// Blocks of each head tile for so many tasks: no more than are at work at the same time, in which all tasks find their turn.
+int attention_blocks(int places, int tasks, int tiles_of_heads);
 // Columns of results that attention computes over a group's cache.
 int result_width(const mr_kv_group& group, bool latent);
 // Pieces of partial results that steps have room for, of each head tile of a kind of attention over so many blocks: a piece for each chunk of the cache, or

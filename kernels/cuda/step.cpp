@@ -225,7 +225,7 @@ void Model::launch_op(const Op& op, RowCount rows) {
     case OpCode::kKvWrite:
       add(KvArguments{groups_[static_cast<size_t>(op.group)].layers[static_cast<size_t>(op.layer)], input(shape.slots(op.group)), a, b}, rows);
       break;
-    case OpCode::kAttention: launch_attention(op); break;
+    case OpCode::kAttention: launch_attention(op, attention_of(op)); break;
     case OpCode::kGated: map(Map::kGated, 1, op.function); break;
     case OpCode::kAdd: map(Map::kAdd, op.factor, 0); break;
     case OpCode::kScale: map(Map::kScale, op.factor, 0); break;
@@ -315,8 +315,7 @@ void Model::launch_experts(const Op& op, RowCount rows) {
 
 AttentionArguments Model::attention_of(const Op& op) const {
   const StepShape& shape = room_.shape;
-  const AttentionKind wanted = kind_of(op);
-  const int kind = static_cast<int>(std::find(attention_kinds_.begin(), attention_kinds_.end(), wanted) - attention_kinds_.begin());
+  const int kind = static_cast<int>(kind_index(op));
   AttentionArguments p{};
   p.cache = groups_[static_cast<size_t>(op.group)].layers[static_cast<size_t>(op.layer)];
   p.q = rows_of(op.a);
@@ -331,18 +330,17 @@ AttentionArguments Model::attention_of(const Op& op) const {
   p.heads = op.heads;
   p.kv_heads = op.kv_heads;
   p.window = op.window;
-  p.tile = wanted.tile;
+  p.tile = attention_kinds_[static_cast<size_t>(kind)].tile;
   p.scale = op.scale;
   p.cap = op.cap;
   p.exact = exact_;
   return p;
 }
 
-void Model::launch_attention(const Op& op) {
-  const AttentionArguments p = attention_of(op);
+void Model::launch_attention(const Op& op, const AttentionArguments& p) {
   launch_chain();
   const int tiles = head_tiles(p.heads, p.kv_heads, p.tile);
-  attend(stream_, p, attention_blocks(p.tile, device_.chips, room_.shape.tasks, tiles));
+  attend(stream_, p, attention_blocks(attention_places_[kind_index(op)], room_.shape.tasks, tiles));
   merge_attention(stream_, p, std::max(1, std::min((4 * device_.chips + tiles - 1) / tiles, room_.shape.merges)));
 }
 

@@ -32,7 +32,7 @@ void Model::make_room(const mr_step& step) {
   int64_t partials = 0;
   for (size_t k = 0; k < attention_kinds_.size(); k++) {
     const AttentionKind& kind = attention_kinds_[k];
-    tasks_.push_back(plan_attention(kind, step, int64_t{device_.chips} * attention_workers(kind.tile), reserved_pieces_.empty() ? kNoBound : reserved_pieces_[k]));
+    tasks_.push_back(plan_attention(kind, step, int64_t{attention_places_[k]} * attention_workers(kind.tile), reserved_pieces_.empty() ? kNoBound : reserved_pieces_[k]));
     const TaskList& list = tasks_.back();
     tasks = std::max(tasks, static_cast<int>(list.tasks.size()));
     merges = std::max(merges, static_cast<int>(list.merges.size()));

@@ -320,7 +320,8 @@ class Bench {
     step.positions = positions.data();
     step.query_start = starts.data();
     step.context_len = lengths.data();
-    const TaskList list = plan_attention({0, kHeads, kKv, 0, tile}, step, int64_t{chips_} * attention_workers(tile));
+    const int places = attention_places(cache, false, tile, chips_);
+    const TaskList list = plan_attention({0, kHeads, kKv, 0, tile}, step, int64_t{places} * attention_workers(tile));
     Memory tasks(static_cast<int64_t>(list.tasks.size() * sizeof(AttentionTask)), "a benchmark");
     Memory merges(static_cast<int64_t>(std::max<size_t>(1, list.merges.size()) * sizeof(MergeTask)), "a benchmark");
     stream_.upload(tasks.data(), list.tasks.data(), tasks.size());
@@ -343,7 +344,8 @@ class Bench {
     p.tile = tile;
     p.kv_heads = kKv;
     p.scale = 0.088f;
-    const int tasks_of_step = static_cast<int>(list.tasks.size()), grid = attention_blocks(tile, chips_, tasks_of_step, kKv);
+    // Grids are for the tasks that an engine reserves, not for those of the step.
+    const int grid = attention_blocks(places, 4096, kKv);
     const std::string what = std::string("attention") + (tile == kBlockTile ? " by mma.sync, " : " by wgmma, ") + name;
     double ms = time([&] {
       attend(stream_, p, grid);

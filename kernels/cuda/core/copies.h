@@ -92,4 +92,12 @@ void allow_shared(void (*kernel)(Parameters...), size_t bytes) {
   if (bytes > 48u << 10) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most));
 }
 
+// Blocks of a kernel that a multiprocessor has room for, by registers and shared memory; 1 where nobody says.
+template <class... Parameters>
+int blocks_at_once(void (*kernel)(Parameters...), int threads, size_t shared_bytes) {
+  int blocks = 0;
+  if (cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared_bytes) != cudaSuccess) cudaGetLastError();
+  return blocks > 0 ? blocks : 1;
+}
+
 }  // namespace millrace::cuda

@@ -326,6 +326,7 @@ struct cudaFuncAttributes {
 namespace millrace::emulator {
 cudaError_t allow_shared(const void* kernel, cudaFuncAttribute what, int bytes);
 cudaError_t look_at(cudaFuncAttributes* attributes);
+cudaError_t count_blocks(int* blocks, int threads, size_t shared_bytes);
 }  // namespace millrace::emulator
 
 template <class... Parameters>
@@ -336,4 +337,9 @@ cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribut
 template <class... Parameters>
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*)(Parameters...)) {
   return ::millrace::emulator::look_at(attributes);
+}
+
+template <class... Parameters>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void (*)(Parameters...), int threads, size_t shared_bytes) {
+  return ::millrace::emulator::count_blocks(blocks, threads, shared_bytes);
 }

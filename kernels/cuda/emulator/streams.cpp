@@ -156,6 +156,15 @@ cudaError_t allow_shared(const void* kernel, cudaFuncAttribute what, int bytes) 
   return usable();
 }
 
+// As if each thread had as many registers as there may be; a KiB of each block's shared memory is the system's.
+cudaError_t count_blocks(int* blocks, int threads, size_t shared_bytes) {
+  if (threads < 1 || shared_bytes > machine().shared_bytes) return noted(cudaErrorInvalidValue);
+  const int registers = std::min(256, 65536 / threads / 8 * 8);
+  const int by_shared = static_cast<int>((machine().shared_bytes + 1024) / (shared_bytes + 1024));
+  *blocks = std::min(65536 / (registers * threads), by_shared);
+  return usable();
+}
+
 cudaError_t launch(Stream* stream, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body, bool early, int cluster) {
   const cudaError_t refused = refusal(kernel, grid, block, shared_bytes, cluster);
   if (refused != cudaSuccess) return noted(refused);

@@ -108,49 +108,78 @@ __global__ void merge_kernel(const __grid_constant__ AttentionArguments p) {
   }
 }
 
-template <class Math, int kType, int kValueTiles, bool kTogether>
-void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
+// What a launch of the kernel has beside its arguments.
+struct Launch {
+  // Head tiles, and parts of the values.
+  unsigned tiles, parts;
+  size_t shared;
+  bool staged;
+  int page_bits;
+};
+
+template <class Math, int kType, int kValueTiles, bool kTogether, class Act>
+void choose(const AttentionArguments& p, const Act& act) {
   using Own = Worker<Math, kType, kValueTiles, kTogether ? Team::kTogether : Team::kWarp>;
   const int parts = p.cache.value_width / (8 * kValueTiles);
-  const dim3 grid{static_cast<unsigned>(blocks), static_cast<unsigned>(head_tiles(p.heads, p.kv_heads, p.tile)),
-                  static_cast<unsigned>(kTogether ? (parts + kWarps - 1) / kWarps : parts)};
-  size_t shared = own_shared<Math, kTogether>(p.cache.key_stride);
+  Launch launch{static_cast<unsigned>(head_tiles(p.heads, p.kv_heads, p.tile)), static_cast<unsigned>(kTogether ? (parts + kWarps - 1) / kWarps : parts),
+                own_shared<Math, kTogether>(p.cache.key_stride), false, 0};
   const size_t stages = size_t{kWarps} * static_cast<size_t>(Own::stage_bytes(p.cache.key_stride));
-  const bool staged = shared + stages <= (most_shared() < kMostStaged ? most_shared() : kMostStaged);
-  if (staged) shared += stages;
-  int page_bits = 0;
-  while (1 << page_bits < p.cache.block_tokens) page_bits++;
-  allow_shared(attention_kernel<Math, kType, kValueTiles, kTogether>, shared);
-  launch_early(attention_kernel<Math, kType, kValueTiles, kTogether>, grid, kWarps * kWarp, shared, stream, p, staged, page_bits);
+  launch.staged = launch.shared + stages <= (most_shared() < kMostStaged ? most_shared() : kMostStaged);
+  if (launch.staged) launch.shared += stages;
+  while (1 << launch.page_bits < p.cache.block_tokens) launch.page_bits++;
+  allow_shared(attention_kernel<Math, kType, kValueTiles, kTogether>, launch.shared);
+  act(attention_kernel<Math, kType, kValueTiles, kTogether>, launch);
 }
 
-template <class Math, int kType>
-void start(cudaStream_t stream, const AttentionArguments& p, int blocks) {
+template <class Math, int kType, class Act>
+void choose(const AttentionArguments& p, const Act& act) {
   // In float32 twice as many results do not fit the registers.
   constexpr int kMost = Math::kType == MR_F32 ? 8 : 16;
   const int width = p.cache.value_width;
   if (p.cache.turned_dim > 0) {
-    return width % (8 * kMost) == 0 ? start<Math, kType, kMost, true>(stream, p, blocks) : start<Math, kType, 4, true>(stream, p, blocks);
+    return width % (8 * kMost) == 0 ? choose<Math, kType, kMost, true>(p, act) : choose<Math, kType, 4, true>(p, act);
   }
   if constexpr (kMost == 16) {
-    if (width % 128 == 0) return start<Math, kType, 16, false>(stream, p, blocks);
+    if (width % 128 == 0) return choose<Math, kType, 16, false>(p, act);
   }
-  if (width % 64 == 0) return start<Math, kType, 8, false>(stream, p, blocks);
-  if (width % 32 == 0) return start<Math, kType, 4, false>(stream, p, blocks);
-  return start<Math, kType, 2, false>(stream, p, blocks);
+  if (width % 64 == 0) return choose<Math, kType, 8, false>(p, act);
+  if (width % 32 == 0) return choose<Math, kType, 4, false>(p, act);
+  return choose<Math, kType, 2, false>(p, act);
+}
+
+// Does something with the kernel that these arguments want.
+template <class Act>
+void with_kernel(const AttentionArguments& p, const Act& act) {
+  switch (p.cache.type) {
+    case MR_F32: return choose<F32, MR_F32>(p, act);
+    case MR_F16: return p.exact ? choose<F32, MR_F16>(p, act) : choose<F16, MR_F16>(p, act);
+    case MR_BF16: return p.exact ? choose<F32, MR_BF16>(p, act) : choose<Bf16, MR_BF16>(p, act);
+    case MR_FP8: return p.exact ? choose<F32, MR_FP8>(p, act) : choose<Bf16, MR_FP8>(p, act);
+    default: return p.exact ? choose<F32, MR_INT8>(p, act) : choose<Bf16, MR_INT8>(p, act);
+  }
 }
 
 }  // namespace
 
 void attend(cudaStream_t stream, const AttentionArguments& p, int blocks) {
   if (p.tile == kWarpgroupTile) return attend_by_warpgroups(stream, p, blocks);
-  switch (p.cache.type) {
-    case MR_F32: return start<F32, MR_F32>(stream, p, blocks);
-    case MR_F16: return p.exact ? start<F32, MR_F16>(stream, p, blocks) : start<F16, MR_F16>(stream, p, blocks);
-    case MR_BF16: return p.exact ? start<F32, MR_BF16>(stream, p, blocks) : start<Bf16, MR_BF16>(stream, p, blocks);
-    case MR_FP8: return p.exact ? start<F32, MR_FP8>(stream, p, blocks) : start<Bf16, MR_FP8>(stream, p, blocks);
-    default: return p.exact ? start<F32, MR_INT8>(stream, p, blocks) : start<Bf16, MR_INT8>(stream, p, blocks);
-  }
+  with_kernel(p, [&](auto* kernel, const Launch& launch) {
+    const dim3 grid{static_cast<unsigned>(blocks), launch.tiles, launch.parts};
+    launch_early(kernel, grid, kWarps * kWarp, launch.shared, stream, p, launch.staged, launch.page_bits);
+  });
+}
+
+int attention_places(const CacheView& cache, bool exact, int tile, int chips) {
+  // A block of warpgroups takes more than half of a multiprocessor.
+  if (tile == kWarpgroupTile) return chips;
+  AttentionArguments p{};
+  p.cache = cache;
+  p.exact = exact;
+  p.tile = tile;
+  p.heads = p.kv_heads = 1;
+  int places = chips;
+  with_kernel(p, [&](auto* kernel, const Launch& launch) { places = chips * blocks_at_once(kernel, kWarps * kWarp, launch.shared) / static_cast<int>(launch.parts); });
+  return places > 0 ? places : 1;
 }
 
 size_t least_shared(const CacheView& cache, bool exact) {

@@ -51,6 +51,16 @@ struct Shared {
 // What all threads of a warp have alike, so that the compiler knows it too.
 __device__ __forceinline__ int of_warp(int x) { return __shfl_sync(kWholeWarp, x, 0); }
 
+// Tasks of a block: blocks take them in turn, one way and then the other, as the longest come first.
+template <class Body>
+__device__ __forceinline__ void for_tasks(int tasks, const Body& body) {
+  const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
+  for (int first = 0, round = 0; first < tasks; first += blocks, round++) {
+    const int t = first + (round % 2 == 0 ? block : blocks - 1 - block);
+    if (t < tasks) body(t);
+  }
+}
+
 // A task of a head tile, and the tiles of tokens that it goes through.
 struct Work {
   AttentionTask task;
@@ -115,7 +125,7 @@ struct Producer {
 
   __device__ __forceinline__ void run() const {
     int n = 0;
-    for (int t = static_cast<int>(blockIdx.x); t < p.counts[0]; t += static_cast<int>(gridDim.x)) {
+    for_tasks(p.counts[0], [&](int t) {
       const Work work(p, t);
       const int32_t* pages = p.block_table + static_cast<int64_t>(work.task.sequence) * *p.table_width;
       for (int start = work.first; start < work.stop; start += kTokens, n++) {
@@ -132,7 +142,7 @@ struct Producer {
         ask(shared.values(stage), p.cache.values, work, pages, start);
         if (room) tell<1>(shared.keys_full(stage));
       }
-    }
+    });
     if (n > 0) tell<0>(shared.values_full((n - 1) % kStages));
   }
 };
@@ -359,7 +369,7 @@ struct Consumer {
   // A warpgroup without rows only lets tiles pass.
   __device__ __forceinline__ void run() {
     int n = 0;
-    for (int t = static_cast<int>(blockIdx.x); t < p.counts[0]; t += static_cast<int>(gridDim.x)) {
+    for_tasks(p.counts[0], [&](int t) {
       const Work work(p, t);
       const int rows = work.task.rows * work.heads;
       if (group * kRows >= rows) {
@@ -369,7 +379,7 @@ struct Consumer {
           wait_for(shared.values_full(n % kStages), n / kStages % 2);
           leave(shared.values_free(n % kStages));
         }
-        continue;
+        return;
       }
       const bool both = rows > kRows;
       if (both && group == 1) announce<kConsumers * kWarpgroup>(kTurnBarrier);
@@ -377,7 +387,7 @@ struct Consumer {
       int start = work.first;
       for (; start + kTokens < work.stop; start += kTokens) step<true>(work, start, n++, both);
       step<false>(work, start, n++, both);
-    }
+    });
   }
 };
 

@@ -187,6 +187,9 @@ struct AttentionArguments {
   bool exact;
 };
 void attend(cudaStream_t stream, const AttentionArguments& p, int blocks);
+// Tasks of one head tile that a device of so many multiprocessors has at work at the same time, each by a block for each part of the values; a block has four
+// of warps.
+int attention_places(const CacheView& cache, bool exact, int tile, int chips);
 // Shared memory that a block of attention has at least, over a cache of such rows.
 size_t least_shared(const CacheView& cache, bool exact);
 void merge_attention(cudaStream_t stream, const AttentionArguments& p, int blocks);

@@ -3,6 +3,7 @@
 
 #include "check.h"
 #include "kernels/launches.h"
+#include "machine.h"
 #include "needs.h"
 #include "step_tasks.h"
 
@@ -32,8 +33,8 @@ cuda::TaskList plan(const cuda::AttentionKind& kind, const std::vector<Rows>& se
 
 // Of a model of 8B: 32 heads on 8 KV heads.
 constexpr cuda::AttentionKind kLarge{0, 32, 8, 0, cuda::kBlockTile};
-constexpr int kChips = 132;
-const int64_t kWorkers = int64_t{kChips} * cuda::attention_workers(cuda::kBlockTile);
+constexpr int kChips = 132, kPlaces = 2 * kChips;
+const int64_t kWorkers = int64_t{kPlaces} * cuda::attention_workers(cuda::kBlockTile);
 
 }  // namespace
 
@@ -141,6 +142,33 @@ TEST(what_is_reserved_for_attention_holds_the_decodes_of_a_full_cache) {
   CHECK(plan(kLarge, {{48, 131072}}, kWorkers, pieces).merges.size() == 3);
   // No more than can be split.
   CHECK(cuda::most_pieces(kLarge, 1 << 20, kBlock, {512, 128, 1024}, kChips) == kWorkers / 8 * 4);
+}
+
+TEST(attention_has_as_many_blocks_as_are_at_work_at_the_same_time) {
+  auto places = [](int type, int dim, bool latent, bool exact = false) {
+    cuda::CacheView cache{};
+    cache.type = type;
+    cache.block_tokens = 16;
+    cache.key_dim = cache.value_dim = cache.key_stride = cache.value_stride = cache.value_width = dim;
+    if (latent) cache.key_dim = cache.key_stride = dim + (cache.turned_dim = 64);
+    return cuda::attention_places(cache, exact, latent ? cuda::kQueryTile : cuda::kBlockTile, kChips);
+  };
+  CHECK(places(MR_BF16, 128, false) == kPlaces && places(MR_BF16, 64, false) == kPlaces);
+  // What 160 KiB do not hold twice; values in two parts, each with a block.
+  CHECK(places(MR_F32, 128, false) < kPlaces && places(MR_BF16, 256, false) == kChips / 2, "%d, %d", places(MR_F32, 128, false), places(MR_BF16, 256, false));
+  CHECK(places(MR_BF16, 512, true) == kChips || places(MR_BF16, 512, true) == kPlaces, "%d", places(MR_BF16, 512, true));
+  CHECK(cuda::attention_places({}, false, cuda::kWarpgroupTile, kChips) == kChips);
+  {
+    Machine kept;
+    emulator::machine().shared_bytes = 99 << 10;
+    CHECK(places(MR_BF16, 128, false) == kChips, "where a block has 99 KiB: %d", places(MR_BF16, 128, false));
+  }
+  // In one wave, however many head tiles and tasks there are.
+  for (int tiles : {1, 8, 32, 48, 100, 300}) {
+    const int blocks = cuda::attention_blocks(kPlaces, 1 << 20, tiles);
+    CHECK(blocks >= 1 && (blocks * tiles <= kPlaces || blocks == 1) && (blocks + 1) * tiles > kPlaces, "%d head tiles: %d blocks", tiles, blocks);
+  }
+  CHECK(cuda::attention_blocks(kPlaces, 3, 8) == 3);
 }
 
 }  // namespace millrace::test
