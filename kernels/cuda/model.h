@@ -104,6 +104,8 @@ class Model {
   // Rows, ids and lists of a step on the device; where each begins in `inputs`. Capacities only grow, and graphs end with them.
   struct Room {
     StepShape shape;
+    // Of the step that was sent last.
+    StepShape places;
     Memory inputs, counts, partials, logits, input_values, input_sums;
     int64_t partial_floats = 0;
     std::vector<Memory> slots;

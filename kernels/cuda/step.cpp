@@ -157,14 +157,16 @@ void Model::launch_step(const mr_step& step, Choosing how) {
 }
 
 void Model::send_inputs(const mr_step& step, Flight& flight) {
+  room_.places = room_.shape.of_rows(bucket_of(step.rows), step.logit_rows);
   flight.inputs.need(room_.shape.ints() * 4);
   auto* ints = flight.inputs.as<int32_t>();
-  write_step(step, room_.shape, tasks_, ints);
-  stream_.upload(room_.inputs.data(), ints, room_.shape.ints() * 4);
+  for (const Stretch& part : write_step(step, room_.places, tasks_, ints)) {
+    stream_.upload(room_.inputs.as<int32_t>() + part.from, ints + part.from, (part.to - part.from) * 4);
+  }
 }
 
 void Model::launch_all(int most_rows, int most_logit_rows, Choosing how) {
-  const StepShape& shape = room_.shape;
+  const StepShape& shape = room_.places;
   const RowCount rows{most_rows, input(shape.counts() + kRowCount), true};
   const RowCount logit_rows{most_logit_rows, input(shape.counts() + kLogitRowCount), true};
   if (how != Choosing::kNone) {
@@ -207,7 +209,7 @@ void Model::launch_chain() {
 
 void Model::launch_op(const Op& op, RowCount rows) {
   const Range range(op.code, rows.most);
-  const StepShape& shape = room_.shape;
+  const StepShape& shape = room_.places;
   const RowView a = op.a >= 0 ? rows_of(op.a) : RowView{};
   const RowView b = op.b >= 0 ? rows_of(op.b) : RowView{};
   const RowView out = op.out() >= 0 ? rows_of(op.out()) : RowView{};
@@ -291,7 +293,7 @@ void Model::launch_product(RowCount rows, int weight, RowView x, int columns, Ro
 }
 
 void Model::launch_experts(const Op& op, RowCount rows) {
-  const StepShape& shape = room_.shape;
+  const StepShape& shape = room_.places;
   const int experts = op.group, inner = program_.tensors[static_cast<size_t>(op.weights[0])].rows(), width = width_of(op.out());
   // The device counts them.
   int32_t* counts = room_.inputs.as<int32_t>() + shape.counts();
@@ -314,7 +316,7 @@ void Model::launch_experts(const Op& op, RowCount rows) {
 }
 
 AttentionArguments Model::attention_of(const Op& op) const {
-  const StepShape& shape = room_.shape;
+  const StepShape& shape = room_.places;
   const int kind = static_cast<int>(kind_index(op));
   AttentionArguments p{};
   p.cache = groups_[static_cast<size_t>(op.group)].layers[static_cast<size_t>(op.layer)];

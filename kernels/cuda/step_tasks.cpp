@@ -82,32 +82,47 @@ TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t 
   return list;
 }
 
-void write_step(const mr_step& s, const StepShape& shape, const StepTasks& tasks, int32_t* to) {
+StepShape StepShape::of_rows(int most_rows, int logit_rows_of_step) const {
+  // Each sequence has a row, and so has each tile that is merged.
+  StepShape shape = *this;
+  shape.rows = std::min(rows, most_rows);
+  shape.logit_rows = std::min(logit_rows, std::max(shape.rows, logit_rows_of_step));
+  shape.sequences = std::min(sequences, shape.rows);
+  shape.merges = std::min(merges, shape.rows);
+  return shape;
+}
+
+std::vector<Stretch> write_step(const mr_step& s, const StepShape& shape, const StepTasks& tasks, int32_t* to) {
+  // In the order of places.
+  std::vector<Stretch> stretches = {{0, shape.tokens()}};
   auto put = [&](int64_t at, const void* from, size_t ints) {
-    if (ints > 0) std::memcpy(to + at, from, ints * sizeof(int32_t));
+    if (ints == 0) return;
+    std::memcpy(to + at, from, ints * sizeof(int32_t));
+    if (at - stretches.back().to > kMostBetween) stretches.push_back({at, at});
+    stretches.back().to = at + static_cast<int64_t>(ints);
   };
-  const auto rows = static_cast<size_t>(s.rows);
+  std::fill_n(to, shape.tokens(), 0);
   to[shape.counts() + kRowCount] = s.rows;
   to[shape.counts() + kLogitRowCount] = s.logit_rows;
-  to[shape.counts() + kExpertRowCount] = 0;
-  to[shape.counts() + kExpertTileCount] = 0;
   to[shape.table_width_at()] = s.table_width;
+  const auto rows = static_cast<size_t>(s.rows), table = static_cast<size_t>(s.sequences) * static_cast<size_t>(s.table_width);
   put(shape.tokens(), s.tokens, rows);
   put(shape.positions(), s.positions, rows);
   put(shape.logit_row(), s.logit_row, static_cast<size_t>(s.logit_rows));
-  for (int g = 0; g < shape.groups; g++) {
-    const size_t table = static_cast<size_t>(s.sequences) * static_cast<size_t>(s.table_width);
-    put(shape.slots(g), s.slots + int64_t{g} * s.rows, rows);
-    put(shape.block_table(g), s.block_table + static_cast<int64_t>(table) * g, table);
-  }
+  for (int g = 0; g < shape.groups; g++) put(shape.slots(g), s.slots + int64_t{g} * s.rows, rows);
   for (int k = 0; k < shape.kinds; k++) {
     const TaskList& list = tasks[static_cast<size_t>(k)];
     to[shape.task_counts(k)] = static_cast<int32_t>(list.tasks.size());
     to[shape.task_counts(k) + 1] = static_cast<int32_t>(list.merges.size());
     to[shape.task_counts(k) + 2] = list.of_blocks;
-    put(shape.task_list(k), list.tasks.data(), list.tasks.size() * StepShape::kTaskInts);
     put(shape.merge_list(k), list.merges.data(), list.merges.size() * StepShape::kMergeInts);
   }
+  for (int k = 0; k < shape.kinds; k++) {
+    const TaskList& list = tasks[static_cast<size_t>(k)];
+    put(shape.task_list(k), list.tasks.data(), list.tasks.size() * StepShape::kTaskInts);
+  }
+  for (int g = 0; g < shape.groups; g++) put(shape.block_table(g), s.block_table + static_cast<int64_t>(table) * g, table);
+  return stretches;
 }
 
 }  // namespace millrace::cuda

@@ -36,7 +36,7 @@ struct TaskList {
 inline constexpr int64_t kNoBound = 0x7fffffff;
 TaskList plan_attention(const AttentionKind& kind, const mr_step& step, int64_t workers, int64_t room = kNoBound);
 
-// Capacities of a step, and the places of its arrays, in integers.
+// Capacities of a step, and the places of its arrays, in integers. Arrays of rows come first; lists and tables are as long as the largest step's.
 struct StepShape {
   int rows = 0, logit_rows = 0, sequences = 0, table_width = 0, groups = 0, kinds = 0;
   // Most tasks of a kind, and most that are merged.
@@ -50,10 +50,14 @@ struct StepShape {
   int64_t positions() const { return whole_lines(tokens() + rows); }
   int64_t logit_row() const { return positions() + rows; }
   int64_t slots(int group) const { return logit_row() + logit_rows + int64_t{group} * rows; }
-  int64_t block_table(int group) const { return slots(groups) + int64_t{group} * sequences * table_width; }
-  int64_t task_list(int kind) const { return block_table(groups) + int64_t{kind} * tasks * kTaskInts; }
-  int64_t merge_list(int kind) const { return task_list(kinds) + int64_t{kind} * merges * kMergeInts; }
-  int64_t ints() const { return merge_list(kinds); }
+  int64_t merge_list(int kind) const { return slots(groups) + int64_t{kind} * merges * kMergeInts; }
+  int64_t task_list(int kind) const { return merge_list(kinds) + int64_t{kind} * tasks * kTaskInts; }
+  int64_t block_table(int group) const { return task_list(kinds) + int64_t{group} * sequences * table_width; }
+  int64_t ints() const { return block_table(groups); }
+
+  // Places of steps of at most so many rows, with these capacities: arrays of fewer rows lie closer together. They are the same for all such steps, so that a
+  // graph finds them, but for steps that want more logits than they have rows.
+  StepShape of_rows(int most_rows, int logit_rows_of_step) const;
 
   static constexpr int64_t whole_lines(int64_t ints) { return (ints + kLineInts - 1) / kLineInts * kLineInts; }
   static constexpr int kTaskInts = sizeof(AttentionTask) / sizeof(int32_t);
@@ -62,7 +66,14 @@ struct StepShape {
 
 using StepTasks = std::vector<TaskList>;
 
-// Writes a step into `to`, `shape.ints()` long.
-void write_step(const mr_step& step, const StepShape& shape, const StepTasks& tasks, int32_t* to);
+// Integers that are copied together: from the first on, up to the one after the last.
+struct Stretch {
+  int64_t from, to;
+};
+// So many integers that nobody reads are copied along rather than begin another copy: 16 KiB cross in less time than one takes to begin.
+inline constexpr int64_t kMostBetween = 4096;
+
+// Writes a step into `to`, `shape.ints()` long, and says which stretches of it the step has.
+std::vector<Stretch> write_step(const mr_step& step, const StepShape& shape, const StepTasks& tasks, int32_t* to);
 
 }  // namespace millrace::cuda

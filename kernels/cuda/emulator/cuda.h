@@ -265,6 +265,8 @@ struct Machine {
   cudaError_t code = cudaSuccess;
   // Copies from or to memory of the host that is not pinned: the host waits for them.
   int64_t pageable_copies = 0;
+  // Copies to the device, and their bytes.
+  int64_t uploads = 0, uploaded_bytes = 0;
   // Graphs that were captured.
   int64_t captured = 0;
   // Whether products cut their sums, as tensor cores do: addends are shifted to the largest exponent and cut a few bits behind float32's, and the sum is cut too. Sums are

@@ -196,6 +196,10 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     if (stream->capture) return emulator::spoil(stream, cudaErrorStreamCaptureUnsupported);
     emulator::machine().pageable_copies++;
   }
+  if (kind == cudaMemcpyHostToDevice) {
+    emulator::machine().uploads++;
+    emulator::machine().uploaded_bytes += static_cast<int64_t>(bytes);
+  }
   return emulator::give_copy(stream, [=] { std::memcpy(to, from, bytes); });
 }
 

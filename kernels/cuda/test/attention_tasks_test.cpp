@@ -171,4 +171,54 @@ TEST(attention_has_as_many_blocks_as_are_at_work_at_the_same_time) {
   CHECK(cuda::attention_blocks(kPlaces, 3, 8) == 3);
 }
 
+TEST(what_is_copied_of_a_step_has_all_of_it_at_places_that_steps_of_as_many_rows_share) {
+  cuda::StepShape room;
+  room.rows = room.tasks = 4096;
+  room.logit_rows = room.sequences = room.merges = 256;
+  room.table_width = 2048;
+  room.groups = room.kinds = 2;
+  const std::vector<int32_t> tokens = {5, 6, 7, 8, 9}, positions = {0, 1, 2, 700, 701}, slots = {10, 11, 12, 13, 14, 20, 21, 22, 23, 24}, rows = {2, 4};
+  const std::vector<int32_t> starts = {0, 3, 5}, lengths = {3, 702}, tables = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  mr_step step{};
+  step.rows = 5;
+  step.sequences = step.logit_rows = 2;
+  step.table_width = 3;
+  step.tokens = tokens.data();
+  step.positions = positions.data();
+  step.slots = slots.data();
+  step.query_start = starts.data();
+  step.context_len = lengths.data();
+  step.block_table = tables.data();
+  step.logit_row = rows.data();
+  const cuda::StepTasks tasks = {cuda::plan_attention({0, 8, 2, 0, cuda::kBlockTile}, step, 1000), cuda::plan_attention({1, 8, 2, 64, cuda::kBlockTile}, step, 1000)};
+  const cuda::StepShape places = room.of_rows(8, step.logit_rows), others = room.of_rows(8, 1);
+  CHECK(places.ints() <= room.ints() && places.block_table(1) == others.block_table(1) && places.task_list(1) == others.task_list(1));
+  std::vector<int32_t> written(static_cast<size_t>(room.ints()), -1), copied(written.size(), -2);
+  const std::vector<cuda::Stretch> stretches = cuda::write_step(step, places, tasks, written.data());
+  int64_t ints = 0, end = 0;
+  for (const cuda::Stretch& s : stretches) {
+    CHECK(s.from >= end && s.to > s.from && s.to <= room.ints());
+    std::copy(written.begin() + s.from, written.begin() + s.to, copied.begin() + s.from);
+    ints += s.to - s.from;
+    end = s.to;
+  }
+  // Tasks and tables are longer than what is worth copying along.
+  CHECK(stretches.size() == 4 && ints < 1024, "%zu stretches of %lld", stretches.size(), static_cast<long long>(ints));
+  auto has = [&](int64_t at, const void* from, size_t count) {
+    return std::equal(static_cast<const int32_t*>(from), static_cast<const int32_t*>(from) + count, copied.begin() + at);
+  };
+  CHECK(copied[cuda::kRowCount] == 5 && copied[cuda::kLogitRowCount] == 2 && copied[cuda::kExpertRowCount] == 0 && copied[cuda::kExpertTileCount] == 0);
+  CHECK(copied[static_cast<size_t>(places.table_width_at())] == 3);
+  CHECK(has(places.tokens(), tokens.data(), 5) && has(places.positions(), positions.data(), 5) && has(places.logit_row(), rows.data(), 2));
+  for (int i = 0; i < 2; i++) {
+    CHECK(has(places.slots(i), slots.data() + 5 * i, 5) && has(places.block_table(i), tables.data() + 6 * i, 6), "group %d", i);
+    const cuda::TaskList& list = tasks[static_cast<size_t>(i)];
+    const int32_t counts[3] = {static_cast<int32_t>(list.tasks.size()), static_cast<int32_t>(list.merges.size()), list.of_blocks};
+    CHECK(has(places.task_counts(i), counts, 3) && !list.tasks.empty(), "kind %d", i);
+    CHECK(has(places.task_list(i), list.tasks.data(), list.tasks.size() * cuda::StepShape::kTaskInts), "kind %d", i);
+    CHECK(has(places.merge_list(i), list.merges.data(), list.merges.size() * cuda::StepShape::kMergeInts), "kind %d", i);
+  }
+  CHECK(!tasks[0].merges.empty() && room.of_rows(4096, 300).ints() == room.ints());
+}
+
 }  // namespace millrace::test

@@ -246,4 +246,25 @@ TEST(steps_and_swaps_copy_nothing_that_is_not_pinned) {
   CHECK(mr_graph_steps(runner->model()) > 0);
 }
 
+TEST(a_step_copies_what_it_has_and_not_what_there_is_room_for) {
+  Llama llama;
+  Random random(74);
+  Sequence a = sequence(60, random), b = sequence(60, random);
+  auto small = llama.runner(cuda_options(0), MR_BF16, 1), large = llama.runner(cuda_options(0), MR_BF16, 1);
+  // Tables of the largest step take a MiB.
+  const mr_limits limits{1024, 128, 32768};
+  char text[512] = "";
+  CHECK(mr_reserve(large->model(), &limits, text, sizeof text) == MR_OK, "%s", text);
+  Sequence c = a, d = b;
+  for (const std::vector<int>& counts : {std::vector<int>{1, 1}, {1, 1}, {1, 1}, {20, 3}, {20, 1}, {3, 4}, {3, 4}, {1, 1}}) {
+    const std::vector<float> expected = small->step({&a, &b}, counts, kVocabulary);
+    const int64_t uploads = emulator::machine().uploads, bytes = emulator::machine().uploaded_bytes;
+    const std::vector<float> logits = large->step({&c, &d}, counts, kVocabulary);
+    const int64_t copies = emulator::machine().uploads - uploads, copied = emulator::machine().uploaded_bytes - bytes;
+    CHECK(copies > 0 && copies <= 2 && copied > 0 && copied < 4096, "%lld bytes in %lld copies", static_cast<long long>(copied), static_cast<long long>(copies));
+    CHECK(same_bits(logits.data(), expected.data(), expected.size()));
+  }
+  CHECK(mr_graph_steps(large->model()) > 2);
+}
+
 }  // namespace millrace::test
