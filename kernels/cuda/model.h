@@ -110,7 +110,7 @@ class Model {
     int64_t partial_floats = 0;
     std::vector<Memory> slots;
     // Of experts.
-    Memory place, source, tiles, gate, up, down;
+    Memory router_logits, place, source, tiles, gate, up, down;
     // Of latent attention: queries in the space of latents, and mixed latents.
     Memory latent_queries, latent_mixed;
     // Of products by cuBLASLt.

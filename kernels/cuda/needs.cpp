@@ -90,7 +90,7 @@ int64_t most_library_rows(const Program& program, const std::vector<bool>& float
 int grown(int now, int needed) { return needed <= now ? now : static_cast<int>(std::bit_ceil(static_cast<unsigned>(needed))); }
 
 int64_t RowBytes::all() const {
-  int64_t sum = rounded(logits) + rounded(input_values) + rounded(input_sums) + 2 * rounded(pairs) + rounded(tiles) + 2 * rounded(wide) + rounded(hidden) +
+  int64_t sum = rounded(logits) + rounded(input_values) + rounded(input_sums) + rounded(router_logits) + 2 * rounded(pairs) + rounded(tiles) + 2 * rounded(wide) + rounded(hidden) +
                 2 * rounded(latents);
   for (int64_t slot : slots) sum += rounded(slot);
   return sum;
@@ -109,6 +109,7 @@ RowBytes bytes_of_rows(const Program& program, const Plan& plan, int64_t rows, i
       values = std::max(values, most * op.heads * rounded_up(std::max(op.width, rank), kStepColumns));
       bytes.latents = std::max(bytes.latents, most * op.heads * rank * 4);
     }
+    if (op.code == OpCode::kMoeRoute) bytes.router_logits = std::max(bytes.router_logits, most * program.tensors[static_cast<size_t>(op.weights[0])].rows() * 4);
     if (op.code != OpCode::kMoeExperts) continue;
     const int inner = program.tensors[static_cast<size_t>(op.weights[0])].rows();
     pairs = std::max(pairs, most * op.active);

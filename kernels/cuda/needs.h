@@ -25,8 +25,8 @@ struct RowBytes {
   // Of each slot of the plan.
   std::vector<int64_t> slots;
   int64_t logits = 0, input_values = 0, input_sums = 0;
-  // Of experts: places, tiles, values between products.
-  int64_t pairs = 0, tiles = 0, wide = 0, hidden = 0;
+  // Of experts: logits, places, tiles, values between products.
+  int64_t router_logits = 0, pairs = 0, tiles = 0, wide = 0, hidden = 0;
   // Of latent attention.
   int64_t latents = 0;
 

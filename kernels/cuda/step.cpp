@@ -242,7 +242,7 @@ void Model::launch_op(const Op& op, RowCount rows) {
     case OpCode::kSigmoidScale: map(Map::kSigmoidScale, 1, width_of(op.b)); break;
     case OpCode::kMoeRoute: {
       const RouteArguments how{a, vector_of(op.weights[0]), program_.tensors[static_cast<size_t>(op.weights[0])].rows(), width_of(op.a), op.active,
-                               op.expert_groups, op.kept_groups, op.renormalise != 0, op.scale, rows_of(op.outs[0]), rows_of(op.outs[1])};
+                               op.expert_groups, op.kept_groups, op.renormalise != 0, op.scale, rows_of(op.outs[0]), rows_of(op.outs[1]), room_.router_logits.as<float>()};
       launch_chain();
       route(stream_, rows, how);
       break;

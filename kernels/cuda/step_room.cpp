@@ -104,6 +104,7 @@ void Model::allocate_rows() {
   if (plan_.logits >= 0) room.logits.renew(bytes.logits, "logits");
   room.input_values.renew(bytes.input_values, "inputs of products");
   room.input_sums.renew(bytes.input_sums, "inputs of products");
+  room.router_logits.renew(bytes.router_logits, "experts");
   room.place.renew(bytes.pairs, "experts");
   room.source.renew(bytes.pairs, "experts");
   room.tiles.renew(bytes.tiles, "experts");

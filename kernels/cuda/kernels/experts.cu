@@ -12,28 +12,82 @@ constexpr int kThreads = 256;
 constexpr int kMostThreads = 512;
 // Blocks of a launch up to which several share a row.
 constexpr int kPartBlocks = 128;
+// Rows up to which each warp has one of them for its logits, and up to which it has 4.
+constexpr int kFewRows = 8, kSomeRows = 128;
 
-// Block: a row. Logits by a warp each, its lanes' sums added in a fixed order.
-__global__ void __launch_bounds__(kMostThreads, 1) route_kernel(RowCount rows, RouteArguments p) {
+// Warps of a block that works out logits, side by side over experts.
+constexpr int kExpertWarps = 4;
+// And over rows, where a warp has several.
+template <int kRows>
+constexpr int kRowWarps = kRows > 1 ? 2 : 1;
+
+// What several experts and rows have in a column.
+template <int kExperts, int kRows>
+struct Column {
+  float w[kExperts], x[kRows];
+};
+
+// Block (rows, experts): a warp has so many experts of so many rows, and what it reads of each serves all of the others. A logit is the sum of what its
+// lanes have added up, in an order that does not depend on that.
+template <int kExperts, int kRows, int kAhead>
+__global__ void __launch_bounds__(kExpertWarps * kRowWarps<kRows> * kWarp) router_logits_kernel(RowCount rows, RouteArguments p) {
+  static_assert(kExperts * kRows <= kWarp);
+  allow_next_launch();
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int first = static_cast<int>(blockIdx.y * kExpertWarps + warp % kExpertWarps) * kExperts, count = min(kExperts, p.experts - first);
+  const float* weights = p.weight + static_cast<int64_t>(first) * p.columns;
+  constexpr int kEach = kPrefetchedBytes / sizeof(float);
+  for (int i = lane * kEach; blockIdx.x == 0 && warp < kExpertWarps && i < count * p.columns; i += kWarp * kEach) prefetch(weights + i);
+  await_launches();
+  const int all_rows = *rows.count, first_row = static_cast<int>(blockIdx.x * kRowWarps<kRows> + warp / kExpertWarps) * kRows;
+  if (first_row >= all_rows || count <= 0) return;
+  // Those beyond the last are the last again.
+  const float *w[kExperts], *x[kRows];
+#pragma unroll
+  for (int e = 0; e < kExperts; e++) w[e] = weights + static_cast<int64_t>(min(e, count - 1)) * p.columns;
+#pragma unroll
+  for (int r = 0; r < kRows; r++) x[r] = p.x.data + min(first_row + r, all_rows - 1) * p.x.stride;
+  float sums[kExperts][kRows] = {};
+  auto load = [&](int i) {
+    Column<kExperts, kRows> column;
+#pragma unroll
+    for (int e = 0; e < kExperts; e++) column.w[e] = w[e][i];
+#pragma unroll
+    for (int r = 0; r < kRows; r++) column.x[r] = x[r][i];
+    return column;
+  };
+  ahead<kAhead>(lane, p.columns, kWarp, load, [&](int, const Column<kExperts, kRows>& column) {
+#pragma unroll
+    for (int e = 0; e < kExperts; e++) {
+#pragma unroll
+      for (int r = 0; r < kRows; r++) sums[e][r] = fmaf(column.x[r], column.w[e], sums[e][r]);
+    }
+  });
+  // Each lane keeps one.
+  float own = 0;
+#pragma unroll
+  for (int e = 0; e < kExperts; e++) {
+#pragma unroll
+    for (int r = 0; r < kRows; r++) {
+      float sum = sums[e][r];
+      for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
+      if (lane == r * kExperts + e) own = sum;
+    }
+  }
+  const int e = lane % kExperts, row = first_row + lane / kExperts;
+  if (lane < kExperts * kRows && e < count && row < all_rows) p.logits[static_cast<int64_t>(row) * p.experts + first + e] = own;
+}
+
+// Block: a row, which a warp has.
+__global__ void __launch_bounds__(kWarp) route_kernel(RowCount rows, RouteArguments p) {
   MR_SHARED_MEMORY(float, memory);
   allow_next_launch();
-  const int64_t all = static_cast<int64_t>(p.experts) * p.columns;
-  constexpr int kEach = kPrefetchedBytes / sizeof(float);
-  for (int64_t i = threadIdx.x * kEach; blockIdx.x == 0 && i < all; i += kMostThreads * kEach) prefetch(p.weight + i);
   await_launches();
-  const int row = blockIdx.x;
+  const int row = blockIdx.x, lane = threadIdx.x;
   if (row >= *rows.count) return;
-  const float* x = p.x.data + row * p.x.stride;
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  for (int e = warp; e < p.experts; e += kMostThreads / kWarp) {
-    const float* w = p.weight + static_cast<int64_t>(e) * p.columns;
-    float sum = 0;
-    ahead<16>(lane, p.columns, kWarp, [&](int i) { return Two{x[i], w[i]}; }, [&](int, const Two& v) { sum = fmaf(v.a, v.b, sum); });
-    for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, bits);
-    if (lane == 0) memory[e] = sum;
-  }
-  __syncthreads();
-  if (warp > 0) return;
+  const float* logits = p.logits + static_cast<int64_t>(row) * p.experts;
+  ahead<4>(lane, p.experts, kWarp, [&](int e) { return logits[e]; }, [&](int e, float logit) { memory[e] = logit; });
+  __syncwarp();
   float* tops = memory + p.experts;
   auto* open = reinterpret_cast<uint8_t*>(tops + p.groups);
   const Chosen how{p.experts, p.active, p.groups, p.kept, p.renormalise, p.scale};
@@ -132,12 +186,27 @@ __global__ void __launch_bounds__(kThreads, 2) combine_kernel(RowCount rows, Row
   }
 }
 
+template <int kExperts, int kRows, int kAhead>
+void find_router_logits(cudaStream_t stream, RowCount rows, const RouteArguments& p) {
+  constexpr int kOfBlock = kRowWarps<kRows> * kRows;
+  const dim3 grid(static_cast<unsigned>((rows.most + kOfBlock - 1) / kOfBlock), static_cast<unsigned>((p.experts + kExpertWarps * kExperts - 1) / (kExpertWarps * kExperts)));
+  launch_early(router_logits_kernel<kExperts, kRows, kAhead>, grid, kExpertWarps * kRowWarps<kRows> * kWarp, 0, stream, rows, p);
+}
+
 }  // namespace
 
+// Few rows want many warps that wait for memory, many rows few reads.
 void route(cudaStream_t stream, RowCount rows, const RouteArguments& p) {
   const size_t shared = (static_cast<size_t>(p.experts) + static_cast<size_t>(p.groups)) * sizeof(float) + static_cast<size_t>(p.experts);
+  if (rows.most <= kFewRows) {
+    find_router_logits<1, 1, 16>(stream, rows, p);
+  } else if (rows.most <= kSomeRows) {
+    find_router_logits<2, 4, 8>(stream, rows, p);
+  } else {
+    find_router_logits<4, 8, 4>(stream, rows, p);
+  }
   allow_shared(route_kernel, shared);
-  launch_early(route_kernel, rows.most, kMostThreads, shared, stream, rows, p);
+  launch_early(route_kernel, rows.most, kWarp, shared, stream, rows, p);
 }
 
 void sort_by_expert(cudaStream_t stream, RowCount rows, const SortArguments& p) {

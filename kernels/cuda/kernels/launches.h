@@ -139,6 +139,8 @@ struct RouteArguments {
   float scale;
   // [rows, active], ids as integers.
   RowView ids, weights;
+  // [rows][experts], to work in.
+  float* logits;
 };
 void route(cudaStream_t stream, RowCount rows, const RouteArguments& p);
 

@@ -1,5 +1,6 @@
 // Kernels that are launched by themselves, against what they are to compute, bit for bit.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "check.h"
@@ -132,7 +133,8 @@ TEST(a_warp_chooses_the_experts_that_one_thread_would) {
     const auto pairs = static_cast<size_t>(kRows * how.active);
     const Placed<int32_t> count(stream, {kRows});
     const Placed<float> x(stream, logits), weight(stream, identity), ids(stream, std::vector<float>(pairs)), weights(stream, std::vector<float>(pairs));
-    const cuda::RouteArguments p{{x.data(), n}, weight.data(), n, n, how.active, how.groups, how.kept, how.renormalise, how.scale, {ids.data(), how.active}, {weights.data(), how.active}};
+    const Placed<float> room(stream, std::vector<float>(static_cast<size_t>(kRows * n)));
+    const cuda::RouteArguments p{{x.data(), n}, weight.data(), n, n, how.active, how.groups, how.kept, how.renormalise, how.scale, {ids.data(), how.active}, {weights.data(), how.active}, room.data()};
     cuda::route(stream, {kRows, count.data()}, p);
     std::vector<int32_t> expected_ids(pairs), actual_ids(pairs);
     std::vector<float> expected(pairs);
@@ -142,6 +144,35 @@ TEST(a_warp_chooses_the_experts_that_one_thread_would) {
     std::memcpy(actual_ids.data(), raw.data(), pairs * sizeof(int32_t));
     CHECK(actual_ids == expected_ids, "%d of %d experts", how.active, n);
     CHECK(same(weights.read(), expected), "%d of %d experts", how.active, n);
+  }
+}
+
+TEST(logits_of_experts_are_sums_of_lanes_however_many_rows_there_are) {
+  Random random(83);
+  cuda::Stream stream;
+  for (auto [experts, columns] : {std::pair<int, int>{6, 70}, {33, 256}, {16, 1031}, {5, 20}}) {
+    for (int rows : {1, 3, 8, 9, 30, 128, 129, 150}) {
+      const auto n = static_cast<size_t>(rows), e = static_cast<size_t>(experts), c = static_cast<size_t>(columns);
+      // The launch is for more rows than there are; rows are not side by side.
+      const int most = rows + 2, stride = columns + 3;
+      const std::vector<float> inputs = random.normals((n + 2) * static_cast<size_t>(stride)), router = random.normals(e * c);
+      const Placed<int32_t> count(stream, {rows});
+      const Placed<float> x(stream, inputs), weight(stream, router), ids(stream, std::vector<float>(2 * (n + 2))), weights(stream, std::vector<float>(2 * (n + 2)));
+      const Placed<float> logits(stream, std::vector<float>((n + 2) * e, -5));
+      cuda::route(stream, {most, count.data()}, {{x.data(), stride}, weight.data(), experts, columns, 2, 1, 1, true, 1, {ids.data(), 2}, {weights.data(), 2}, logits.data()});
+      std::vector<float> expected((n + 2) * e, -5);
+      for (size_t i = 0; i < n * e; i++) {
+        float sums[2][cuda::kWarp] = {};
+        const float *own = &inputs[i / e * static_cast<size_t>(stride)], *w = &router[i % e * c];
+        for (size_t k = 0; k < c; k++) sums[0][k % cuda::kWarp] = std::fma(own[k], w[k], sums[0][k % cuda::kWarp]);
+        int now = 0;
+        for (int bits = cuda::kWarp / 2; bits > 0; bits /= 2, now ^= 1) {
+          for (int lane = 0; lane < cuda::kWarp; lane++) sums[now ^ 1][lane] = sums[now][lane] + sums[now][lane ^ bits];
+        }
+        expected[i] = sums[now][0];
+      }
+      CHECK(same(logits.read(), expected), "%d rows, %d experts of %d columns", rows, experts, columns);
+    }
   }
 }
 
