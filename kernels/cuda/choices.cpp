@@ -3,10 +3,14 @@
 #include <bit>
 #include <cstring>
 
+#include "arena.h"
+
 namespace millrace::cuda {
 
 int64_t choice_bytes(int rows, int vocabulary) {
-  return rows * (2 * sample_stride(vocabulary) * 4 + 4 + static_cast<int64_t>(sizeof(mr_sampled) + sizeof(mr_sampling)));
+  const int64_t all = rows;
+  return 2 * allocated(all * sample_stride(vocabulary) * 4) + allocated(all * 4) + allocated(all * static_cast<int64_t>(sizeof(mr_sampled))) +
+         allocated(all * static_cast<int64_t>(sizeof(mr_sampling)) + kReservedWords * 4);
 }
 
 bool Choices::need(Stream& stream, int rows, int choosing, int64_t words, int vocabulary) {

@@ -17,7 +17,10 @@ struct Flight {
   PinnedMemory inputs, choices, results, logits;
 };
 
-// Bytes of the device for choosing the ids of so many rows, but for what they refer to.
+// What the rows of a step refer to when ids are chosen: histories, masks.
+inline constexpr int kReservedWords = 1 << 16;
+
+// Bytes of the device for choosing the ids of so many rows, with the words that are reserved.
 int64_t choice_bytes(int rows, int vocabulary);
 
 // Memory of the device for choosing ids. Grows; whoever waits for a stream does so before.

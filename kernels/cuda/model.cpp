@@ -161,9 +161,10 @@ void Model::mark_uses() {
   check_cache(program_, shapes);
 }
 
-void Model::upload(Memory& memory, const void* from, int64_t bytes, const char* what) {
-  if (memory.size() != bytes) memory.renew(bytes, what);
-  if (bytes > 0) staging_.upload(stream_, memory.data(), from, bytes);
+// A weight that is bound again keeps its place, but for one of another size.
+void Model::upload(Piece& piece, const void* from, int64_t bytes, const char* what) {
+  if (piece.size() != bytes) piece = arena_.take(bytes, what);
+  if (bytes > 0) staging_.upload(stream_, piece.data(), from, bytes);
 }
 
 void Model::place(Weight& w, const Image& image, const char* name) {
@@ -211,13 +212,13 @@ void Model::bind_groups(int tensor, int64_t rows, int64_t columns, const mr_grou
     for (int64_t r = 0; r < rows; r++) widen_grouped(groups, r, columns, &values[static_cast<size_t>(r * columns)]);
   }
   if (w.is_vector) upload(w.vector, values.data(), rows * columns * 4, info.name.c_str());
-  std::vector<uint8_t> of_heads;
-  if (w.is_of_heads) of_heads = place_heads(w, MR_F32, rows, columns, reinterpret_cast<const uint8_t*>(values.data()), info.name.c_str());
   Image image;
   if (w.is_matrix) {
     image = image_of(groups, rows, columns);
     place(w, image, info.name.c_str());
   }
+  std::vector<uint8_t> of_heads;
+  if (w.is_of_heads) of_heads = place_heads(w, MR_F32, rows, columns, reinterpret_cast<const uint8_t*>(values.data()), info.name.c_str());
   w.bound = true;
 }
 
@@ -318,7 +319,7 @@ void Model::prepare() {
       }
       views.push_back(w.view);
     }
-    upload(expert_views_[&op], views.data(), static_cast<int64_t>(views.size() * sizeof(WeightView)), "the list of experts");
+    upload(expert_views_[&op], views.data(), expert_list_bytes(op), "the list of experts");
   }
   staging_.finish(stream_);
   prepared_ = true;

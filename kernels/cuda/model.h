@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "arena.h"
 #include "choices.h"
 #include "device.h"
 #include "images.h"
@@ -75,14 +76,14 @@ class Model {
     bool is_matrix = false;
     bool is_vector = false;
     WeightView view{};
-    Memory values, scales, offsets, levels, order;
+    Piece values, scales, offsets, levels, order;
     // As floats.
-    Memory vector;
+    Piece vector;
     // A matrix for each head: so many rows of the weight, or those turned over.
     bool is_of_heads = false, turned_over = false;
     int heads = 0;
     WeightView head_view{};
-    Memory head_values;
+    Piece head_values;
   };
 
   struct Group {
@@ -122,7 +123,7 @@ class Model {
   void check_shared() const;
   AttentionKind kind_of(const Op& op) const;
   size_t kind_index(const Op& op) const;
-  void upload(Memory& memory, const void* from, int64_t bytes, const char* what);
+  void upload(Piece& piece, const void* from, int64_t bytes, const char* what);
   void place(Weight& w, const Image& image, const char* name);
   // What is uploaded, which has to stay until it is.
   std::vector<uint8_t> place_heads(Weight& w, int type, int64_t rows, int64_t columns, const uint8_t* stored, const char* name);
@@ -192,12 +193,14 @@ class Model {
   int library_rows_;
   bool prepared_ = false;
   int vocabulary_ = 0;
+  // What weights and lists of experts lie in.
+  Arena arena_;
   std::vector<Weight> weights_;
   std::vector<Group> groups_;
   std::vector<int> blocks_, host_blocks_;
   std::vector<DeviceRope> ropes_;
   // Of each MOE_EXPERTS op, by its index: gates, ups and downs on the device.
-  std::map<const Op*, Memory> expert_views_;
+  std::map<const Op*, Piece> expert_views_;
   std::vector<AttentionKind> attention_kinds_;
   // Tasks of each kind that are at work at the same time.
   std::vector<int> attention_places_;

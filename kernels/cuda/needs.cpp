@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "arena.h"
 #include "checks.h"
 #include "choices.h"
 #include "core/sample.h"
@@ -17,28 +18,24 @@
 namespace millrace::cuda {
 namespace {
 
-// What an allocation is rounded up to.
-constexpr int64_t kGranule = 512;
-
-int64_t rounded(int64_t bytes) { return (bytes + kGranule - 1) / kGranule * kGranule; }
-
 int width_of(const Program& program, int tensor) { return program.tensors[static_cast<size_t>(tensor)].width(); }
 
-int64_t weight_bytes(const Program& program, const std::vector<Use>& uses, const mr_stored& stored) {
+// As Model::bind takes them.
+void put_weight(Slabs& slabs, const Program& program, const std::vector<Use>& uses, const mr_stored& stored) {
   if (stored.tensor < 0 || stored.tensor >= static_cast<int>(program.tensors.size())) fail(MR_INVALID, "%d is no weight", stored.tensor);
   const Tensor& t = program.tensors[static_cast<size_t>(stored.tensor)];
   const Use use = uses[static_cast<size_t>(stored.tensor)];
-  int64_t bytes = use.is_vector ? rounded(int64_t{t.rows()} * t.width() * 4) : 0;
+  if (use.is_vector) slabs.put(int64_t{t.rows()} * t.width() * 4);
+  if (use.is_matrix) {
+    for (int64_t part : image_bytes(stored, t.rows(), t.width())) slabs.put(part);
+  }
   if (use.heads > 0) {
     // Widened, but for types of floats.
     const bool kept = stored.group_columns == 0 && (stored.type == MR_F16 || stored.type == MR_BF16);
     const int own = t.rows() / use.heads;
     const mr_stored head{stored.tensor, kept ? stored.type : MR_F32, 0, 0};
-    bytes += rounded(use.heads * image_bytes(head, use.turned_over ? t.width() : own, use.turned_over ? own : t.width())[0]);
+    slabs.put(use.heads * image_bytes(head, use.turned_over ? t.width() : own, use.turned_over ? own : t.width())[0]);
   }
-  if (!use.is_matrix) return bytes;
-  for (int64_t part : image_bytes(stored, t.rows(), t.width())) bytes += rounded(part);
-  return bytes;
 }
 
 }  // namespace
@@ -90,9 +87,9 @@ int64_t most_library_rows(const Program& program, const std::vector<bool>& float
 int grown(int now, int needed) { return needed <= now ? now : static_cast<int>(std::bit_ceil(static_cast<unsigned>(needed))); }
 
 int64_t RowBytes::all() const {
-  int64_t sum = rounded(logits) + rounded(input_values) + rounded(input_sums) + rounded(router_logits) + 2 * rounded(pairs) + rounded(tiles) + 2 * rounded(wide) + rounded(hidden) +
-                2 * rounded(latents);
-  for (int64_t slot : slots) sum += rounded(slot);
+  int64_t sum = allocated(logits) + allocated(input_values) + allocated(input_sums) + allocated(router_logits) + 2 * allocated(pairs) + allocated(tiles) + 2 * allocated(wide) +
+                allocated(hidden) + 2 * allocated(latents);
+  for (int64_t slot : slots) sum += allocated(slot);
   return sum;
 }
 
@@ -153,7 +150,12 @@ mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count
   const Plan plan = make_plan(program, options.keep_activations != 0);
   const std::vector<Use> uses = uses_of(program);
   mr_need need{};
-  for (int i = 0; i < stored_count; i++) need.weights += weight_bytes(program, uses, stored[i]);
+  Slabs slabs;
+  for (int i = 0; i < stored_count; i++) put_weight(slabs, program, uses, stored[i]);
+  for (const Op& op : program.ops) {
+    if (op.code == OpCode::kMoeExperts) slabs.put(expert_list_bytes(op));
+  }
+  need.weights = slabs.bytes();
   const int rows = grown(0, limits.rows), logit_rows = grown(0, limits.logit_rows);
   need.workspace = bytes_of_rows(program, plan, rows, logit_rows).all();
   if (plan.logits >= 0 && width_of(program, plan.logits) <= kMostSampledIds) need.workspace += choice_bytes(logit_rows, width_of(program, plan.logits));
@@ -161,7 +163,7 @@ mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count
   for (const Op& op : program.ops) {
     if (op.code != OpCode::kRope || seen[static_cast<size_t>(op.table)]) continue;
     seen[static_cast<size_t>(op.table)] = true;
-    need.workspace += rounded(int64_t{grown(64, limits.positions)} * op.dims * 4);
+    need.workspace += allocated(int64_t{grown(64, limits.positions)} * op.dims * 4);
   }
   int64_t partials = 0;
   const int chips = device_info().chips;
@@ -174,7 +176,7 @@ mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count
     const AttentionKind kind{op.group, op.heads, op.kv_heads, op.window, tile};
     partials = std::max(partials, most_pieces(kind, group.blocks, options.block_tokens, limits, chips) * piece_floats(kind, result_width(group, latent)));
   }
-  need.workspace += rounded(partials * 4);
+  need.workspace += allocated(partials * 4);
   for (int g = 0; g < options.groups; g++) {
     const mr_kv_group& group = options.group[g];
     if (group.host_blocks == 0) continue;
@@ -187,7 +189,7 @@ mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count
     std::vector<bool> float32(program.tensors.size());
     for (int i = 0; i < stored_count; i++) float32[static_cast<size_t>(stored[i].tensor)] = stored[i].type == MR_F32;
     const int64_t most = most_library_rows(program, float32);
-    if (most > 0) need.workspace += rounded(most) + rounded(Library::kWorkspace);
+    if (most > 0) need.workspace += allocated(most) + allocated(Library::kWorkspace);
   }
   return need;
 }

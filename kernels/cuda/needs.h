@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/weights.h"
 #include "millrace.h"
 #include "plan.h"
 #include "program.h"
@@ -61,6 +62,10 @@ int result_width(const mr_kv_group& group, bool latent);
 // those of a block's rows; more than a device has at work are never split (plan_attention).
 int64_t most_pieces(const AttentionKind& kind, int64_t blocks, int block_tokens, const mr_limits& limits, int chips);
 
+// Bytes of the list of an op's experts on the device.
+inline int64_t expert_list_bytes(const Op& op) { return static_cast<int64_t>(op.weights.size() * sizeof(WeightView)); }
+
+// Weights take slabs in the order in which they are stored; then lists of experts do, in the order of the ops.
 mr_need memory_of(const mr_options& options, const int32_t* words, int64_t count, const mr_stored* stored, int32_t stored_count, const mr_limits& limits);
 
 }  // namespace millrace::cuda

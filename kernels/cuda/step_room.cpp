@@ -6,12 +6,6 @@
 #include "needs.h"
 
 namespace millrace::cuda {
-namespace {
-
-// What the rows of a step refer to when ids are chosen: histories, masks.
-constexpr int kReservedWords = 1 << 16;
-
-}  // namespace
 
 // What experts get is a grid of tiles of their rows.
 void Model::check_rows(int rows) const {
@@ -91,7 +85,8 @@ void Model::extend(DeviceRope& rope, int needed) {
   rope.table.need(positions - 1);
   for (int p = 0; p < positions; p++) std::copy_n(rope.table.cos(p), width, &values[static_cast<size_t>(p) * width]);
   rope.positions = 0;
-  upload(rope.memory, values.data(), static_cast<int64_t>(values.size()) * 4, "a rotary table");
+  rope.memory.renew(static_cast<int64_t>(values.size()) * 4, "a rotary table");
+  staging_.upload(stream_, rope.memory.data(), values.data(), rope.memory.size());
   stream_.synchronize();
   rope.positions = positions;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "arena.h"
 #include "nvtx.h"
 
 namespace millrace::cuda {
@@ -29,7 +30,7 @@ void for_runs(const int32_t* host, int count, const Body& body) {
 }  // namespace
 
 int64_t swap_bytes(int64_t block_bytes, int host_blocks, int parts) {
-  return 2 * block_bytes * blocks_of_way(block_bytes, host_blocks) + parts * static_cast<int64_t>(sizeof(BlockPart));
+  return 2 * allocated(block_bytes * blocks_of_way(block_bytes, host_blocks)) + allocated(parts * static_cast<int64_t>(sizeof(BlockPart)));
 }
 
 SwapPool::SwapPool(Stream& steps, const std::vector<BlockPart>& parts, int64_t block_bytes, int host_blocks)

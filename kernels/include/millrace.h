@@ -283,7 +283,8 @@ typedef struct mr_need {
   int64_t host;
 } mr_need;
 
-/* What a model will take of the device's memory, before it is made. MR_UNSUPPORTED where there is no device. */
+/* What a model will take of the device's memory, before it is made: its weights to the byte, when they are bound in the order of `stored`. MR_UNSUPPORTED
+ * where there is no device. */
 int32_t mr_memory(const mr_options* options, const int32_t* program, int64_t words, const mr_stored* stored, int32_t count, const mr_limits* limits,
                   mr_need* need, char* error, int64_t error_size);
 

@@ -1,8 +1,7 @@
 // The runtime's part of the emulator: the device, its memory, and what went wrong.
 #include "runtime.h"
 
-#include <malloc.h>
-
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,11 +21,32 @@ constexpr int kPoison = 0xff;
 
 thread_local cudaError_t last_error = cudaSuccess;
 
+// CUDA's are of 2 MiB: as much smaller as the models that are tested.
+constexpr size_t kPage = 2 << 10;
+
+// What the driver takes of a device's memory for an allocation: a whole page for each that it begins, or for small ones the part of a page of which it has
+// the most.
+size_t charge_of(size_t bytes) {
+  if (bytes > kPage / 2) return (bytes + kPage - 1) / kPage * kPage;
+  const size_t sharing = kPage / std::max<size_t>(bytes, 1);
+  return (kPage + sharing - 1) / sharing;
+}
+
 struct Allocation {
   size_t bytes;
   bool pinned;
 };
 std::mutex allocations_lock;
+// By all threads.
+size_t charged = 0;
+
+// What is left of the device's memory.
+size_t left() {
+  const std::lock_guard held(allocations_lock);
+  const size_t free_bytes = machine().free_bytes;
+  return free_bytes > charged ? free_bytes - charged : 0;
+}
+
 // By where they begin.
 std::map<uintptr_t, Allocation> allocations;
 
@@ -43,14 +63,16 @@ cudaError_t allocate(void** memory, size_t bytes, bool pinned) {
   Machine& of_thread = machine();
   *memory = nullptr;
   if (const cudaError_t status = usable_outside_capture(); status != cudaSuccess) return status;
-  if (of_thread.allocations == 0 || bytes > of_thread.free_bytes) return noted(cudaErrorMemoryAllocation);
+  const size_t charge = pinned ? 0 : charge_of(bytes);
+  if (of_thread.allocations == 0 || charge > left()) return noted(cudaErrorMemoryAllocation);
   if (of_thread.allocations > 0) of_thread.allocations--;
   *memory = std::malloc(bytes);
   if (!*memory) return noted(cudaErrorMemoryAllocation);
   std::memset(*memory, kPoison, bytes);
   of_thread.live++;
-  if (!pinned) of_thread.taken += static_cast<int64_t>(malloc_usable_size(*memory));
+  of_thread.taken += static_cast<int64_t>(charge);
   std::lock_guard lock(allocations_lock);
+  charged += charge;
   allocations[reinterpret_cast<uintptr_t>(*memory)] = {bytes, pinned};
   return cudaSuccess;
 }
@@ -64,14 +86,17 @@ cudaError_t give_back(void* memory, bool pinned) {
     if (!pinned && work_waits()) fail(MR_INTERNAL, "memory is given back that what waits in a stream may use");
   });
   finish();
+  size_t charge = 0;
   {
     std::lock_guard lock(allocations_lock);
     auto found = allocations.find(reinterpret_cast<uintptr_t>(memory));
     if (found == allocations.end() || found->second.pinned != pinned) return noted(cudaErrorInvalidValue);
+    if (!pinned) charge = charge_of(found->second.bytes);
+    charged -= charge;
     allocations.erase(found);
   }
   machine().live--;
-  if (!pinned) machine().taken -= static_cast<int64_t>(malloc_usable_size(memory));
+  machine().taken -= static_cast<int64_t>(charge);
   std::free(memory);
   return usable();
 }
@@ -196,7 +221,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  *free_bytes = emulator::machine().free_bytes;
+  *free_bytes = emulator::left();
   *total_bytes = emulator::machine().total_bytes;
   return emulator::usable();
 }

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <tuple>
 
+#include "arena.h"
 #include "machine.h"
 #include "models.h"
 #include "op_program.h"
@@ -113,6 +114,55 @@ TEST(memory_that_is_not_there_is_named_with_numbers_and_nothing_is_lost) {
   }
 }
 
+// The driver gives memory in pages, of which a matrix of three halves takes two: the plan holds for any number of them, to the page.
+TEST(a_model_of_many_experts_takes_what_was_planned_to_the_page) {
+  constexpr int kWidth = 32, kInner = 48, kExperts = 96, kActive = 2;
+  Random random(47);
+  OpProgram p;
+  const int in = p.input(random.normals(OpProgram::kIds * kWidth), kWidth);
+  const int route = p.b.weight("router", kExperts, kWidth), ids = p.b.rows(kActive), chosen = p.b.rows(kActive), out = p.b.rows(kWidth);
+  p.b.op(34, {in, route, ids, chosen, kActive, 1, Builder::bits(1), 1, 1});
+  std::vector<mr_stored> stored = {{0, MR_F32, 0, 0}, {route, MR_F32, 0, 0}};
+  std::vector<int32_t> words = {in, ids, chosen};
+  for (int part = 0; part < 3; part++) {
+    words.push_back(kExperts);
+    for (int e = 0; e < kExperts; e++) {
+      words.push_back(p.b.weight("m" + std::to_string(stored.size()), part < 2 ? kInner : kWidth, part < 2 ? kWidth : kInner));
+      stored.push_back({words.back(), MR_BF16, 0, 0});
+    }
+  }
+  words.insert(words.end(), {out, 0});
+  p.b.op(35, words);
+  const mr_limits limits{8, 1, 16};
+  const std::vector<int32_t> program = p.b.encode();
+  mr_options o = cuda_options(0);
+  o.keep_activations = 1;
+  mr_need need{};
+  char text[512] = "";
+  CHECK(mr_memory(&o, program.data(), static_cast<int64_t>(program.size()), stored.data(), static_cast<int32_t>(stored.size()), &limits, &need, text, sizeof text) == MR_OK, "%s", text);
+  Machine kept;
+  size_t free_bytes = 0, total_bytes = 0;
+  CHECK(cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess);
+  const int64_t live = emulator::machine().live;
+  for (int short_by : {0, 1}) {
+    emulator::machine().free_bytes = kept.before.free_bytes - free_bytes + static_cast<size_t>(need.weights - short_by);
+    auto runner = p.runner(o);
+    int32_t status = MR_OK;
+    const std::vector<float> router = random.normals(kExperts * kWidth);
+    runner->bind(route, kExperts, kWidth, router);
+    for (size_t i = 2; i < stored.size() && status == MR_OK; i++) {
+      const int rows = i < 2 + 2 * kExperts ? kInner : kWidth, columns = kWidth + kInner - rows;
+      const std::vector<uint8_t> values = random_stored(MR_BF16, rows, columns, random);
+      status = mr_bind(runner->model(), stored[i].tensor, MR_BF16, rows, columns, values.data(), static_cast<int64_t>(values.size()), text, sizeof text);
+    }
+    CHECK(status == (short_by > 0 ? MR_MEMORY : MR_OK), "short by %d: %d %s", short_by, status, text);
+    // A step's integers are beside the plan.
+    emulator::machine().free_bytes += static_cast<size_t>(need.workspace) + (32 << 10);
+    CHECK(short_by > 0 || mr_reserve(runner->model(), &limits, text, sizeof text) == MR_OK, "%s", text);
+  }
+  CHECK(emulator::machine().live == live, "%lld allocations were left", static_cast<long long>(emulator::machine().live - live));
+}
+
 TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reserved) {
   Llama llama;
   setenv("MILLRACE_CUBLASLT", PLAIN_CUBLASLT, 1);
@@ -135,10 +185,10 @@ TEST(what_a_model_takes_is_known_before_and_no_step_asks_for_more_than_was_reser
     Machine kept;
     const int64_t before = emulator::machine().taken;
     auto runner = llama.runner(o, type, 3, 0, cache);
-    const int64_t loaded = emulator::machine().taken - before - mr_cache_bytes(runner->model());
-    CHECK(loaded < need.weights + (64 << 10) && need.weights < loaded + (64 << 10), "type %d: %lld, planned %lld", type, static_cast<long long>(loaded), static_cast<long long>(need.weights));
+    const int64_t cache_bytes = cuda::allocated(mr_cache_bytes(runner->model())), loaded = emulator::machine().taken - before - cache_bytes;
+    CHECK(loaded == need.weights, "type %d: %lld, planned %lld", type, static_cast<long long>(loaded), static_cast<long long>(need.weights));
     CHECK(mr_reserve(runner->model(), &limits, text, sizeof text) == MR_OK, "%s", text);
-    const int64_t reserved = emulator::machine().taken - before - mr_cache_bytes(runner->model()) - loaded;
+    const int64_t reserved = emulator::machine().taken - before - cache_bytes - loaded;
     CHECK(reserved < need.workspace + (1 << 20) && need.workspace < reserved + (1 << 20), "type %d: %lld, planned %lld", type, static_cast<long long>(reserved),
           static_cast<long long>(need.workspace));
     // No device memory is asked for any more; pinned memory of the host is.
@@ -203,8 +253,8 @@ TEST(a_pool_on_the_host_is_in_the_plan_and_said_when_it_cannot_be_had) {
     return emulator::machine().taken - before;
   };
   const int64_t more = taken(100) - taken(0), planned = some.workspace - none.workspace;
-  // What an allocator takes beyond what is asked for changes with it, and with a sanitizer.
-  CHECK(more > planned - 4096 && more < planned + 3 * 4096, "%lld more, planned %lld", static_cast<long long>(more), static_cast<long long>(planned));
+  // The list of parts is planned for a cache with factors.
+  CHECK(more <= planned && planned <= more + 1024, "%lld more, planned %lld", static_cast<long long>(more), static_cast<long long>(planned));
 
   Machine kept;
   const int64_t live = emulator::machine().live;
