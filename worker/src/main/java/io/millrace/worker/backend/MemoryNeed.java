@@ -9,6 +9,7 @@ import java.util.Locale;
  * @param weightBytes of the weights as the backend keeps them
  * @param kvBytes of the KV cache
  * @param workBytes of what steps compute in, where that is taken up front
+ * @param keptBytes that stay free for what is taken later, by a driver and by steps
  * @param swapBytes of the host's pool for KV blocks that are swapped out
  * @param swapApart whether that lies in other memory than the rest: the machine's beside a device's
  * @param availableBytes that can be had now
@@ -18,6 +19,7 @@ public record MemoryNeed(
         long weightBytes,
         long kvBytes,
         long workBytes,
+        long keptBytes,
         long swapBytes,
         boolean swapApart,
         long availableBytes,
@@ -30,12 +32,12 @@ public record MemoryNeed(
 
     /** Of a backend that takes nothing more up front. */
     public MemoryNeed(long weightBytes, long kvBytes, long availableBytes) {
-        this(weightBytes, kvBytes, 0, 0, false, availableBytes, 0);
+        this(weightBytes, kvBytes, 0, 0, 0, false, availableBytes, 0);
     }
 
     /** Without the pool for swapped blocks where that lies apart. */
     public long totalBytes() {
-        return weightBytes + kvBytes + workBytes + (swapApart ? 0 : swapBytes);
+        return weightBytes + kvBytes + workBytes + keptBytes + (swapApart ? 0 : swapBytes);
     }
 
     /** 0 when it fits. */
@@ -54,6 +56,7 @@ public record MemoryNeed(
                 "MR-MEM-001",
                 what + " needs " + mib(totalBytes()) + " MiB (" + weights + " " + mib(weightBytes) + ", KV cache "
                         + mib(kvBytes) + (workBytes == 0 ? "" : ", workspace " + mib(workBytes))
+                        + (keptBytes == 0 ? "" : ", kept free " + mib(keptBytes))
                         + (swapApart || swapBytes == 0 ? "" : ", swapped blocks " + mib(swapBytes))
                         + "), available are "
                         + mib(availableBytes) + " MiB"

@@ -114,11 +114,12 @@ public final class ModelHost {
             if (need == null) {
                 continue; // Loading it says why.
             }
-            each.add(info.name() + " " + MemoryNeed.mib(need.totalBytes()));
+            each.add(info.name() + " " + MemoryNeed.mib(need.totalBytes() - need.keptBytes()));
             sum = new MemoryNeed(
                     sum.weightBytes() + need.weightBytes(),
                     sum.kvBytes() + need.kvBytes(),
                     sum.workBytes() + need.workBytes(),
+                    Math.max(sum.keptBytes(), need.keptBytes()),
                     sum.swapBytes() + need.swapBytes(),
                     need.swapApart(),
                     need.availableBytes(),

@@ -121,12 +121,14 @@ public record ModelInfo(
         if (need != null) {
             lines.add(String.format(
                     Locale.ROOT,
-                    "needs %s MiB, available are %s: weights %s (stored %s), KV cache %s%s",
+                    "needs %s MiB, available are %s: weights %s (stored %s), KV cache %s%s%s%s",
                     mib(need.totalBytes()),
                     mib(need.availableBytes()),
                     mib(need.weightBytes()),
                     mib(storedBytes),
                     mib(need.kvBytes()),
+                    part("workspace", need.workBytes()),
+                    part("kept free", need.keptBytes()),
                     swapped(need)));
         }
         lines.add(
@@ -142,6 +144,10 @@ public record ModelInfo(
             lines.add(problem);
         }
         return lines;
+    }
+
+    private static String part(String what, long bytes) {
+        return bytes == 0 ? "" : ", " + what + " " + mib(bytes);
     }
 
     private static String swapped(MemoryNeed need) {

@@ -127,13 +127,13 @@ class ModelNeedsTest {
     @Test
     void whoSharesADeviceIsToldThatOthersHoldTheRest() {
         long gib = 1L << 30;
-        String alone = String.valueOf(new MemoryNeed(90 * gib, gib, 0, 0, true, 79 * gib, 80 * gib)
+        String alone = String.valueOf(new MemoryNeed(90 * gib, gib, 0, 0, 0, true, 79 * gib, 80 * gib)
                 .tooMuch("It", "weights")
                 .getMessage());
         assertThat(alone)
                 .contains("available are 80,896 MiB of the device's 81,920 MiB")
                 .doesNotContain("nvidia-smi");
-        String shared = String.valueOf(new MemoryNeed(9 * gib, gib, 0, 0, true, 2 * gib, 80 * gib)
+        String shared = String.valueOf(new MemoryNeed(9 * gib, gib, 0, 0, 0, true, 2 * gib, 80 * gib)
                 .tooMuch("It", "weights")
                 .getMessage());
         assertThat(shared).contains("Other processes").contains("nvidia-smi").contains("short by 8,192");
@@ -142,6 +142,22 @@ class ModelNeedsTest {
                         .getMessage())
                 .contains("available are 2,048 MiB (short by 8,192")
                 .doesNotContain("device");
+    }
+
+    @Test
+    void whatIsKeptFreeIsAPartOfTheSumAndOfTheMessage() {
+        long mib = 1L << 20;
+        MemoryNeed exact =
+                new MemoryNeed(700 * mib, 200 * mib, 60 * mib, 64 * mib, 8 * mib, true, 1024 * mib, 1024 * mib);
+        assertThat(exact.totalBytes()).isEqualTo(1024 * mib);
+        assertThat(exact.shortByBytes()).isZero();
+        MemoryNeed more =
+                new MemoryNeed(700 * mib, 201 * mib, 60 * mib, 64 * mib, 8 * mib, true, 1024 * mib, 1024 * mib);
+        assertThat(more.shortByBytes()).isEqualTo(mib);
+        assertThat(more.tooMuch("It", "weights").getMessage())
+                .contains(
+                        "It needs 1,025 MiB (weights 700, KV cache 201, workspace 60, kept free 64), available are 1,024 MiB")
+                .contains("(short by 1)");
     }
 
     @Test

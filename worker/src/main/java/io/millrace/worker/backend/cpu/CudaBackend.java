@@ -21,7 +21,15 @@ public final class CudaBackend {
             new KernelLibrary("MILLRACE_CUDA_KERNELS", "millrace_cuda", NativeDevice.CUDA);
 
     private static final int COLUMNS = 32;
+
+    /** Part of what is free that no cache takes for which nothing is asked. */
     private static final int KEPT_FREE = 16;
+
+    /**
+     * What no plan knows of: kernels, ours and cuBLASLt's, which the driver loads when they are launched first, executable graphs, a step's integers,
+     * lists of copied blocks, pages that are not full.
+     */
+    private static final long MOST_KEPT = 512L << 20;
 
     private CudaBackend() {}
 
@@ -94,7 +102,7 @@ public final class CudaBackend {
     }
 
     /**
-     * Memory of the device that weights and workspace leave for a cache, but for a part that is kept free for what the driver takes.
+     * Memory of the device that weights and workspace leave for a cache, but for a part that is kept free: more than of a cache whose size is asked for.
      *
      * @param least a cache of one block
      */
@@ -108,6 +116,11 @@ public final class CudaBackend {
         MemoryNeed need = need(library, decoder, source, least, settings, limits);
         long room = need.availableBytes() - need.weightBytes() - need.workBytes();
         return Math.max(need.kvBytes(), room - need.availableBytes() / KEPT_FREE);
+    }
+
+    /** Of what is free, what even a cache whose size is asked for leaves. */
+    private static long kept(long free) {
+        return Math.min(free / KEPT_FREE, MOST_KEPT);
     }
 
     private static void checkHost(long bytes, long available) {
@@ -144,6 +157,7 @@ public final class CudaBackend {
                     need.weights(),
                     cache,
                     need.workspace(),
+                    kept(device.freeBytes()),
                     need.host(),
                     true,
                     device.freeBytes(),

@@ -54,7 +54,7 @@ public final class MemoryPlan {
         long blockBytes = blockBytes(decoder.config(), options);
         long swap = hostBlocks(decoder.config(), options) * blockBytes;
         return new MemoryNeed(
-                weightBytes, blocks(decoder.config(), options) * blockBytes, 0, swap, false, available, 0);
+                weightBytes, blocks(decoder.config(), options) * blockBytes, 0, 0, swap, false, available, 0);
     }
 
     private static long blockBytes(DecoderConfig config, KvOptions options) {

@@ -165,7 +165,9 @@ class CudaGoldenTest {
             int hostBlocks = runtime.kvLayout().hostBlocks();
             assertThat(need.swapBytes() / hostBlocks).isEqualTo(need.kvBytes() / 4);
             assertThat(need.swapBytes()).isBetween((1L << 20) - need.kvBytes() / 4, 1L << 20);
-            assertThat(need.totalBytes()).isEqualTo(need.weightBytes() + need.kvBytes() + need.workBytes());
+            assertThat(need.totalBytes())
+                    .isEqualTo(need.weightBytes() + need.kvBytes() + need.workBytes() + need.keptBytes());
+            assertThat(need.keptBytes()).isEqualTo(need.availableBytes() / 16);
         }
     }
 

@@ -192,6 +192,20 @@ class RecordedLoadTest {
         assertThat(functions()).containsExactly("mr_abi_version", "mr_device", "mr_memory");
     }
 
+    /** A cache of a fifth of a MiB, whose size is asked for: of the device a sixteenth stays free, at most 512 MiB. */
+    @ParameterizedTest
+    @CsvSource({"1600,100", "81920,512"})
+    void aPartOfTheDeviceIsKeptFreeOfWhatIsAskedForToo(long free, long kept) {
+        RecordingKernels.pretend(NativeKernels.ABI_VERSION, 0, free * MIB, (free - kept - 30) * MIB, 30 * MIB);
+        assertThatThrownBy(() -> RecordingKernels.load(MODEL, 24))
+                .hasMessageContaining("workspace 30, kept free " + kept + "), available are ")
+                .hasMessageContaining("(short by 1)")
+                .extracting(e -> ((MillraceException) e).code())
+                .isEqualTo("MR-MEM-001");
+        RecordingKernels.pretend(NativeKernels.ABI_VERSION, 0, free * MIB, (free - kept - 31) * MIB, 30 * MIB);
+        RecordingKernels.load(MODEL, 24).close();
+    }
+
     @Test
     void howLongASwapTakesIsWhatTheLibraryHasMeasuredBothWays() {
         try (ModelRuntime runtime = RecordingKernels.load(MODEL, 24, MIB)) {
