@@ -128,7 +128,6 @@ class Model {
   // What is uploaded, which has to stay until it is.
   std::vector<uint8_t> place_heads(Weight& w, int type, int64_t rows, int64_t columns, const uint8_t* stored, const char* name);
   void prepare();
-  void check_rows(int rows) const;
   void make_room(const mr_step& step);
   void allocate_inputs(const mr_step& step, int tasks, int merges, int64_t partials);
   void allocate_rows();

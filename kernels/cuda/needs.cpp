@@ -118,7 +118,7 @@ RowBytes bytes_of_rows(const Program& program, const Plan& plan, int64_t rows, i
   bytes.input_values = values * 4;
   bytes.input_sums = values / 16 * 4;
   bytes.pairs = pairs * 4;
-  bytes.tiles = (pairs / kTileRowsOfExperts + experts + 1) * static_cast<int64_t>(sizeof(ExpertTile));
+  bytes.tiles = (pairs / kLeastExpertRows + experts + 1) * static_cast<int64_t>(sizeof(ExpertTile));
   return bytes;
 }
 

@@ -42,11 +42,6 @@ bool is_latent(const Program& program, int group);
 // Bytes of the rows that a weight wants which goes to cuBLASLt, the most of all; `float32`: weights that do not.
 int64_t most_library_rows(const Program& program, const std::vector<bool>& float32);
 
-// Rows of experts that are multiplied together; tiles that so many (row, expert) pairs make at most; tiles that a launch may have.
-inline constexpr int kTileRowsOfExperts = 8;
-inline int64_t tiles_of_experts(int64_t pairs, int experts) { return pairs / kTileRowsOfExperts + (pairs < experts ? pairs : experts); }
-inline constexpr int64_t kMostTilesOfExperts = 65535;
-
 // A power of two, as all that grows.
 int grown(int now, int needed);
 

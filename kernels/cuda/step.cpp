@@ -1,5 +1,6 @@
 // One step of a model on the device.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
 
@@ -300,11 +301,21 @@ void Model::launch_experts(const Op& op, RowCount rows) {
   const RowCount pairs{rows.most * op.active, counts + kExpertRowCount};
   const auto* views = expert_views_.at(&op).as<WeightView>();
   auto like = [&](int part) { return &weights_[static_cast<size_t>(op.weights[static_cast<size_t>(part * experts)])].view; };
+  std::array<Product, 3> products{};
+  for (int part = 0; part < 3; part++) {
+    products[static_cast<size_t>(part)].w = *like(part);
+    products[static_cast<size_t>(part)].x.f32 = needs_f32(*like(part));
+  }
+  Experts tiled{room_.tiles.as<ExpertTile>(), counts + kExpertTileCount, nullptr, nullptr, experts, pairs.most, kLeastExpertRows};
+  tiled.tile_rows = choose_tile_rows(products.data(), 3, tiled, {device_.chips, static_cast<int>(most_shared()), has_clusters()});
   auto tiles = [&](int part, const int32_t* source) {
-    return Experts{room_.tiles.as<ExpertTile>(), counts + kExpertTileCount, static_cast<int>(tiles_of_experts(pairs.most, experts)), views + part * experts, source};
+    Experts of = tiled;
+    of.weights = views + part * experts;
+    of.source = source;
+    return of;
   };
   launch_chain();
-  sort_by_expert(stream_, rows, {rows_of(op.b), experts, op.active, kTileRowsOfExperts, room_.place.as<int32_t>(), room_.source.as<int32_t>(),
+  sort_by_expert(stream_, rows, {rows_of(op.b), experts, op.active, tiled.tile_rows, room_.place.as<int32_t>(), room_.source.as<int32_t>(),
                                  room_.tiles.as<ExpertTile>(), counts});
   const RowView gate{room_.gate.as<float>(), inner}, up{room_.up.as<float>(), inner}, down{room_.down.as<float>(), width};
   const Experts gates = tiles(0, room_.source.as<int32_t>()), ups = tiles(1, room_.source.as<int32_t>()), downs = tiles(2, nullptr);

@@ -7,18 +7,8 @@
 
 namespace millrace::cuda {
 
-// What experts get is a grid of tiles of their rows.
-void Model::check_rows(int rows) const {
-  for (const Op& op : program_.ops) {
-    if (op.code != OpCode::kMoeExperts || tiles_of_experts(int64_t{rows} * op.active, op.group) <= kMostTilesOfExperts) continue;
-    fail(MR_UNSUPPORTED, "a step of %d rows for %d of %d experts each; the CUDA kernels take at most %lld. Lower millrace.worker.step-tokens", rows, op.active, op.group,
-         static_cast<long long>((kMostTilesOfExperts - op.group) * kTileRowsOfExperts / op.active));
-  }
-}
-
 // Makes room for a step. When memory could not be had, everything is asked for anew by the next.
 void Model::make_room(const mr_step& step) {
-  check_rows(step.rows);
   last_rows_ = step.rows;
   last_logit_rows_ = step.logit_rows;
   tasks_.clear();
@@ -115,7 +105,6 @@ void Model::reserve(const mr_limits& limits) {
     fail(MR_INVALID, "limits of %d rows, %d logit rows, %d positions", limits.rows, limits.logit_rows, limits.positions);
   }
   if (!prepared_) prepare();
-  check_rows(limits.rows);
   const int blocks = (limits.positions + block_tokens_ - 1) / block_tokens_;
   mr_step largest{};
   largest.rows = limits.rows;

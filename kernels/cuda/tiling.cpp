@@ -15,6 +15,8 @@ constexpr double kIssue = 4 * 1.755e3;
 constexpr double kLatency = 1, kMeeting = 0.06, kClusterMeeting = 0.3;
 // Beyond these blocks of few rows would read weights too often.
 constexpr int kMostRows = 256;
+// Rows of a panel at most.
+constexpr int kMostExpertRows = kPanelRowWarps * 8 * panel_tokens(Store::kBf16, 2);
 // Warps that share the chunks of their outputs, in a cluster.
 constexpr int kMostTogether = 8;
 // Clusters have to wait until enough multiprocessors are free side by side, which is not counted: they are taken where they bring a tenth.
@@ -48,6 +50,11 @@ int tokens_of(Tiling tiling) {
   return 0;
 }
 
+// Rows of a block.
+int rows_of(const Product& p, Tiling tiling) {
+  return tiling == Tiling::kPanels ? kPanelRowWarps * 8 * panel_tokens(p.w.store, value_bytes(p)) : 8 * tokens_of(tiling);
+}
+
 bool is_narrow(Tiling tiling) { return tiling == Tiling::kRows8 || tiling == Tiling::kRows16; }
 int warp_tiles(const Product& p, Tiling tiling) { return is_narrow(tiling) ? 1 : tiling == Tiling::kRows64 ? tiles_of_64(p.w.store) : 2; }
 
@@ -78,7 +85,7 @@ Shape shape_of(const Product& p, Way way, const ChipShape& chip) {
   if (way.tiling == Tiling::kPanels) {
     const int tokens = panel_tokens(p.w.store, value_bytes(p));
     s.tiles = kPanelTiles;
-    s.rows = kPanelRowWarps * 8 * tokens;
+    s.rows = rows_of(p, way.tiling);
     s.shared_bytes = kPanelStages * (kPanelTiles * kWarp * lane_bytes(p.w.store) + kPanelRowWarps * tokens * 8 * kStepColumns * value_bytes(p));
     s.stages = s.shared_bytes <= chip.shared_bytes ? kPanelStages : 0;
     return s;
@@ -86,13 +93,20 @@ Shape shape_of(const Product& p, Way way, const ChipShape& chip) {
   const int tokens = tokens_of(way.tiling);
   const TileRoom room = tile_room(p.w.store, value_bytes(p), tokens, warp_tiles(p, way.tiling));
   s.tiles = kProductWarps / way.sharing * warp_tiles(p, way.tiling);
-  s.rows = 8 * tokens;
+  s.rows = rows_of(p, way.tiling);
   s.stages = room.stages(way.sharing, way.cluster, chip.shared_bytes);
   s.shared_bytes = room.shared_bytes(way.sharing, way.cluster, chip.shared_bytes);
   s.resident = room.two_blocks && s.shared_bytes <= TileRoom::kHalf ? 2 : 1;
   s.meetings = way.sharing * way.cluster > 1 ? room.floats / room.piece : 0;
   s.peer_bytes = kProductWarps * room.floats * kWarp * 4.0 * (way.cluster - 1) / way.cluster;
   return s;
+}
+
+// Experts that some of the pairs are of, as if each were any expert's.
+double expected_experts(const Experts& e) { return e.count * (1 - std::pow(1 - 1.0 / e.count, e.pairs)); }
+// Tiles of theirs: an expert's last is half full.
+double expected_tiles(const Experts& e, double experts) {
+  return std::max(experts, static_cast<double>(e.pairs) / e.tile_rows + experts / 2);
 }
 
 int chunks_of(const Product& p) { return (p.w.steps + kChunkSteps - 1) / kChunkSteps; }
@@ -102,19 +116,17 @@ int chunks_of(const Product& p) { return (p.w.steps + kChunkSteps - 1) / kChunkS
 bool is_possible(const Product& p, const Experts* experts, Way way, const ChipShape& chip) {
   // Clusters of few blocks with many outputs each: named barriers of all are few enough to be one block's.
   if (way.cluster > 1 && (!chip.clusters || experts || p.heads.count > 0 || is_narrow(way.tiling) || way.tiling == Tiling::kPanels || way.sharing * way.cluster > kMostTogether)) return false;
-  const bool alone = experts == nullptr && p.heads.count == 0;
+  if (experts && rows_of(p, way.tiling) != experts->tile_rows) return false;
   switch (way.tiling) {
     case Tiling::kAuto: return false;
-    case Tiling::kPanels: return alone && tile_blocks(p, kPanelTiles) <= kMostOutputBlocks && shape_of(p, way, chip).stages > 0;
-    case Tiling::kRows8: break;
-    case Tiling::kRows16:
-      if (experts) return false;
-      break;
+    case Tiling::kPanels: return p.heads.count == 0 && tile_blocks(p, kPanelTiles) <= kMostOutputBlocks && shape_of(p, way, chip).stages > 0;
+    case Tiling::kRows8:
+    case Tiling::kRows16: break;
     case Tiling::kWide8:
     case Tiling::kWide16:
     case Tiling::kWide32:
     case Tiling::kRows64:
-      if (p.x.f32 || (experts && way.tiling != Tiling::kWide8)) return false;
+      if (p.x.f32) return false;
       break;
   }
   if (tile_blocks(p, kProductWarps / way.sharing * warp_tiles(p, way.tiling)) > kMostOutputBlocks) return false;
@@ -126,17 +138,19 @@ WayCount count_way(const Product& p, const Experts* experts, int rows, Way way, 
   const Shape s = shape_of(p, way, chip);
   const double columns = static_cast<double>(p.w.steps) * kStepColumns, step_bytes = kWarp * lane_bytes(p.w.store);
   const double tile_bytes = p.w.steps * step_bytes + factor_bytes(p.w);
-  const double heads = std::max(1, p.heads.count), row_tiles = experts ? experts->most_tiles : (rows + s.rows - 1) / s.rows;
+  // Experts have a weight each.
+  const double matrices = experts ? expected_experts(*experts) : std::max(1, p.heads.count);
+  const double tiles = experts ? std::ceil(expected_tiles(*experts, matrices)) : (rows + s.rows - 1) / s.rows * matrices;
   WayCount c{};
-  c.blocks = static_cast<int64_t>(tile_blocks(p, s.tiles)) * static_cast<int64_t>(row_tiles * heads) * way.cluster;
+  c.blocks = static_cast<int64_t>(tile_blocks(p, s.tiles)) * static_cast<int64_t>(tiles) * way.cluster;
   c.shared_bytes = s.shared_bytes;
   const int sharing = way.tiling == Tiling::kPanels ? 1 : way.sharing * way.cluster, chunks = (p.w.steps + kChunkSteps - 1) / kChunkSteps;
   const int rounds = (chunks + sharing - 1) / sharing;
-  const double taken = std::min(rows, s.rows), row_bytes = taken * columns * value_bytes(p), weight_bytes = s.tiles * tile_bytes;
+  const double taken = experts ? experts->pairs / tiles : std::min(rows, s.rows), row_bytes = taken * columns * value_bytes(p), weight_bytes = s.tiles * tile_bytes;
   const double block_bytes = (row_bytes + weight_bytes) / way.cluster + s.peer_bytes * rounds;
-  // Blocks of panels that are apart in the grid read weights again; those of few rows stand side by side.
-  const double reads = way.tiling == Tiling::kPanels ? panel_groups(static_cast<int>(row_tiles)) : 1;
-  c.memory_bytes = reads * all_tiles(p) * tile_bytes * heads + rows * (columns * value_bytes(p) + all_tiles(p) * kTileRows * 4.0) * heads;
+  // Blocks of panels that are apart in the grid read weights again; those of few rows stand side by side, and those of experts.
+  const double reads = way.tiling == Tiling::kPanels && !experts ? panel_groups(static_cast<int>(tiles)) : 1, all_rows = experts ? experts->pairs : rows * matrices;
+  c.memory_bytes = reads * all_tiles(p) * tile_bytes * matrices + all_rows * (columns * value_bytes(p) + all_tiles(p) * kTileRows * 4.0);
   c.crossing_bytes = static_cast<double>(c.blocks) * block_bytes;
   // Clusters of four are of the 16 or 18 multiprocessors that stand together.
   const int chips = way.cluster < 4 ? chip.multiprocessors : chip.multiprocessors * 32 / 33;
@@ -177,7 +191,7 @@ Way choose_way(const Product& p, const Experts* experts, int rows, Tiling tiling
 
 Way choose_way(const Product& p, const Experts* experts, int rows, const ChipShape& chip) {
   constexpr Way kInPanels{Tiling::kPanels, 1, 1};
-  if (rows > kMostRows && is_possible(p, experts, kInPanels, chip)) return kInPanels;
+  if (!experts && rows > kMostRows && is_possible(p, experts, kInPanels, chip)) return kInPanels;
   Way best{Tiling::kRows8, kProductWarps, 1};
   double least = -1;
   for (Tiling tiling : {Tiling::kPanels, Tiling::kRows8, Tiling::kRows16, Tiling::kWide8, Tiling::kWide16, Tiling::kWide32, Tiling::kRows64}) {
@@ -186,6 +200,25 @@ Way choose_way(const Product& p, const Experts* experts, int rows, const ChipSha
     const double us = count_way(p, experts, rows, way, chip).us;
     if (least >= 0 && us >= least * (way.cluster > best.cluster ? kClusterGain : 1)) continue;
     best = way;
+    least = us;
+  }
+  return best;
+}
+
+int choose_tile_rows(const Product* products, int count, Experts experts, const ChipShape& chip) {
+  int best = kLeastExpertRows;
+  double least = -1;
+  for (int rows = kLeastExpertRows; rows <= kMostExpertRows; rows *= 2) {
+    experts.tile_rows = rows;
+    double us = 0;
+    bool possible = true;
+    for (int i = 0; i < count && possible; i++) {
+      const Way way = choose_way(products[i], &experts, experts.pairs, chip);
+      possible = is_possible(products[i], &experts, way, chip);
+      if (possible) us += count_way(products[i], &experts, experts.pairs, way, chip).us;
+    }
+    if (!possible || (least >= 0 && us >= least)) continue;
+    best = rows;
     least = us;
   }
   return best;

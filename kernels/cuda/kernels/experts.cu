@@ -130,44 +130,66 @@ __device__ inline void begin_experts(const SortArguments& p, int32_t* starts, in
   p.counts[kExpertTileCount] = tiles;
 }
 
-// One block. Places of an expert are in the order of rows; each warp has every so many-th expert.
-__global__ void __launch_bounds__(kMostThreads, 1) sort_kernel(RowCount rows, SortArguments p) {
+// Runs of pairs that a warp each sorts, with counts of their own of all experts: as many as these may take of shared memory.
+constexpr int kMostRuns = kMostThreads / kWarp, kRunCounts = 8192;
+static_assert(kRunCounts >= kMostExperts);
+inline int sorted_runs(int experts) { return experts * kMostRuns > kRunCounts ? kRunCounts / experts : kMostRuns; }
+
+// One block. Places of an expert are in the order of rows: those of a run after those of the run before.
+__global__ void __launch_bounds__(kMostThreads, 1) sort_kernel(RowCount rows, SortArguments p, int runs) {
   MR_SHARED_MEMORY(int32_t, starts);
   allow_next_launch();
   await_launches();
-  int32_t* tile_starts = starts + p.experts + 1;
+  int32_t *tile_starts = starts + p.experts + 1, *counts = tile_starts + p.experts;
   const int pairs = *rows.count * p.active, lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int length = (pairs + runs - 1) / runs, begin = warp < runs ? min(warp * length, pairs) : pairs, end = min(begin + length, pairs);
+  int32_t* own = counts + warp * p.experts;
   auto id = [&](int pair) { return reinterpret_cast<const int32_t*>(p.ids.data + pair / p.active * p.ids.stride)[pair % p.active]; };
-  for (int e = threadIdx.x; e < p.experts; e += kMostThreads) starts[e] = 0;
+  for (int i = threadIdx.x; i < runs * p.experts; i += kMostThreads) counts[i] = 0;
   __syncthreads();
-  ahead<4>(threadIdx.x, pairs, kMostThreads, id, [&](int, int e) { atomicAdd(&starts[e], 1); });
+  ahead<4>(begin + lane, end, kWarp, id, [&](int, int e) { atomicAdd(&own[e], 1); });
+  __syncthreads();
+  for (int e = threadIdx.x; e < p.experts; e += kMostThreads) {
+    int all = 0;
+    for (int run = 0; run < runs; run++) all += counts[run * p.experts + e];
+    starts[e] = all;
+  }
   __syncthreads();
   if (warp == 0) begin_experts(p, starts, tile_starts);
   __syncthreads();
   for (int e = threadIdx.x; e < p.experts; e += kMostThreads) {
-    const int end = starts[e + 1];
-    int tile = tile_starts[e];
-    for (int first = starts[e]; first < end; first += p.tile_rows) p.tiles[tile++] = {e, first, min(p.tile_rows, end - first)};
+    const int last = starts[e + 1];
+    int tile = tile_starts[e], at = starts[e];
+    for (int first = at; first < last; first += p.tile_rows) p.tiles[tile++] = {e, first, min(p.tile_rows, last - first)};
+    for (int run = 0; run < runs; run++) {
+      const int n = counts[run * p.experts + e];
+      counts[run * p.experts + e] = at;
+      at += n;
+    }
   }
+  __syncthreads();
   constexpr int kAtOnce = 4;
-  for (int e = warp; e < p.experts; e += kMostThreads / kWarp) {
-    int at = starts[e];
-    const int end = starts[e + 1];
-    for (int first = 0; at < end; first += kAtOnce * kWarp) {
-      int ids[kAtOnce];
+  for (int first = begin + lane; first - lane < end; first += kAtOnce * kWarp) {
+    int ids[kAtOnce];
 #pragma unroll
-      for (int j = 0; j < kAtOnce; j++) ids[j] = first + j * kWarp + lane < pairs ? id(first + j * kWarp + lane) : -1;
+    for (int j = 0; j < kAtOnce; j++) ids[j] = first + j * kWarp < end ? id(first + j * kWarp) : p.experts;
 #pragma unroll
-      for (int j = 0; j < kAtOnce; j++) {
-        const int pair = first + j * kWarp + lane;
-        const unsigned wanted = __ballot_sync(kWholeWarp, ids[j] == e);
-        if (ids[j] == e) {
-          const int place = at + place_among(wanted, lane);
-          p.place[pair] = place;
-          p.source[place] = pair / p.active;
-        }
-        at += __popc(wanted);
+    for (int j = 0; j < kAtOnce; j++) {
+      const int pair = first + j * kWarp, e = ids[j];
+      // The lanes with the same expert.
+      unsigned same = kWholeWarp;
+      for (int bit = 1; bit <= p.experts; bit *= 2) {
+        const unsigned with = __ballot_sync(kWholeWarp, e & bit);
+        same &= e & bit ? with : ~with;
       }
+      const int place = e < p.experts ? own[e] + place_among(same, lane) : 0;
+      __syncwarp();
+      if (e < p.experts) {
+        if ((same >> lane) == 1) own[e] = place + 1;
+        p.place[pair] = place;
+        p.source[place] = pair / p.active;
+      }
+      __syncwarp();
     }
   }
 }
@@ -210,9 +232,10 @@ void route(cudaStream_t stream, RowCount rows, const RouteArguments& p) {
 }
 
 void sort_by_expert(cudaStream_t stream, RowCount rows, const SortArguments& p) {
-  const size_t shared = (2 * static_cast<size_t>(p.experts) + 1) * sizeof(int32_t);
+  const int runs = sorted_runs(p.experts);
+  const size_t shared = (static_cast<size_t>(2 + runs) * static_cast<size_t>(p.experts) + 1) * sizeof(int32_t);
   allow_shared(sort_kernel, shared);
-  launch_early(sort_kernel, 1, kMostThreads, shared, stream, rows, p);
+  launch_early(sort_kernel, 1, kMostThreads, shared, stream, rows, p, runs);
 }
 
 void combine(cudaStream_t stream, RowCount rows, RowView x, const int32_t* place, RowView weights, int active, RowView out, int width) {

@@ -49,17 +49,23 @@ struct Input {
   int stride;
   bool f32, fp8;
 };
-// Rows of experts: a list of tiles, each of rows that one expert has.
+// Rows of experts: a list of tiles, each of rows that one expert has; tiles of an expert lie one after the other.
 struct ExpertTile {
   int32_t expert, first, rows;
 };
+// Rows of a tile at least.
+inline constexpr int kLeastExpertRows = 8;
 struct Experts {
   const ExpertTile* tiles;
   const int32_t* tile_count;
-  int most_tiles;
   const WeightView* weights;
   // The row of the input that belongs to each row; null: its own.
   const int32_t* source;
+  // Experts, (row, expert) pairs at most, rows that a tile has at most.
+  int count, pairs, tile_rows;
+
+  // Tiles that so many pairs make at most.
+  int most_tiles() const { return pairs / tile_rows + (pairs < count ? pairs : count); }
 };
 
 // A product for each head: weights that lie one after the other, input rows of heads as prepared, and an output row's heads side by side.
@@ -113,14 +119,17 @@ struct WayCount {
   int shared_bytes;
   double memory_bytes, crossing_bytes, flight_bytes, us;
 };
-// Whether the product can be multiplied so on the chip; experts and heads have no panels, float32 no wide tiles.
+// Whether the product can be multiplied so on the chip; blocks of experts have as many rows as their tiles, heads no panels, float32 no wide tiles.
 bool is_possible(const Product& p, const Experts* experts, Way way, const ChipShape& chip);
 WayCount count_way(const Product& p, const Experts* experts, int rows, Way way, const ChipShape& chip);
 // The one with the least count, of those that are possible.
 Way choose_way(const Product& p, const Experts* experts, int rows, const ChipShape& chip);
 // The same of one tiling; with sharing 0: it is not possible.
 Way choose_way(const Product& p, const Experts* experts, int rows, Tiling tiling, const ChipShape& chip);
-// `chips`: multiprocessors. With experts, w says how all of them are stored; theirs are tiles of 8 rows.
+// How many rows the tiles of experts have, for products with the same tiles: those with the least count of all together. Each product's `w` says how all
+// experts are stored.
+int choose_tile_rows(const Product* products, int count, Experts experts, const ChipShape& chip);
+// `chips`: multiprocessors. With experts, w says how all of them are stored, and blocks have the rows of a tile.
 void multiply(cudaStream_t stream, RowCount rows, const Product& p, const Experts* experts, int chips, Way way = {});
 
 // Rows of `tiles` tiles of a weight that is not float32 from `first_tile` on, in bf16: [tiles * 16, steps * 32], columns in the order of inputs.

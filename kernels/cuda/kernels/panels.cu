@@ -15,6 +15,10 @@ constexpr int kTiles = kBlockTiles / kOutputWarps;
 template <class Math, Store kStore, int kTokens>
 constexpr int kStageBytes = kBlockTiles * WeightPieces<kStore>::kWarpBytes + kRowWarps * kTokens * RowPieces<Math>::kWarpBytes;
 
+// Groups of 8 rows that a warp copies.
+template <int kTokens>
+constexpr int kGroups = kRowWarps * kTokens / kProductWarps;
+
 // Block (rows of a group, outputs, groups): blocks that run at the same time have few outputs and many rows, so weights come from memory once for a group.
 template <class Math, Store kStore, int kTokens>
 __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __grid_constant__ ProductArguments arguments) {
@@ -23,11 +27,22 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
   const WeightView& w = p.w;
   allow_next_launch();
   await_launches();
-  const int block_row = (blockIdx.z * gridDim.x + blockIdx.x) * kRowWarps * 8 * kTokens, count = *arguments.rows.count;
-  if (block_row >= count) return;
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const int block_tile = take_part(p, arguments.p.parts, kBlockTiles, blockIdx.y) * kBlockTiles, tile0 = block_tile + warp % kOutputWarps * kTiles;
-  const TileRows rows{block_row + warp / kOutputWarps * 8 * kTokens, count, nullptr};
+  const int panel = blockIdx.z * gridDim.x + blockIdx.x, block_tile = take_part(p, arguments.p.parts, kBlockTiles, blockIdx.y) * kBlockTiles;
+  TileRows block{panel * kRowWarps * 8 * kTokens, 0, nullptr};
+  if (arguments.experts.tiles) {
+    if (panel >= *arguments.experts.tile_count) return;
+    const ExpertTile expert = arguments.experts.tiles[panel];
+    p.w = arguments.experts.weights[expert.expert];
+    block = {expert.first, expert.first + expert.rows, arguments.experts.source};
+  } else {
+    block.end = *arguments.rows.count;
+    if (block.first >= block.end) return;
+  }
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, tile0 = block_tile + warp % kOutputWarps * kTiles;
+  const TileRows rows{block.first + warp / kOutputWarps * 8 * kTokens, block.end, block.source};
+  int row[kGroups<kTokens>];
+#pragma unroll
+  for (int i = 0; i < kGroups<kTokens>; i++) row[i] = block.input(8 * (warp + i * kProductWarps) + lane / 4);
 
   // Each warp copies tiles and groups of 8 rows in turn.
   auto ask = [&](int step) {
@@ -37,10 +52,10 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
         WeightPieces<kStore>::copy(to + t * WeightPieces<kStore>::kWarpBytes, weights_at(w, kStore, block_tile + t, step, lane), lane);
       }
       to += kBlockTiles * WeightPieces<kStore>::kWarpBytes;
-      for (int g = warp; g < kRowWarps * kTokens; g += kProductWarps) {
-        const int row = min(block_row + 8 * g + lane / 4, count - 1);
-        const auto* from = static_cast<const typename Math::Value*>(p.x.values) + static_cast<int64_t>(row) * p.x.stride + step * kStepColumns + lane % 4 * 8;
-        RowPieces<Math>::copy(to + g * RowPieces<Math>::kWarpBytes, reinterpret_cast<const uint8_t*>(from), lane);
+#pragma unroll
+      for (int i = 0; i < kGroups<kTokens>; i++) {
+        const auto* from = static_cast<const typename Math::Value*>(p.x.values) + static_cast<int64_t>(row[i]) * p.x.stride + step * kStepColumns + lane % 4 * 8;
+        RowPieces<Math>::copy(to + (warp + i * kProductWarps) * RowPieces<Math>::kWarpBytes, reinterpret_cast<const uint8_t*>(from), lane);
       }
     }
     close_copies();
@@ -111,7 +126,8 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 1) panel_kernel(const __
 template <class Math, Store kStore>
 void multiply_panels(cudaStream_t stream, const ProductArguments& a) {
   constexpr int kTokens = panel_tokens(kStore, Math::kBytes);
-  const int rows = kRowWarps * 8 * kTokens, panels = (a.rows.most + rows - 1) / rows, groups = panel_groups(panels);
+  const int rows = kRowWarps * 8 * kTokens, panels = a.experts.tiles ? a.experts.most_tiles() : (a.rows.most + rows - 1) / rows;
+  const int groups = a.experts.tiles ? 1 : panel_groups(panels);
   const dim3 grid{static_cast<unsigned>((panels + groups - 1) / groups), static_cast<unsigned>(tile_blocks(a.p, kBlockTiles)), static_cast<unsigned>(groups)};
   const size_t shared = size_t{kStages} * kStageBytes<Math, kStore, kTokens>;
   allow_shared(panel_kernel<Math, kStore, kTokens>, shared);

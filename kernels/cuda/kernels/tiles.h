@@ -247,7 +247,7 @@ void multiply_tiles(cudaStream_t stream, const ProductArguments& a) {
   using Shape = TileShape<Math, kStore, kTokens, kTiles>;
   ProductArguments arguments = a;
   arguments.stages = Shape::kRoom.stages(a.sharing, a.cluster, static_cast<int>(most_shared()));
-  const int row_tiles = a.experts.tiles ? a.experts.most_tiles : (a.rows.most + 8 * kTokens - 1) / (8 * kTokens);
+  const int row_tiles = a.experts.tiles ? a.experts.most_tiles() : (a.rows.most + 8 * kTokens - 1) / (8 * kTokens);
   const dim3 grid{static_cast<unsigned>(row_tiles), static_cast<unsigned>(tile_blocks(a.p, kProductWarps / a.sharing * kTiles)),
                   static_cast<unsigned>(a.p.heads.count > 0 ? a.p.heads.count : 1)};
   arguments.shared_bytes = Shape::kRoom.shared_bytes(a.sharing, a.cluster, static_cast<int>(most_shared()));

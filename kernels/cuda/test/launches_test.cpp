@@ -179,8 +179,7 @@ TEST(logits_of_experts_are_sums_of_lanes_however_many_rows_there_are) {
 TEST(rows_are_sorted_by_expert_in_their_order) {
   Random random(82);
   cuda::Stream stream;
-  constexpr int kTileRows = 8;
-  for (auto [rows, experts, active] : {std::tuple{1, 8, 2}, {300, 40, 3}, {77, 5, 5}, {513, 130, 1}}) {
+  for (auto [rows, experts, active, tile_rows] : {std::tuple{1, 8, 2, 8}, {300, 40, 3, 8}, {300, 6, 3, 64}, {77, 5, 5, 16}, {513, 130, 1, 8}, {513, 3, 1, 128}}) {
     std::vector<std::vector<int>> of(static_cast<size_t>(experts));
     std::vector<int32_t> ids;
     for (int r = 0; r < rows; r++) {
@@ -200,7 +199,7 @@ TEST(rows_are_sorted_by_expert_in_their_order) {
     for (int e = 0; e < experts; e++) {
       const auto& pairs = of[static_cast<size_t>(e)];
       for (size_t i = 0; i < pairs.size(); i++) {
-        if (i % kTileRows == 0) tiles.insert(tiles.end(), {e, static_cast<int32_t>(source.size()), static_cast<int32_t>(std::min<size_t>(kTileRows, pairs.size() - i))});
+        if (i % static_cast<size_t>(tile_rows) == 0) tiles.insert(tiles.end(), {e, static_cast<int32_t>(source.size()), static_cast<int32_t>(std::min(static_cast<size_t>(tile_rows), pairs.size() - i))});
         place[static_cast<size_t>(pairs[i])] = static_cast<int32_t>(source.size());
         source.push_back(pairs[i] / active);
       }
@@ -208,7 +207,7 @@ TEST(rows_are_sorted_by_expert_in_their_order) {
     const Placed<int32_t> count(stream, {rows}), given(stream, ids), places(stream, std::vector<int32_t>(ids.size())), sources(stream, std::vector<int32_t>(ids.size()));
     const Placed<int32_t> counts(stream, std::vector<int32_t>(cuda::kCounts)), made(stream, std::vector<int32_t>(tiles.size()));
     cuda::sort_by_expert(stream, {rows, count.data()},
-                         {{reinterpret_cast<float*>(given.data()), active}, experts, active, kTileRows, places.data(), sources.data(), reinterpret_cast<cuda::ExpertTile*>(made.data()), counts.data()});
+                         {{reinterpret_cast<float*>(given.data()), active}, experts, active, tile_rows, places.data(), sources.data(), reinterpret_cast<cuda::ExpertTile*>(made.data()), counts.data()});
     CHECK(places.read() == place && sources.read() == source && made.read() == tiles, "%d rows, %d experts", rows, experts);
     CHECK(counts.read()[cuda::kExpertRowCount] == static_cast<int>(ids.size()) && counts.read()[cuda::kExpertTileCount] * 3 == static_cast<int>(tiles.size()), "%d rows, %d experts", rows, experts);
   }

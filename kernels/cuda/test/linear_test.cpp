@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 
 #include "device.h"
 #include "images.h"
@@ -208,6 +209,23 @@ TEST(experts_agree_with_double_precision_and_with_themselves_in_every_batch) {
       std::vector<float> alone = runner->read(out, 1, kWidth);
       CHECK(same_bits(alone.data(), &together[static_cast<size_t>(i * kWidth)], kWidth), "row %d", i);
     }
+    // So many rows that their experts have larger tiles.
+    std::vector<int32_t> more;
+    for (size_t i = 0; i < 10 * many.size(); i++) more.push_back(many[i % many.size()]);
+    std::vector<cuda::Product> products(3);
+    for (cuda::Product& product : products) {
+      product.w.store = cuda::Store::kBf16;
+      product.w.tiles = 3;
+      product.w.steps = 2;
+      product.x.f32 = precision == MR_PRECISION_F32;
+    }
+    auto tile_rows = [&](int rows) {
+      return cuda::choose_tile_rows(products.data(), 3, {nullptr, nullptr, nullptr, nullptr, kExperts, rows * kActive, cuda::kLeastExpertRows}, {132, 227 << 10, true});
+    };
+    CHECK(precision == MR_PRECISION_F32 || tile_rows(370) > tile_rows(1), "tiles of %d rows", tile_rows(370));
+    OpProgram::run(*runner, more);
+    const std::vector<float> all = runner->read(out, 370, kWidth);
+    for (size_t i = 0; i < more.size(); i++) CHECK(same_bits(&all[i * kWidth], &together[i % many.size() * kWidth], kWidth), "row %zu of %zu", i, more.size());
   }
 }
 
@@ -402,6 +420,149 @@ TEST(counts_have_the_factors_of_codes_and_what_it_takes_to_convert_them) {
   CHECK(codes.us < wide.us && codes.us > 0.5 * wide.us, "%g and %g us", codes.us, wide.us);
 }
 
+namespace {
+
+// Products of experts that have so many rows each, on the device. Each row of the input goes to one.
+struct ExpertProducts {
+  // The first expert's product has the input, which all share.
+  std::vector<std::unique_ptr<TiledProduct>> dense;
+  OnDevice device;
+  std::vector<int> expert_of;
+  int outs;
+  cuda::WeightView* weights;
+  float* ids;
+  int32_t *place, *source, *counts, *rows;
+  cuda::ExpertTile* tiles;
+  float* out;
+
+  ExpertProducts(int type, bool f32, const std::vector<int>& rows_of, int width, int columns, Random& random) : outs(width) {
+    std::vector<cuda::WeightView> views;
+    for (size_t e = 0; e < rows_of.size(); e++) expert_of.insert(expert_of.end(), static_cast<size_t>(rows_of[e]), static_cast<int>(e));
+    std::shuffle(expert_of.begin(), expert_of.end(), std::mt19937(7));
+    for (size_t e = 0; e < rows_of.size(); e++) {
+      dense.push_back(std::make_unique<TiledProduct>(type, f32, pairs(), outs, columns, random));
+      if (e > 0) dense[e]->product.x = dense[0]->product.x;
+      views.push_back(dense[e]->product.w);
+    }
+    weights = device.put(views);
+    ids = reinterpret_cast<float*>(device.put(std::vector<int32_t>(expert_of.begin(), expert_of.end())));
+    place = device.put(std::vector<int32_t>(expert_of.size()));
+    source = device.put(std::vector<int32_t>(expert_of.size()));
+    counts = device.put(std::vector<int32_t>(cuda::kCounts));
+    rows = device.put(std::vector<int32_t>{pairs()});
+    tiles = device.put(std::vector<cuda::ExpertTile>(expert_of.size() / cuda::kLeastExpertRows + rows_of.size()));
+    out = device.room(int64_t{pairs()} * outs);
+  }
+  int pairs() const { return static_cast<int>(expert_of.size()); }
+  int experts() const { return static_cast<int>(dense.size()); }
+
+  // Each row's product with its expert, in the order of rows.
+  std::vector<float> expected() {
+    std::vector<float> all(static_cast<size_t>(pairs()) * static_cast<size_t>(outs));
+    for (int e = 0; e < experts(); e++) {
+      const std::vector<float> own = dense[static_cast<size_t>(e)]->multiply({cuda::Tiling::kRows8, 8, 1});
+      for (int r = 0; r < pairs(); r++) {
+        if (expert_of[static_cast<size_t>(r)] == e) std::copy_n(&own[static_cast<size_t>(r * outs)], outs, &all[static_cast<size_t>(r * outs)]);
+      }
+    }
+    return all;
+  }
+
+  // The same by tiles of experts.
+  std::vector<float> multiply(int tile_rows, cuda::Way way) {
+    cuda::Stream& stream = device.stream;
+    std::vector<float> by_place(static_cast<size_t>(pairs()) * static_cast<size_t>(outs), NAN), all(by_place.size());
+    stream.upload(out, by_place.data(), static_cast<int64_t>(by_place.size()) * 4);
+    cuda::sort_by_expert(stream, {pairs(), rows}, {{ids, 1}, experts(), 1, tile_rows, place, source, tiles, counts});
+    cuda::Product p = dense[0]->product;
+    p.out = {out, outs};
+    const cuda::Experts of{tiles, counts + cuda::kExpertTileCount, weights, source, experts(), pairs(), tile_rows};
+    cuda::multiply(stream, {pairs(), rows}, p, &of, 132, way);
+    std::vector<int32_t> places(expert_of.size());
+    stream.download(by_place.data(), out, static_cast<int64_t>(by_place.size()) * 4);
+    stream.download(places.data(), place, pairs() * 4);
+    stream.synchronize();
+    for (int r = 0; r < pairs(); r++) std::copy_n(&by_place[static_cast<size_t>(places[static_cast<size_t>(r)] * outs)], outs, &all[static_cast<size_t>(r * outs)]);
+    return all;
+  }
+
+  // Returns how many ways there were.
+  int check(const char* what, int one_in) {
+    const cuda::ChipShape chip{132, 227 << 10, true};
+    const std::vector<float> wanted = expected();
+    int number = 0, compared = 0;
+    for (int tile_rows = cuda::kLeastExpertRows; tile_rows <= 128; tile_rows *= 2) {
+      const cuda::Experts of{tiles, nullptr, weights, source, experts(), pairs(), tile_rows};
+      for (cuda::Tiling tiling : TiledProduct::kTilings) {
+        for (int sharing : {8, 4, 2, 1}) {
+          const cuda::Way way{tiling, sharing, 1};
+          if (!cuda::is_possible(dense[0]->product, &of, way, chip) || (tiling == cuda::Tiling::kPanels ? sharing > 1 : ++number % one_in > 0)) continue;
+          const std::vector<float> actual = multiply(tile_rows, way);
+          compared++;
+          CHECK(same_bits(actual.data(), wanted.data(), wanted.size()), "%s, float32 %d, tiles of %d rows, tiling %d, chunks of an output by %d warps", what, dense[0]->product.x.f32, tile_rows,
+                static_cast<int>(tiling), sharing);
+        }
+      }
+    }
+    return compared;
+  }
+};
+
+}  // namespace
+
+TEST(products_of_experts_have_the_same_bits_however_many_rows_their_tiles_have) {
+  Random random(30);
+  for (int type : {MR_F32, MR_BF16, MR_F16, MR_Q8_0, MR_Q4_K, MR_FP8}) {
+    for (bool f32 : {false, true}) {
+      if (type == MR_F32 && !f32) continue;
+      const int columns = type == MR_FP8 ? 288 : kTypes[type].block_values == 1 ? 300 : kTypes[type].block_values == 32 ? 288 : 512;
+      // One row, none, one more than a panel has; and one expert with all.
+      for (const std::vector<int>& rows_of : {std::vector<int>{1, 0, 129, 11, 0}, {0, 0, 70}}) {
+        const int compared = ExpertProducts(type, f32, rows_of, 150, columns, random).check(type == MR_FP8 ? "fp8" : kTypes[type].name, 3);
+        CHECK(compared >= (f32 ? 3 : 6), "%d ways", compared);
+      }
+    }
+  }
+}
+
+TEST(tiles_of_experts_have_more_rows_when_experts_do) {
+  const cuda::ChipShape chip{132, 227 << 10, true};
+  auto products = [](cuda::Store store, int inner, int width) {
+    std::vector<cuda::Product> all(3);
+    for (size_t i = 0; i < 3; i++) {
+      all[i].w.store = store;
+      all[i].w.tiles = (i < 2 ? inner : width) / cuda::kTileRows;
+      all[i].w.steps = (i < 2 ? width : inner) / cuda::kStepColumns;
+    }
+    return all;
+  };
+  struct Layer {
+    int experts, active, inner, width;
+  };
+  for (const Layer& layer : {Layer{8, 2, 14336, 4096}, {128, 8, 768, 2048}}) {
+    for (cuda::Store store : {cuda::Store::kBf16, cuda::Store::kCode8, cuda::Store::kCode4}) {
+      const std::vector<cuda::Product> all = products(store, layer.inner, layer.width);
+      auto tile_rows = [&](int rows) { return cuda::choose_tile_rows(all.data(), 3, {nullptr, nullptr, nullptr, nullptr, layer.experts, rows * layer.active, cuda::kLeastExpertRows}, chip); };
+      CHECK(tile_rows(1) == 8 && tile_rows(2048) >= 32, "%d experts: %d rows, %d of 2048", layer.experts, tile_rows(1), tile_rows(2048));
+      for (const cuda::Product& p : all) {
+        cuda::Experts of{nullptr, nullptr, nullptr, nullptr, layer.experts, 2048 * layer.active, 8};
+        const cuda::WayCount before = cuda::count_way(p, &of, of.pairs, cuda::choose_way(p, &of, of.pairs, chip), chip);
+        of.tile_rows = tile_rows(2048);
+        const cuda::WayCount after = cuda::count_way(p, &of, of.pairs, cuda::choose_way(p, &of, of.pairs, chip), chip);
+        CHECK(after.us < 0.6 * before.us && after.crossing_bytes < before.crossing_bytes, "%d experts: %g us, %g bytes, were %g and %g", layer.experts, after.us, after.crossing_bytes, before.us, before.crossing_bytes);
+      }
+      // Weights that are multiplied in float32 have no wide tiles.
+      std::vector<cuda::Product> mixed = all;
+      mixed[2].x.f32 = true;
+      const int of_both = cuda::choose_tile_rows(mixed.data(), 3, {nullptr, nullptr, nullptr, nullptr, layer.experts, 2048 * layer.active, cuda::kLeastExpertRows}, chip);
+      for (const cuda::Product& p : mixed) {
+        const cuda::Experts of{nullptr, nullptr, nullptr, nullptr, layer.experts, 2048 * layer.active, of_both};
+        CHECK(cuda::is_possible(p, &of, cuda::choose_way(p, &of, of.pairs, chip), chip), "%d rows", of_both);
+      }
+    }
+  }
+}
+
 TEST(every_product_has_a_way_that_the_chip_can_launch) {
   for (const cuda::ChipShape chip : {cuda::ChipShape{132, 227 << 10, true}, cuda::ChipShape{108, 163 << 10, false}, cuda::ChipShape{1, 99 << 10, false}}) {
     for (cuda::Store store : {cuda::Store::kF32, cuda::Store::kBf16, cuda::Store::kF16, cuda::Store::kCode8, cuda::Store::kCode4, cuda::Store::kE4m3}) {
@@ -416,8 +577,9 @@ TEST(every_product_has_a_way_that_the_chip_can_launch) {
               p.w.tiles = (outs + cuda::kTileRows - 1) / cuda::kTileRows;
               p.w.steps = (columns + cuda::kStepColumns - 1) / cuda::kStepColumns;
               p.x.f32 = f32;
-              const cuda::Experts experts{nullptr, nullptr, rows / 8 + 8, nullptr, nullptr};
-              for (const cuda::Experts* of : {static_cast<const cuda::Experts*>(nullptr), &experts}) {
+              cuda::Experts experts{nullptr, nullptr, nullptr, nullptr, 8, 2 * rows, cuda::kLeastExpertRows};
+              experts.tile_rows = cuda::choose_tile_rows(&p, 1, experts, chip);
+              for (const cuda::Experts* of : {static_cast<const cuda::Experts*>(nullptr), static_cast<const cuda::Experts*>(&experts)}) {
                 for (int heads : {0, 16}) {
                   if (of && heads > 0) continue;
                   p.heads.count = heads;
@@ -425,7 +587,6 @@ TEST(every_product_has_a_way_that_the_chip_can_launch) {
                   const cuda::WayCount count = cuda::count_way(p, of, rows, way, chip);
                   CHECK(cuda::is_possible(p, of, way, chip) && count.shared_bytes <= chip.shared_bytes, "store %d, %d rows: %d bytes", static_cast<int>(store), rows, count.shared_bytes);
                   CHECK(way.sharing == 1 || way.sharing == 2 || way.sharing == 4 || way.sharing == 8);
-                  CHECK(!of || way.tiling == cuda::Tiling::kRows8 || way.tiling == cuda::Tiling::kWide8);
                   CHECK(count.blocks > 0 && count.blocks < int64_t{1} << 31 && std::isfinite(count.us) && count.us > 0);
                 }
               }

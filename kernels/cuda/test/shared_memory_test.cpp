@@ -95,24 +95,4 @@ TEST(a_layer_of_more_experts_than_can_be_chosen_from_is_refused_at_once) {
   }
 }
 
-TEST(a_step_of_more_rows_than_a_grid_of_experts_has_is_refused_with_what_to_lower) {
-  Random random(74);
-  Builder b;
-  const int table = b.weight("table", 8, 32), x = b.rows(32), ids = b.rows(2), weights = b.rows(2), out = b.rows(32), router = b.weight("router", 2, 32);
-  b.op(1, {table, x, Builder::bits(1)});
-  b.op(34, {x, router, ids, weights, 2, 1, Builder::bits(1), 1, 1});
-  std::vector<int> of_experts;
-  for (const char* name : {"gate0", "gate1", "up0", "up1", "down0", "down1"}) of_experts.push_back(b.weight(name, 32, 32));
-  b.op(35, {x, ids, weights, 2, of_experts[0], of_experts[1], 2, of_experts[2], of_experts[3], 2, of_experts[4], of_experts[5], out, 0});
-  Runner runner(b.encode(), cuda_options(0), {}, 1);
-  runner.bind(table, 8, 32, random.normals(8 * 32));
-  runner.bind(router, 2, 32, random.normals(2 * 32));
-  for (int expert : of_experts) runner.bind(expert, 32, 32, random.normals(32 * 32));
-  char text[512] = "";
-  mr_limits limits{262'136, 1, 16};
-  CHECK(mr_reserve(runner.model(), &limits, text, sizeof text) == MR_UNSUPPORTED && has(text, "262136 rows for 2 of 2 experts") && has(text, "at most 262132") && has(text, "step-tokens"), "%s", text);
-  limits.rows = 64;
-  CHECK(mr_reserve(runner.model(), &limits, text, sizeof text) == MR_OK, "%s", text);
-}
-
 }  // namespace millrace::test
