@@ -163,6 +163,12 @@ struct F32 {
   }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {
     Sum sum{};
+    accumulate(sum, a, b);
+#pragma unroll
+    for (int i = 0; i < 4; i++) c.v[i] += sum.v[i];
+  }
+  // The same in c itself, whose rounding the products then share: for sums of few columns where registers are short.
+  __device__ static void accumulate(Sum& c, const A& a, const B& b) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int i = 2 * half;
@@ -173,12 +179,10 @@ struct F32 {
       for (int j = 0; j < 4; j++) split(rows[j], high_a[j], low_a[j]);
 #pragma unroll
       for (int j = 0; j < 2; j++) split(columns[j], high_b[j], low_b[j]);
-      part(sum, low_a, high_b);
-      part(sum, high_a, low_b);
-      part(sum, high_a, high_b);
+      part(c, low_a, high_b);
+      part(c, high_a, low_b);
+      part(c, high_a, high_b);
     }
-#pragma unroll
-    for (int i = 0; i < 4; i++) c.v[i] += sum.v[i];
   }
 
  private:

@@ -17,6 +17,16 @@ inline constexpr int kKeyTiles = kKeys / 8;
 // Who works on a task: a warp; the block's warps on 16 rows each; the block's warps on the same rows.
 enum class Team { kWarp, kTile, kTogether };
 
+// Sums of a head or a chunk are short, and a warp's leave no registers for others beside them.
+template <class Math>
+__device__ __forceinline__ void add_product(Sum& c, const typename Math::A& a, const typename Math::B& b) {
+  if constexpr (std::is_same_v<Math, F32>) {
+    Math::accumulate(c, a, b);
+  } else {
+    Math::multiply(c, a, b);
+  }
+}
+
 template <class Math, int kType, int kValueTiles, Team kTeam>
 struct Worker {
   using Value = typename Cached<kType>::Value;
@@ -193,7 +203,7 @@ struct Worker {
         for (int s = 0; s < p.cache.key_stride / 32; s++) {
           Key key;
           load_bytes<sizeof key>(place_of(p.cache.keys, row, p.cache.key_stride, 32 * s + lane % 4 * 8), row != kNone, &key);
-          for (int part = 0; part < 2; part++) Math::multiply(sums[n], Queries<Math>::operand(queries, s, part, lane), key.operand(part));
+          for (int part = 0; part < 2; part++) add_product<Math>(sums[n], Queries<Math>::operand(queries, s, part, lane), key.operand(part));
         }
       }
       return;
@@ -206,7 +216,7 @@ struct Worker {
       for (int part = 0; part < 2; part++) {
         const typename Math::A a = Queries<Math>::operand(queries, s, part, lane);
 #pragma unroll
-        for (int n = 0; n < kOwnTiles; n++) Math::multiply(sums[n], a, keys[n].operand(part));
+        for (int n = 0; n < kOwnTiles; n++) add_product<Math>(sums[n], a, keys[n].operand(part));
       }
     });
   }
@@ -320,7 +330,7 @@ struct Worker {
 #pragma unroll
         for (int s = 0; s < kSide; s++) {
           const Value b[4] = {stored[0][s], stored[1][s], stored[2][s], stored[3][s]};
-          Math::multiply(chunk.values[j + s], a, operand_of<Math, kType>(b));
+          add_product<Math>(chunk.values[j + s], a, operand_of<Math, kType>(b));
         }
       }
     }
