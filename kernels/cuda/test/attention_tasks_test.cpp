@@ -48,7 +48,7 @@ TEST(attention_tasks_of_more_rows_than_a_warp_has_are_of_blocks_and_come_first) 
     const cuda::AttentionTask& task = list.tasks[i];
     rows += task.rows;
     const bool of_block = i < static_cast<size_t>(list.of_blocks);
-    CHECK(of_block == task.rows * 4 > cuda::kQueryTile && task.rows * 4 <= cuda::kBlockTile && task.partial < 0, "task %zu has %d rows", i, task.rows);
+    CHECK(of_block == (task.rows * 4 > cuda::kQueryTile) && task.rows * 4 <= cuda::kBlockTile && task.partial < 0, "task %zu has %d rows", i, task.rows);
     if (i > 0 && i != static_cast<size_t>(list.of_blocks)) {
       const cuda::AttentionTask& before = list.tasks[i - 1];
       CHECK(before.chunk1 - before.chunk0 >= task.chunk1 - task.chunk0, "task %zu is longer than the one before", i);
