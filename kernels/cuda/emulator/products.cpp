@@ -34,19 +34,22 @@ float cut_to_float(double x) {
 // c and products of a row and a column, as many at once as the chip adds.
 template <int kDepth, class Column>
 float cut_sum(const double* row, const Column& column, float c, int at_once) {
-  constexpr int kNone = -10000;
   for (int first = 0; first < kDepth; first += at_once) {
-    int most = c == 0 ? kNone : std::ilogb(c);
     double all = c;
-    for (int k = first; k < first + at_once; k++) {
-      const double b = column(k);
-      all += row[k] * b;
-      if (row[k] != 0 && b != 0) most = std::max(most, std::ilogb(row[k]) + std::ilogb(b));
-    }
-    if (std::isfinite(all) && most > kNone) {
-      const int last = most - 23 - kBitsBehind;
-      all = cut(c, last);
-      for (int k = first; k < first + at_once; k++) all += cut(row[k] * column(k), last);
+    for (int k = first; k < first + at_once; k++) all += row[k] * column(k);
+    // What is no number has no exponent.
+    if (std::isfinite(all)) {
+      constexpr int kNone = -10000;
+      int most = c == 0 ? kNone : std::ilogb(c);
+      for (int k = first; k < first + at_once; k++) {
+        const double b = column(k);
+        if (row[k] != 0 && b != 0) most = std::max(most, std::ilogb(row[k]) + std::ilogb(b));
+      }
+      if (most > kNone) {
+        const int last = most - 23 - kBitsBehind;
+        all = cut(c, last);
+        for (int k = first; k < first + at_once; k++) all += cut(row[k] * column(k), last);
+      }
     }
     c = cut_to_float(all);
   }
