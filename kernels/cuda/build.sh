@@ -47,7 +47,7 @@ compile() { # source
 programs=()
 if [[ "${1:-}" == programs ]]; then
   flags+=(-Itest)
-  programs=(test/main.cpp test/runner.cpp cuda/test/rows_test.cpp cuda/test/launches_test.cpp cuda/test/linear_test.cpp cuda/test/latent_test.cpp cuda/test/attention_warpgroup_test.cpp cuda/test/model_test.cpp cuda/test/sampling_test.cpp cuda/test/swap_test.cpp cuda/test/library_test.cpp cuda/test/verify_test.cpp cuda/test/crossing_test.cpp cuda/bench/decode.cpp cuda/bench/main.cpp)
+  programs=(test/main.cpp test/runner.cpp cuda/test/rows_test.cpp cuda/test/launches_test.cpp cuda/test/linear_test.cpp cuda/test/tiling_test.cpp cuda/test/latent_test.cpp cuda/test/attention_warpgroup_test.cpp cuda/test/model_test.cpp cuda/test/sampling_test.cpp cuda/test/swap_test.cpp cuda/test/library_test.cpp cuda/test/verify_test.cpp cuda/test/crossing_test.cpp cuda/bench/decode.cpp cuda/bench/main.cpp)
 fi
 library=(cuda/kernels/*.cu cuda/*.cpp cpu/api.cpp cpu/checks.cpp cpu/pack.cpp cpu/plan.cpp cpu/program.cpp cpu/rope_table.cpp cpu/stored.cpp)
 sources=("${library[@]}" "${programs[@]}")
