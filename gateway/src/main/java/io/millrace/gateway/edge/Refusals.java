@@ -10,13 +10,18 @@ import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
 import io.netty.handler.codec.DecoderResultProvider;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
+import io.netty.handler.codec.http.TooLongHttpHeaderException;
+import io.netty.handler.codec.http.TooLongHttpLineException;
 import io.netty.util.AttributeKey;
 import io.netty.util.ReferenceCountUtil;
 import java.nio.charset.StandardCharsets;
@@ -33,9 +38,10 @@ import reactor.netty.http.server.HttpRequestDecoderSpec;
 import reactor.netty.http.server.HttpServerRequest;
 
 /**
- * What becomes of bytes that are no request: the answers that the HTTP server then makes by itself get a body, and a body that breaks the
- * rules of HTTP/1.1 (RFC 9112) is an error for who reads it, where it would otherwise end early and count as whole. One for each
- * connection, on its event loop.
+ * What becomes of bytes that are no request: they are answered here, once all before them have their answers, and the connection ends.
+ * The HTTP server never sees them, since it forgets to answer when it has not yet done with the request before, or has that still
+ * under way. The answers that it makes by itself get a body, and a body that breaks the rules of HTTP/1.1 (RFC 9112) is an error for who
+ * reads it, where it would otherwise end early and count as whole. One for each connection, on its event loop.
  */
 public final class Refusals extends ChannelDuplexHandler {
 
@@ -52,6 +58,9 @@ public final class Refusals extends ChannelDuplexHandler {
     private @Nullable String why;
     private boolean head;
     private int unanswered;
+
+    /** Of what was no request; nothing behind it is read. */
+    private @Nullable HttpResponseStatus refusal;
 
     private Refusals(HttpRequestDecoderSpec limits, IntConsumer refused) {
         this.lineBytesMax = limits.maxInitialLineLength();
@@ -88,6 +97,10 @@ public final class Refusals extends ChannelDuplexHandler {
 
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) throws Exception {
+        if (refusal != null) {
+            ReferenceCountUtil.release(message);
+            return;
+        }
         if (message instanceof HttpRequest request) {
             int query = request.uri().indexOf('?');
             String path = query < 0 ? request.uri() : request.uri().substring(0, query);
@@ -96,15 +109,51 @@ public final class Refusals extends ChannelDuplexHandler {
             why = null;
             unanswered++;
         }
-        if (message instanceof DecoderResultProvider part
-                && part.decoderResult().isFailure()) {
-            why = part.decoderResult().cause().getMessage();
-            if (!(message instanceof HttpRequest) && unanswered < 2) {
+        Throwable cause = message instanceof DecoderResultProvider part ? failure(part) : null;
+        if (cause != null) {
+            why = cause.getMessage();
+            if (message instanceof HttpRequest) {
+                ReferenceCountUtil.release(message);
+                refusal = status(cause);
+                refuse(context);
+                return;
+            }
+            if (unanswered < 2) {
                 brokenBody(context, message);
                 return;
             }
         }
         super.channelRead(context, message);
+    }
+
+    /** Why it cannot be read; null: it can. */
+    private static @Nullable Throwable failure(DecoderResultProvider part) {
+        if (part instanceof HttpRequest request && request.protocolVersion().majorVersion() == 2) {
+            return new IllegalArgumentException("HTTP/2 is not spoken on this port");
+        }
+        return part.decoderResult().isFailure() ? part.decoderResult().cause() : null;
+    }
+
+    private static HttpResponseStatus status(Throwable cause) {
+        if (cause instanceof TooLongHttpLineException) {
+            return HttpResponseStatus.REQUEST_URI_TOO_LONG;
+        }
+        return cause instanceof TooLongHttpHeaderException
+                ? HttpResponseStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                : HttpResponseStatus.BAD_REQUEST;
+    }
+
+    /** Answers what was no request, if there was such and its turn has come. */
+    private void refuse(ChannelHandlerContext context) {
+        if (refusal == null || unanswered != 1) {
+            return;
+        }
+        unanswered = 0;
+        var bare = new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, refusal, Unpooled.EMPTY_BUFFER);
+        bare.headers()
+                .set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE)
+                .setInt(HttpHeaderNames.CONTENT_LENGTH, 0);
+        context.writeAndFlush(head ? bare : told(bare)).addListener(ChannelFutureListener.CLOSE);
     }
 
     /** Ends the body where it breaks, and leaves word of it for {@link #whole}. */
@@ -134,6 +183,7 @@ public final class Refusals extends ChannelDuplexHandler {
                 && !response.headers().contains(HttpHeaderNames.CONTENT_TYPE)
                 && !head;
         super.write(context, bare ? told((FullHttpResponse) message) : message, ending);
+        refuse(context);
     }
 
     private FullHttpResponse told(FullHttpResponse bare) {
