@@ -76,7 +76,7 @@ final class HttpAnswers {
         return Schedulers.fromExecutor(loop[0]);
     }
 
-    private static HttpServerRequest netty(ServerRequest request) {
+    static HttpServerRequest netty(ServerRequest request) {
         return ServerHttpRequestDecorator.getNativeRequest(request.exchange().getRequest());
     }
 

@@ -3,13 +3,16 @@ package io.millrace.gateway.api;
 import io.millrace.gateway.batch.FileStore;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
+import io.netty.channel.EventLoop;
 import java.io.ByteArrayOutputStream;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import org.springframework.core.NestedExceptionUtils;
 import org.springframework.core.io.buffer.DataBuffer;
@@ -25,12 +28,15 @@ import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.util.DisconnectedClientHelper;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
+import reactor.core.scheduler.Scheduler;
+import reactor.core.scheduler.Schedulers;
 
 /** Reads uploads ({@code multipart/form-data}) into the log as they come: never a whole file in memory, nor on disk. */
 final class Uploads {
 
     private static final int CHUNK_BYTES = 512 * 1024;
     private static final int DROPPED_FACTOR = 4;
+    private static final int EVENTS_AHEAD = 16;
 
     private final FileStore store;
     private final long bytesMax;
@@ -42,12 +48,6 @@ final class Uploads {
      * @param fields all but the file
      */
     record Upload(Map<String, String> fields, String filename, FileStore.Written written) {}
-
-    private static final class Gathered {
-        private final Map<String, String> fields = new HashMap<>();
-        private @Nullable String filename;
-        private FileStore.@Nullable Written written;
-    }
 
     Uploads(FileStore store, long bytesMax, Duration timeout) {
         this.store = store;
@@ -62,17 +62,14 @@ final class Uploads {
             return Mono.error(new ApiException(ApiError.of(
                     415, "unsupported_media_type", null, "The body must be multipart/form-data, not '" + type + "'.")));
         }
-        var gathered = new Gathered();
+        var reading = new Reading(store.writing(source, partition));
         return onHeap(request)
                 .bodyToFlux(PartEvent.class)
                 .onErrorMap(Uploads::isMalformed, Uploads::malformed)
+                .publishOn(loop(request), EVENTS_AHEAD)
                 .timeout(timeout)
-                .windowUntil(PartEvent::isLast)
-                .concatMap(part -> part.switchOnFirst((signal, events) -> {
-                    PartEvent first = signal.get();
-                    return first == null ? events.then() : part(first, events, gathered, source, partition);
-                }))
-                .then(Mono.fromSupplier(() -> whole(gathered)))
+                .concatMap(reading::take)
+                .then(Mono.fromSupplier(reading::whole))
                 .onErrorMap(
                         TimeoutException.class,
                         e -> new ApiException(ApiError.of(
@@ -91,6 +88,18 @@ final class Uploads {
             return DefaultDataBufferFactory.sharedInstance.wrap(bytes);
         });
         return ServerRequest.from(request).body(body).build();
+    }
+
+    /**
+     * The thread that the body comes on, which then also asks for more of it: Spring's parser and the windows that it makes of parts meet
+     * no second thread, where Kafka's confirms a chunk while the next bytes come in. An upload hung once before it was so; see issue
+     * 34178 of spring-framework.
+     */
+    private static Scheduler loop(ServerRequest request) {
+        var loop = new AtomicReference<EventLoop>();
+        HttpAnswers.netty(request)
+                .withConnection(connection -> loop.set(connection.channel().eventLoop()));
+        return Schedulers.fromExecutor(Objects.requireNonNull(loop.get()));
     }
 
     private static boolean isForm(@Nullable String type) {
@@ -115,29 +124,6 @@ final class Uploads {
                         + NestedExceptionUtils.getMostSpecificCause(failure).getMessage()));
     }
 
-    private Mono<Void> part(PartEvent first, Flux<PartEvent> events, Gathered gathered, String source, int partition) {
-        if (first.headers().getContentDisposition().getName() == null) {
-            return events.then(Mono.error(() -> new ApiException(nameless())));
-        }
-        if (first instanceof FilePartEvent file && first.name().equals("file")) {
-            if (gathered.written != null) {
-                return events.then(
-                        Mono.error(() -> new ApiException(ApiError.invalid("file", "There are two parts 'file'."))));
-            }
-            gathered.filename = file.filename();
-            var chunks = new Chunker();
-            Flux<byte[]> bytes = events.concatMapIterable(event -> chunks.add(event.content()), 1)
-                    .concatWith(Flux.defer(() -> Flux.fromIterable(chunks.end())));
-            return store.write(source, partition, bytes)
-                    .doOnNext(written -> gathered.written = written)
-                    .then();
-        }
-        if (first instanceof FormPartEvent form) {
-            gathered.fields.put(form.name(), form.value());
-        }
-        return events.then();
-    }
-
     private static ApiError nameless() {
         return ApiError.of(
                 400,
@@ -146,16 +132,73 @@ final class Uploads {
                 "A part of the body has no name: its 'Content-Disposition' must be form-data; name=\"…\".");
     }
 
-    private static Upload whole(Gathered gathered) {
-        FileStore.Written written = gathered.written;
-        if (written == null) {
-            throw new ApiException(ApiError.of(400, "missing_required_parameter", "file", "There is no part 'file'."));
+    /** What has been read of one upload, whose events are taken one after the other. */
+    private final class Reading {
+
+        private final FileStore.Writing writing;
+        private final Map<String, String> fields = new HashMap<>();
+        /** Of the part {@code file}; null: there was none yet. */
+        private @Nullable String filename;
+
+        /** Whether the next event is of the part that the last one was of. */
+        private boolean within;
+
+        /** Of that part, where it is the file. */
+        private @Nullable Chunker chunker;
+
+        /** What is told at the part's end. */
+        private @Nullable ApiError refusal;
+
+        Reading(FileStore.Writing writing) {
+            this.writing = writing;
         }
-        if (written.bytes() == 0) {
-            throw new ApiException(ApiError.invalid("file", "The file is empty."));
+
+        /** Takes the next event; done when all chunks that are full are in the log. A part that is refused is read to its end first. */
+        Mono<Void> take(PartEvent event) {
+            if (!within) {
+                begin(event);
+            }
+            within = !event.isLast();
+            if (event.isLast() && refusal != null) {
+                return Mono.error(new ApiException(refusal));
+            }
+            if (chunker == null) {
+                return Mono.empty();
+            }
+            List<byte[]> chunks = chunker.add(event.content());
+            if (event.isLast()) {
+                chunks.addAll(chunker.end());
+            }
+            return Flux.fromIterable(chunks).concatMap(writing::append).then();
         }
-        String name = gathered.filename;
-        return new Upload(gathered.fields, name == null || name.isEmpty() ? "file.jsonl" : name, written);
+
+        private void begin(PartEvent event) {
+            chunker = null;
+            if (event.headers().getContentDisposition().getName() == null) {
+                refusal = nameless();
+            } else if (event instanceof FilePartEvent file && file.name().equals("file")) {
+                if (filename == null) {
+                    filename = file.filename();
+                    chunker = new Chunker();
+                } else {
+                    refusal = ApiError.invalid("file", "There are two parts 'file'.");
+                }
+            } else if (event instanceof FormPartEvent form) {
+                fields.put(form.name(), form.value());
+            }
+        }
+
+        Upload whole() {
+            if (filename == null) {
+                throw new ApiException(
+                        ApiError.of(400, "missing_required_parameter", "file", "There is no part 'file'."));
+            }
+            FileStore.Written written = writing.written();
+            if (written.bytes() == 0) {
+                throw new ApiException(ApiError.invalid("file", "The file is empty."));
+            }
+            return new Upload(fields, filename.isEmpty() ? "file.jsonl" : filename, written);
+        }
     }
 
     /** Makes chunks of one size of buffers of any, and counts. */

@@ -50,32 +50,49 @@ public final class FileStore {
         return ThreadLocalRandom.current().nextInt(log.partitions(Topic.FILES));
     }
 
-    /**
-     * Appends the chunks one after the other.
-     *
-     * @param chunks each of {@link #CHUNK_BYTES} at most
-     */
-    public Mono<Written> write(String source, int partition, Flux<byte[]> chunks) {
-        return Mono.defer(() -> {
-            long[] position = new long[1];
-            return chunks.concatMap(
-                            bytes -> {
-                                FileChunk chunk = FileChunk.newBuilder()
-                                        .setPosition(position[0])
-                                        .setData(ByteString.copyFrom(bytes))
-                                        .build();
-                                position[0] += bytes.length;
-                                FileRecord record =
-                                        FileRecord.newBuilder().setChunk(chunk).build();
-                                return Mono.fromFuture(append(source, partition, record));
-                            },
-                            1)
-                    .reduce(
-                            new Written(0, -1, -1),
-                            (sofar, offset) -> new Written(
-                                    position[0], sofar.firstOffset() < 0 ? offset : sofar.firstOffset(), offset))
-                    .map(written -> new Written(position[0], written.firstOffset(), written.lastOffset()));
-        });
+    /** Begins a file that is written chunk by chunk. */
+    public Writing writing(String source, int partition) {
+        return new Writing(source, partition);
+    }
+
+    /** A file that is being written. Not thread-safe: one chunk after the other. */
+    public final class Writing {
+
+        private final String source;
+        private final int partition;
+        private long bytes;
+        private long firstOffset = -1;
+        private long lastOffset = -1;
+
+        private Writing(String source, int partition) {
+            this.source = source;
+            this.partition = partition;
+        }
+
+        /**
+         * Appends what comes next; done once it is confirmed.
+         *
+         * @param chunk of {@link #CHUNK_BYTES} at most
+         */
+        public Mono<Void> append(byte[] chunk) {
+            return Mono.defer(() -> {
+                FileRecord record = FileRecord.newBuilder()
+                        .setChunk(FileChunk.newBuilder().setPosition(bytes).setData(ByteString.copyFrom(chunk)))
+                        .build();
+                bytes += chunk.length;
+                return Mono.fromFuture(FileStore.this.append(source, partition, record))
+                        .doOnNext(offset -> {
+                            firstOffset = firstOffset < 0 ? offset : firstOffset;
+                            lastOffset = offset;
+                        })
+                        .then();
+            });
+        }
+
+        /** Where all that was appended stands. */
+        public Written written() {
+            return new Written(bytes, firstOffset, lastOffset);
+        }
     }
 
     /** Marks where a batch's output begins; gives the offset. */
