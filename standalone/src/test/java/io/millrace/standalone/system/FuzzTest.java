@@ -35,8 +35,7 @@ class FuzzTest {
         int port = URI.create(system.url()).getPort();
         try (var watch = new LeakWatch(port)) {
             var fuzzer = new Fuzzer(port, Long.getLong("fuzz.seed", SHORT_SEED));
-            assertThat(fuzzer.run(Integer.getInteger("fuzz.cases", SHORT_CASES), CONNECTIONS))
-                    .isEmpty();
+            checkNothingIsWrong(fuzzer.run(Integer.getInteger("fuzz.cases", SHORT_CASES), CONNECTIONS));
             // What was begun may go on for a while on a system that others use too: the long form waits for its end.
             checkNothingIsLeft(watch, false);
         }
@@ -57,10 +56,10 @@ class FuzzTest {
             try (var watch = new LeakWatch(port)) {
                 var fuzzer = new Fuzzer(port, seed);
                 int cases = Integer.getInteger("fuzz.cases", LONG_CASES);
-                assertThat(fuzzer.run(cases / 4, CONNECTIONS)).isEmpty();
+                checkNothingIsWrong(fuzzer.run(cases / 4, CONNECTIONS));
                 checkNothingIsLeft(watch, true);
                 long warm = LeakWatch.heap();
-                assertThat(fuzzer.run(cases - cases / 4, CONNECTIONS)).isEmpty();
+                checkNothingIsWrong(fuzzer.run(cases - cases / 4, CONNECTIONS));
                 checkNothingIsLeft(watch, true);
                 long grown = LeakWatch.heap() - warm;
                 System.out.println("FuzzTest: " + fuzzer.tally() + ", heap " + (warm >> 20) + " MB and " + (grown >> 20)
@@ -68,6 +67,13 @@ class FuzzTest {
                 assertThat(grown).as("bytes of heap").isLessThan(HEAP_GROWTH_MAX);
             }
         }
+    }
+
+    /** The first of them in the failure's first line, which is all that a summary may show. */
+    private static void checkNothingIsWrong(List<String> failures) {
+        assertThat(failures)
+                .as(() -> failures.isEmpty() ? "" : failures.getFirst().replace("\n", " "))
+                .isEmpty();
     }
 
     private static void checkNothingIsLeft(LeakWatch watch, boolean requestsToo) throws Exception {
