@@ -59,6 +59,9 @@ public final class Refusals extends ChannelDuplexHandler {
     private boolean head;
     private int unanswered;
 
+    /** Of the body that broke off. */
+    private @Nullable ApiError breach;
+
     /** Of what was no request; nothing behind it is read. */
     private @Nullable HttpResponseStatus refusal;
 
@@ -118,10 +121,8 @@ public final class Refusals extends ChannelDuplexHandler {
                 refuse(context);
                 return;
             }
-            if (unanswered < 2) {
-                brokenBody(context, message);
-                return;
-            }
+            brokenBody(context, message);
+            return;
         }
         super.channelRead(context, message);
     }
@@ -162,8 +163,16 @@ public final class Refusals extends ChannelDuplexHandler {
         if (unanswered == 0) {
             context.close();
         } else {
-            context.channel().attr(BROKEN).set(malformed());
+            breach = malformed();
+            tellBreach(context);
             super.channelRead(context, LastHttpContent.EMPTY_LAST_CONTENT);
+        }
+    }
+
+    /** It is about the last request that came; those before it, which a client may send without waiting, are whole. */
+    private void tellBreach(ChannelHandlerContext context) {
+        if (breach != null && unanswered == 1) {
+            context.channel().attr(BROKEN).set(breach);
         }
     }
 
@@ -183,6 +192,7 @@ public final class Refusals extends ChannelDuplexHandler {
                 && !response.headers().contains(HttpHeaderNames.CONTENT_TYPE)
                 && !head;
         super.write(context, bare ? told((FullHttpResponse) message) : message, ending);
+        tellBreach(context);
         refuse(context);
     }
 

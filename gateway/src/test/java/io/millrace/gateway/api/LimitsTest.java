@@ -171,6 +171,22 @@ class LimitsTest {
                 .noneMatch(request -> request.getSubmit().getPromptText().equals("broken body"));
     }
 
+    /** As above, while the request before it has no answer yet. */
+    @Test
+    void aBrokenBodyInAPipelineIsNotTakenForAWholeOne(Gateway gateway) throws Exception {
+        String whole = "{\"model\":\"echo\",\"prompt\":\"before the broken body\"}";
+        String body = "{\"model\":\"echo\",\"prompt\":\"broken pipelined body\"}";
+        String head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n";
+        String answers = raw(
+                gateway,
+                head + "Content-Length: " + whole.length() + "\r\n\r\n" + whole + head
+                        + "Transfer-Encoding: chunked\r\n\r\n" + Integer.toHexString(body.length()) + "\r\n" + body
+                        + "\r\nxyz\r\n");
+        assertThat(answers).startsWith("HTTP/1.1 200").contains("HTTP/1.1 400").contains("malformed_http");
+        assertThat(gateway.cluster().requests())
+                .noneMatch(request -> request.getSubmit().getPromptText().equals("broken pipelined body"));
+    }
+
     @Test
     void aBodyThatBreaksOffIsNoFaultOfOurs(Gateway gateway) throws Exception {
         String head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n";
