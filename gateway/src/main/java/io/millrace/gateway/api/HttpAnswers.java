@@ -69,14 +69,14 @@ final class HttpAnswers {
     }
 
     /** The thread of the request's connection: an answer that begins there needs no other one to be written. */
-    private static Scheduler eventLoop(ServerRequest request) {
+    static Scheduler eventLoop(ServerRequest request) {
         Executor[] loop = new Executor[1];
         netty(request)
                 .withConnection(connection -> loop[0] = connection.channel().eventLoop());
         return Schedulers.fromExecutor(loop[0]);
     }
 
-    static HttpServerRequest netty(ServerRequest request) {
+    private static HttpServerRequest netty(ServerRequest request) {
         return ServerHttpRequestDecorator.getNativeRequest(request.exchange().getRequest());
     }
 

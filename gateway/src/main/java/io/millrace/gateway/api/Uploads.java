@@ -3,16 +3,13 @@ package io.millrace.gateway.api;
 import io.millrace.gateway.batch.FileStore;
 import io.millrace.gateway.stream.ApiError;
 import io.millrace.gateway.stream.ApiException;
-import io.netty.channel.EventLoop;
 import java.io.ByteArrayOutputStream;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import org.springframework.core.NestedExceptionUtils;
 import org.springframework.core.io.buffer.DataBuffer;
@@ -28,8 +25,6 @@ import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.util.DisconnectedClientHelper;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
-import reactor.core.scheduler.Scheduler;
-import reactor.core.scheduler.Schedulers;
 
 /** Reads uploads ({@code multipart/form-data}) into the log as they come: never a whole file in memory, nor on disk. */
 final class Uploads {
@@ -55,7 +50,13 @@ final class Uploads {
         this.timeout = timeout;
     }
 
-    /** Writes the part {@code file} under that source; errors: 400, 408, 413, 415. */
+    /**
+     * Writes the part {@code file} under that source; errors: 400, 408, 413, 415.
+     *
+     * <p>The thread that the body comes on asks for more of it as well: Spring's parser, and the windows that it makes of parts, meet no
+     * second thread where Kafka's confirms a chunk while the next bytes come in. An upload hung once before it was so; see issue 34178 of
+     * spring-framework.
+     */
     Mono<Upload> read(ServerRequest request, String source, int partition) {
         String type = request.headers().firstHeader("Content-Type");
         if (!isForm(type)) {
@@ -66,7 +67,7 @@ final class Uploads {
         return onHeap(request)
                 .bodyToFlux(PartEvent.class)
                 .onErrorMap(Uploads::isMalformed, Uploads::malformed)
-                .publishOn(loop(request), EVENTS_AHEAD)
+                .publishOn(HttpAnswers.eventLoop(request), EVENTS_AHEAD)
                 .timeout(timeout)
                 .concatMap(reading::take)
                 .then(Mono.fromSupplier(reading::whole))
@@ -88,18 +89,6 @@ final class Uploads {
             return DefaultDataBufferFactory.sharedInstance.wrap(bytes);
         });
         return ServerRequest.from(request).body(body).build();
-    }
-
-    /**
-     * The thread that the body comes on, which then also asks for more of it: Spring's parser and the windows that it makes of parts meet
-     * no second thread, where Kafka's confirms a chunk while the next bytes come in. An upload hung once before it was so; see issue
-     * 34178 of spring-framework.
-     */
-    private static Scheduler loop(ServerRequest request) {
-        var loop = new AtomicReference<EventLoop>();
-        HttpAnswers.netty(request)
-                .withConnection(connection -> loop.set(connection.channel().eventLoop()));
-        return Schedulers.fromExecutor(Objects.requireNonNull(loop.get()));
     }
 
     private static boolean isForm(@Nullable String type) {
@@ -137,6 +126,7 @@ final class Uploads {
 
         private final FileStore.Writing writing;
         private final Map<String, String> fields = new HashMap<>();
+
         /** Of the part {@code file}; null: there was none yet. */
         private @Nullable String filename;
 
