@@ -229,7 +229,8 @@ public final class Refusals extends ChannelDuplexHandler {
 
     private ApiError malformed() {
         // Spring says nothing of a target that is no URI, and Netty nothing of some others.
-        String reason = ": " + (why == null || why.isBlank() ? "its path, its query or a header is malformed" : why);
+        String said = why == null || why.isBlank() ? "its path, its query or a header is malformed" : why.strip();
+        String reason = ": " + (said.endsWith(".") ? said.substring(0, said.length() - 1) : said);
         return ApiError.of(
                 400,
                 MALFORMED,
