@@ -38,7 +38,7 @@ std::vector<uint8_t> Model::place_heads(Weight& w, int type, int64_t rows, int64
 
 // A product for each head.
 void Model::launch_heads(RowCount rows, const Weight& w, RowView x, int columns, RowView out, int out_columns) {
-  const Input in{room_.input_values.data(), room_.input_sums.as<float>(), rounded_up(columns, kStepColumns), needs_f32(w.head_view), false};
+  const Input in{room_.input_values.data(), rounded_up(columns, kStepColumns), needs_f32(w.head_view), nullptr};
   add(PrepareArguments{x, columns, nullptr, in, w.heads}, rows);
   launch_chain();
   multiply(stream_, rows, {w.head_view, in, out, nullptr, 1, 0, {w.heads, w.head_values.size() / w.heads, out_columns}}, nullptr, device_.chips);

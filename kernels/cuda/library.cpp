@@ -167,10 +167,10 @@ bool multiply_by_library(Library& library, cudaStream_t stream, int rows, const 
   for (int tile = 0; tile < p.w.tiles; tile += slice) {
     const int tiles = std::min(slice, p.w.tiles - tile), first = tile * kTileRows;
     LibraryProduct part{room.rows, p.x.values, p.out.data + first, p.bias ? p.bias + first : nullptr, rows, std::min(tiles * kTileRows, p.w.rows - first), p.x.stride, p.out.stride, p.factor};
-    if (p.x.fp8) {
+    if (p.x.factors) {
       expand_codes(stream, p.w, tile, tiles, reinterpret_cast<uint8_t*>(room.rows), chips);
       part.w_scales = static_cast<const float*>(p.w.scales) + first;
-      part.x_scales = p.x.sums;
+      part.x_scales = p.x.factors;
     } else {
       expand(stream, p.w, tile, tiles, room.rows, chips);
     }

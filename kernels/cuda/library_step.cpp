@@ -38,7 +38,7 @@ void Model::launch_by_library(RowCount rows, const Product& p) {
       one.out = part.out;
       one.bias = part.bias;
     }
-    const float* later = one.x.fp8 ? one.bias : nullptr;
+    const float* later = one.x.factors ? one.bias : nullptr;
     if (later) one.bias = nullptr;
     if (!multiply_by_library(*library_, stream_, library_rows(rows), one, {room_.library_rows.as<uint16_t>(), room_.library_workspace.data()}, device_.chips)) {
       multiply(stream_, rows, one, nullptr, device_.chips);

@@ -12,7 +12,7 @@ namespace millrace::cuda {
 namespace {
 
 // Raised when a kernel's bits change.
-constexpr int kNumericsVersion = 2;
+constexpr int kNumericsVersion = 3;
 
 // The oldest chip that multiplies FP8.
 constexpr int kOldestFp8 = 89;

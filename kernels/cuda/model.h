@@ -107,7 +107,7 @@ class Model {
     StepShape shape;
     // Of the step that was sent last.
     StepShape places;
-    Memory inputs, counts, partials, logits, input_values, input_sums;
+    Memory inputs, counts, partials, logits, input_values, input_factors;
     int64_t partial_floats = 0;
     std::vector<Memory> slots;
     // Of experts.

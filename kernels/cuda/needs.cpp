@@ -87,7 +87,7 @@ int64_t most_library_rows(const Program& program, const std::vector<bool>& float
 int grown(int now, int needed) { return needed <= now ? now : static_cast<int>(std::bit_ceil(static_cast<unsigned>(needed))); }
 
 int64_t RowBytes::all() const {
-  int64_t sum = allocated(logits) + allocated(input_values) + allocated(input_sums) + allocated(router_logits) + 2 * allocated(pairs) + allocated(tiles) + 2 * allocated(wide) +
+  int64_t sum = allocated(logits) + allocated(input_values) + allocated(input_factors) + allocated(router_logits) + 2 * allocated(pairs) + allocated(tiles) + 2 * allocated(wide) +
                 allocated(hidden) + 2 * allocated(latents);
   for (int64_t slot : slots) sum += allocated(slot);
   return sum;
@@ -116,7 +116,7 @@ RowBytes bytes_of_rows(const Program& program, const Plan& plan, int64_t rows, i
     values = std::max({values, most * rounded_up(width_of(program, op.a), kStepColumns), most * op.active * rounded_up(inner, kStepColumns)});
   }
   bytes.input_values = values * 4;
-  bytes.input_sums = values / 16 * 4;
+  bytes.input_factors = values > 0 ? most * 4 : 0;
   bytes.pairs = pairs * 4;
   bytes.tiles = (pairs / kLeastExpertRows + experts + 1) * static_cast<int64_t>(sizeof(ExpertTile));
   return bytes;

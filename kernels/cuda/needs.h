@@ -25,7 +25,7 @@ std::vector<Use> uses_of(const Program& program);
 struct RowBytes {
   // Of each slot of the plan.
   std::vector<int64_t> slots;
-  int64_t logits = 0, input_values = 0, input_sums = 0;
+  int64_t logits = 0, input_values = 0, input_factors = 0;
   // Of experts: logits, places, tiles, values between products.
   int64_t router_logits = 0, pairs = 0, tiles = 0, wide = 0, hidden = 0;
   // Of latent attention.

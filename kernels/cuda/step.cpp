@@ -277,10 +277,10 @@ void Model::launch_product(RowCount rows, int weight, RowView x, int columns, Ro
                            const Experts* experts, const WeightView* like, const Parts& parts) {
   const WeightView& view = like ? *like : weights_[static_cast<size_t>(weight)].view;
   const Form form = experts ? needs_f32(view) ? Form::kF32 : Form::kBf16 : form_of(view, rows, out);
-  const Input in{room_.input_values.data(), room_.input_sums.as<float>(), rounded_up(columns, kStepColumns), form == Form::kF32, form == Form::kFp8};
+  const Input in{room_.input_values.data(), rounded_up(columns, kStepColumns), form == Form::kF32, form == Form::kFp8 ? room_.input_factors.as<float>() : nullptr};
   const int32_t* order = like ? nullptr : weights_[static_cast<size_t>(weight)].order.as<int32_t>();
-  if (x.data && in.fp8) {
-    add(QuantiseArguments{x, columns, room_.input_values.data(), in.sums, in.stride}, rows);
+  if (x.data && in.factors) {
+    add(QuantiseArguments{x, columns, room_.input_values.data(), in.factors, in.stride}, rows);
   } else if (x.data) {
     add(PrepareArguments{x, columns, order, in, 1}, rows);
   }

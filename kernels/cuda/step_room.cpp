@@ -88,7 +88,7 @@ void Model::allocate_rows() {
   for (size_t i = 0; i < room.slots.size(); i++) room.slots[i].renew(bytes.slots[i], "activations");
   if (plan_.logits >= 0) room.logits.renew(bytes.logits, "logits");
   room.input_values.renew(bytes.input_values, "inputs of products");
-  room.input_sums.renew(bytes.input_sums, "inputs of products");
+  room.input_factors.renew(bytes.input_factors, "inputs of products");
   room.router_logits.renew(bytes.router_logits, "experts");
   room.place.renew(bytes.pairs, "experts");
   room.source.renew(bytes.pairs, "experts");

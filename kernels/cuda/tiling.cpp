@@ -16,7 +16,7 @@ constexpr double kLatency = 1, kMeeting = 0.06, kClusterMeeting = 0.3;
 // Beyond these blocks of few rows would read weights too often.
 constexpr int kMostRows = 256;
 // Rows of a panel at most.
-constexpr int kMostExpertRows = kPanelRowWarps * 8 * panel_tokens(Store::kBf16, 2);
+constexpr int kMostExpertRows = kPanelRowWarps * 8 * panel_tokens(2);
 // Warps that share the chunks of their outputs, in a cluster.
 constexpr int kMostTogether = 8;
 // Clusters have to wait until enough multiprocessors are free side by side, which is not counted: they are taken where they bring a tenth.
@@ -27,6 +27,8 @@ struct Shape {
   // Tiles of 16 outputs, rows.
   int tiles = 0, rows = 0;
   int shared_bytes = 0, stages = 0;
+  // Of a stage.
+  int steps = 1;
   // Blocks that fit into a multiprocessor.
   int resident = 1;
   // Barriers of all warps in each round of chunks, and bytes of sums that each block reads of others of its cluster.
@@ -52,28 +54,36 @@ int tokens_of(Tiling tiling) {
 
 // Rows of a block.
 int rows_of(const Product& p, Tiling tiling) {
-  return tiling == Tiling::kPanels ? kPanelRowWarps * 8 * panel_tokens(p.w.store, value_bytes(p)) : 8 * tokens_of(tiling);
+  return tiling == Tiling::kPanels ? kPanelRowWarps * 8 * panel_tokens(value_bytes(p)) : 8 * tokens_of(tiling);
 }
 
 bool is_narrow(Tiling tiling) { return tiling == Tiling::kRows8 || tiling == Tiling::kRows16; }
-int warp_tiles(const Product& p, Tiling tiling) { return is_narrow(tiling) ? 1 : tiling == Tiling::kRows64 ? tiles_of_64(p.w.store) : 2; }
+int warp_tiles(Tiling tiling) { return is_narrow(tiling) ? 1 : 2; }
 
 // Instructions of a warp in a step, as they are compiled for sm_90a: waits, copies and counts; for each tile of 16 outputs its weights, converted; for each 8 rows
-// what is read of them; for each tile and 8 rows the products, and of codes their factors once every 32 columns.
+// what is read of them; for each tile and 8 rows the products.
 struct StepCount {
   double fixed, tile, rows, sums;
 };
-StepCount step_count(const Product& p) {
-  if (p.x.f32) return {50, is_code(p.w.store) ? 280.0 : 230.0, 115, is_code(p.w.store) ? 36.0 : 20.0};
+StepCount step_count(const Product& p, int stage_steps) {
+  if (p.x.f32) return {60, is_code(p.w.store) ? 200.0 : 170.0, 85, 20};
+  const double of_codes = stage_steps > 1 ? 68 : 107;
   switch (p.w.store) {
     case Store::kF32:
-    case Store::kBf16: return {45, 14, 6, 2};
-    case Store::kF16: return {45, 70, 6, 4};
-    case Store::kCode8: return {90, 75, 10, 15};
-    case Store::kE4m3: return {90, 60, 10, 15};
-    case Store::kCode4: return {90, 56, 10, 17};
+    case Store::kBf16: return {56, 6, 3, 2};
+    case Store::kF16: return {56, 65, 3, 4};
+    case Store::kCode8: return {of_codes, 62, 3, 2};
+    case Store::kE4m3: return {of_codes, 54, 3, 2};
+    case Store::kCode4: return {of_codes, 56, 3, 2};
   }
   return {};
+}
+// Of a tile's factors, when a run of columns that share them begins.
+constexpr double kFactorCount = 18;
+// Runs that begin in a step: halves have their own, and every chunk begins one.
+double runs_of(const WeightView& w) {
+  if (!is_code(w.store)) return 0;
+  return w.group_columns == 16 ? 2 : std::max(1.0 / kChunkSteps, 1.0 / std::max(1, w.group_columns / kStepColumns));
 }
 
 // Factors of a tile.
@@ -83,17 +93,17 @@ double factor_bytes(const WeightView& w) { return static_cast<double>(w.groups) 
 Shape shape_of(const Product& p, Way way, const ChipShape& chip) {
   Shape s;
   if (way.tiling == Tiling::kPanels) {
-    const int tokens = panel_tokens(p.w.store, value_bytes(p));
     s.tiles = kPanelTiles;
     s.rows = rows_of(p, way.tiling);
-    s.shared_bytes = kPanelStages * (kPanelTiles * kWarp * lane_bytes(p.w.store) + kPanelRowWarps * tokens * 8 * kStepColumns * value_bytes(p));
+    s.shared_bytes = kPanelStages * panel_stage_bytes(p.w.store, value_bytes(p));
     s.stages = s.shared_bytes <= chip.shared_bytes ? kPanelStages : 0;
     return s;
   }
   const int tokens = tokens_of(way.tiling);
-  const TileRoom room = tile_room(p.w.store, value_bytes(p), tokens, warp_tiles(p, way.tiling));
-  s.tiles = kProductWarps / way.sharing * warp_tiles(p, way.tiling);
+  const TileRoom room = tile_room(p.w.store, value_bytes(p), tokens, warp_tiles(way.tiling));
+  s.tiles = kProductWarps / way.sharing * warp_tiles(way.tiling);
   s.rows = rows_of(p, way.tiling);
+  s.steps = room.steps;
   s.stages = room.stages(way.sharing, way.cluster, chip.shared_bytes);
   s.shared_bytes = room.shared_bytes(way.sharing, way.cluster, chip.shared_bytes);
   s.resident = room.two_blocks && s.shared_bytes <= TileRoom::kHalf ? 2 : 1;
@@ -129,8 +139,8 @@ bool is_possible(const Product& p, const Experts* experts, Way way, const ChipSh
       if (p.x.f32) return false;
       break;
   }
-  if (tile_blocks(p, kProductWarps / way.sharing * warp_tiles(p, way.tiling)) > kMostOutputBlocks) return false;
-  if (way.sharing < tile_room(p.w.store, value_bytes(p), tokens_of(way.tiling), warp_tiles(p, way.tiling)).least_sharing) return false;
+  if (tile_blocks(p, kProductWarps / way.sharing * warp_tiles(way.tiling)) > kMostOutputBlocks) return false;
+  if (way.sharing < tile_room(p.w.store, value_bytes(p), tokens_of(way.tiling), warp_tiles(way.tiling)).least_sharing) return false;
   return shape_of(p, way, chip).stages > 0;
 }
 
@@ -156,14 +166,14 @@ WayCount count_way(const Product& p, const Experts* experts, int rows, Way way, 
   const int chips = way.cluster < 4 ? chip.multiprocessors : chip.multiprocessors * 32 / 33;
   const double of_one = std::ceil(static_cast<double>(c.blocks) / std::max(1, chips)), at_once = std::min<double>(s.resident, of_one);
   // What a block's warps have under way; rows by those with the same chunk.
-  c.flight_bytes = at_once * (s.stages - 1) * sharing / way.cluster * (s.tiles * step_bytes + taken * kStepColumns * value_bytes(p));
+  c.flight_bytes = at_once * (s.stages - 1) * s.steps * sharing / way.cluster * (s.tiles * step_bytes + taken * kStepColumns * value_bytes(p));
   // Warps without a chunk in the last round wait for those that have one.
   const double idle = static_cast<double>(rounds) * sharing / chunks;
   const double work = of_one * s.tiles * kTileRows * s.rows * columns / way.cluster / kWork;
   // Each of a block's warps takes its part of all steps.
-  const int warp_outputs = way.tiling == Tiling::kPanels ? kPanelWarpTiles : warp_tiles(p, way.tiling), warp_rows = s.rows / 8 / (way.tiling == Tiling::kPanels ? kPanelRowWarps : 1);
-  const StepCount n = step_count(p);
-  const double instructions = n.fixed + n.tile * warp_outputs + (n.rows + n.sums * warp_outputs) * warp_rows;
+  const int warp_outputs = way.tiling == Tiling::kPanels ? kPanelWarpTiles : warp_tiles(way.tiling), warp_rows = s.rows / 8 / (way.tiling == Tiling::kPanels ? kPanelRowWarps : 1);
+  const StepCount n = step_count(p, s.steps);
+  const double instructions = n.fixed + (n.tile + kFactorCount * runs_of(p.w)) * warp_outputs + (n.rows + n.sums * warp_outputs) * warp_rows;
   const double warp_steps = static_cast<double>(s.tiles) / warp_outputs * (s.rows / 8 / warp_rows) * p.w.steps / way.cluster;
   const double issue = of_one * warp_steps * instructions / kIssue;
   c.us = std::max({c.memory_bytes / kMemory, c.crossing_bytes / kCrossing, of_one * block_bytes / std::min(kMostOfOne, c.flight_bytes / kLatency) * idle, work * idle, issue * idle}) +

@@ -209,7 +209,7 @@ class Bench {
     w.offsets = offsets.data();
     // Rows that the library's are filled up to are there too.
     const int most = small_ ? 16 : 4096, room = std::max(most, kLibraryRowStep);
-    Memory x = noise(int64_t{room} * columns * 2), sums = filled(int64_t{room} * columns / 16 * 4, floats_), out = zeros(int64_t{room} * rows * 4);
+    Memory x = noise(int64_t{room} * columns * 2), out = zeros(int64_t{room} * rows * 4);
     const char* name = store == Store::kBf16 ? "bf16" : fp8 ? "fp8, a scale a row" : store == Store::kCode8 ? "8 bits, groups of 128" : "4 bits, groups of 128";
     const std::string product = std::string("product ") + name + ", [" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
     // Both sides of where products are given to cuBLASLt, and of where tiles become panels.
@@ -217,7 +217,7 @@ class Bench {
     for (int m : {1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 1024, 4096}) {
       if (m > most) break;
       Memory count = ints({m});
-      const Input in{x.data(), sums.as<float>(), columns, false, false};
+      const Input in{x.data(), columns, false, nullptr};
       const std::string what = product + ", " + std::to_string(m) + " rows";
       // What comes from memory, and what goes there; the input stays in L2.
       const double bytes = static_cast<double>(value_bytes + (has_offsets ? 2 : 1) * factor_bytes) + m * rows * 4.0;
@@ -280,9 +280,10 @@ class Bench {
     const double ms = each([&] { multiply_by_library(*library_, stream_, filled_up, p, room, chips_); });
     lines(", library (widened, then cuBLASLt)", ms, bytes);
     if (multiplies_fp8(*library_, filled_up, p.w, p.out)) {
+      Memory factors = filled(int64_t{filled_up} * 4, floats_);
       auto of_fp8 = [&] {
         Product inputs = p;
-        inputs.x.fp8 = true;
+        inputs.x.factors = factors.as<float>();
         multiply_by_library(*library_, stream_, filled_up, inputs, room, chips_);
       };
       lines(", library (fp8 inputs)", each(of_fp8), bytes);

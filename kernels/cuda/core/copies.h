@@ -8,21 +8,51 @@
 
 namespace millrace::cuda {
 
+// An address of shared memory, to which bytes are added.
+#if MR_EMULATED
+using CopyPlace = uint8_t*;
+#else
+using CopyPlace = uint32_t;
+#endif
+__device__ __forceinline__ CopyPlace copy_place(void* at) {
+#if MR_EMULATED
+  return static_cast<uint8_t*>(at);
+#else
+  return static_cast<uint32_t>(__cvta_generic_to_shared(at));
+#endif
+}
+
+// An address stays in registers as it is: otherwise each of several copies behind conditions of their own computes it from its parts again.
+template <class Address>
+__device__ __forceinline__ Address kept(Address at) {
+#if !MR_EMULATED
+  if constexpr (sizeof at == 4) {
+    asm("" : "+r"(at));
+  } else {
+    asm("" : "+l"(at));
+  }
+#endif
+  return at;
+}
+
 // kBytes are 4, 8 or 16, and both places aligned to them. Where there is nothing to copy it becomes zeros.
 template <int kBytes>
-__device__ __forceinline__ void copy_async(void* to, const void* from, bool there = true) {
+__device__ __forceinline__ void copy_async_to(CopyPlace to, const void* from, bool there = true) {
   static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
 #if MR_EMULATED
   emulator::copy_async(to, from, kBytes, there);
 #else
-  const auto place = static_cast<uint32_t>(__cvta_generic_to_shared(to));
   const int bytes = there ? kBytes : 0;
   if constexpr (kBytes == 16) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(from), "r"(bytes) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(place), "l"(from), "n"(kBytes), "r"(bytes) : "memory");
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(kBytes), "r"(bytes) : "memory");
   }
 #endif
+}
+template <int kBytes>
+__device__ __forceinline__ void copy_async(void* to, const void* from, bool there = true) {
+  copy_async_to<kBytes>(copy_place(to), from, there);
 }
 
 __device__ __forceinline__ void close_copies() {
@@ -59,9 +89,12 @@ struct Pieces {
   static constexpr int kCount = kBytes / kPiece;
   static constexpr int kWarpBytes = kBytes * kWarp;
 
-  __device__ __forceinline__ static void copy(uint8_t* to, const uint8_t* from, int lane, bool there = true) {
+  // To a warp's place, of which the thread's own is thread_place.
+  __device__ __forceinline__ static void copy(uint8_t* to, const uint8_t* from, int lane, bool there = true) { copy_to(thread_place(copy_place(to), lane), from, there); }
+  __device__ __forceinline__ static CopyPlace thread_place(CopyPlace to, int lane) { return to + lane * kPiece; }
+  __device__ __forceinline__ static void copy_to(CopyPlace to, const uint8_t* from, bool there = true) {
 #pragma unroll
-    for (int i = 0; i < kCount; i++) copy_async<kPiece>(to + (i * kWarp + lane) * kPiece, from + i * kPiece, there);
+    for (int i = 0; i < kCount; i++) copy_async_to<kPiece>(to + i * kWarp * kPiece, from + i * kPiece, there);
   }
   __device__ __forceinline__ static void read(const uint8_t* from, int lane, uint32_t* words) {
 #pragma unroll

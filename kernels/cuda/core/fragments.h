@@ -1,5 +1,6 @@
 // How products read their operands. A matrix of weights lies in tiles of 16 rows and steps of 32 columns; within a step each of the 32
-// threads of a warp finds its 16 values side by side: 8 of row g and 8 of row g + 8, where g = lane / 4. Of a run of 32 columns, thread
+// threads of a warp finds its 16 values side by side, 8 of row g and 8 of row g + 8, where g = lane / 4: two of the one and two of the other in turn, which is
+// the order of mma.sync's registers. Of a run of 32 columns, thread
 // t = lane % 4 has columns 4t to 4t + 3, then 16 + 4t to 16 + 4t + 3. Rows of activations are kept in that order of columns too, so a thread
 // reads 16 bytes of bf16 at a time. A product of 16 columns adds up, for thread t, its four values of that half; which column stands
 // at which place of mma.sync does not matter as long as both operands agree.
@@ -22,12 +23,15 @@ MR_HOST_DEVICE inline int rounded_up(int n, int to) { return (n + to - 1) / to *
 // Where column c of a run of 32 lies in the order above.
 MR_HOST_DEVICE inline int column_place(int c) { return c % 16 / 4 * 8 + c / 16 * 4 + c % 4; }
 
+// Where a thread's value i of its 8 of row g, or (`lower`) of row g + 8, lies among its 16 of a step.
+MR_HOST_DEVICE constexpr int lane_index(int lower, int i) { return i / 4 * 8 + i % 4 / 2 * 4 + 2 * lower + i % 2; }
+
 // Index of a value among all of a matrix with `steps` steps.
 MR_HOST_DEVICE inline int64_t value_index(int row, int column, int steps) {
   int place = column_place(column % kStepColumns);
   int lane = row % 8 * 4 + place / 8;
   int64_t step = static_cast<int64_t>(row / kTileRows) * steps + column / kStepColumns;
-  return (step * kWarp + lane) * kLaneValues + row / 8 % 2 * 8 + place % 8;
+  return (step * kWarp + lane) * kLaneValues + lane_index(row / 8 % 2, place % 8);
 }
 
 // C and D of a 16 x 8 tile: values 0 and 1 are of row g, columns 2t and 2t + 1; 2 and 3 of row g + 8.
@@ -53,10 +57,8 @@ struct Bf16 {
     return {{pack_bf16(v[0], v[1]), pack_bf16(v[4], v[5]), pack_bf16(v[2], v[3]), pack_bf16(v[6], v[7])}};
   }
   __device__ static B b(const float* v) { return {{pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3])}}; }
-  // From registers: what a thread has of a row's 32 columns, and which half of them.
-  __device__ static A a_words(const uint32_t* upper, const uint32_t* lower, int half) {
-    return {{upper[2 * half], lower[2 * half], upper[2 * half + 1], lower[2 * half + 1]}};
-  }
+  // From registers: what a thread has of a step of weights or of a row, and which half of it.
+  __device__ static A a_words(const uint32_t* r, int half) { return {{r[4 * half], r[4 * half + 1], r[4 * half + 2], r[4 * half + 3]}}; }
   __device__ static B b_words(const uint32_t* r, int half) { return {{r[2 * half], r[2 * half + 1]}}; }
   __device__ static B b_raw(const Value* v) { return {{v[0] | static_cast<uint32_t>(v[1]) << 16, v[2] | static_cast<uint32_t>(v[3]) << 16}}; }
   __device__ static void multiply(Sum& c, const A& a, const B& b) {
@@ -146,13 +148,10 @@ struct F32 {
   }
   __device__ static B b(const float* v) { return {{v[0], v[1], v[2], v[3]}}; }
   __device__ static B b_raw(const Value* v) { return b(v); }
-  __device__ static A a_words(const uint32_t* upper, const uint32_t* lower, int half) {
+  __device__ static A a_words(const uint32_t* r, int half) {
     A out;
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      out.v[i] = bits_to_float(upper[4 * half + i]);
-      out.v[4 + i] = bits_to_float(lower[4 * half + i]);
-    }
+    for (int i = 0; i < 8; i++) out.v[i] = bits_to_float(r[lane_index(i / 4, 4 * half + i % 4)]);
     return out;
   }
   __device__ static B b_words(const uint32_t* r, int half) {

@@ -6,28 +6,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// A thread's weights of a step: 8 of row g, then 8 of row g + 8, with their factors; of each 8 the first four are of the step's first 16 columns.
-template <Store kStore>
-__device__ __forceinline__ void scaled(const WeightView& w, int tile, int step, int lane, float level, const uint32_t* words, float* v) {
-  widen_lane<kStore>(w, level, words, v);
-  if constexpr (kIsCode<kStore>) {
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const int group = min((step * kStepColumns + half * 16) / w.group_columns, w.groups - 1);
-      const int64_t f = (static_cast<int64_t>(tile) * w.groups + group) * kTileRows + lane / 4;
-#pragma unroll
-      for (int row = 0; row < 2; row++) {
-        const float scale = factor_at(w, w.scales, f + 8 * row), offset = w.offsets ? factor_at(w, w.offsets, f + 8 * row) : 0.0f;
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-          float& x = v[8 * row + 4 * half + i];
-          x = fmaf(x, scale, -offset);
-        }
-      }
-    }
-  }
-}
-
 // Warps take the steps of tiles in turn.
 template <Store kStore>
 __global__ void __launch_bounds__(kThreads) expand_kernel(const __grid_constant__ WeightView w, int first_tile, int tiles, uint16_t* out) {
@@ -47,14 +25,20 @@ __global__ void __launch_bounds__(kThreads) expand_kernel(const __grid_constant_
       words[2 * i] = two.x;
       words[2 * i + 1] = two.y;
     }
-    float v[kLaneValues];
-    scaled<kStore>(w, first_tile + tile, step, lane, level, words, v);
+    // As own products have them: of each half step four of row g, then four of row g + 8.
+    Step<Bf16, kStore> a;
+    LaneFactors factors;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      if constexpr (kIsCode<kStore>) {
+        const int group = min((step * kStepColumns + h * 16) / w.group_columns, w.groups - 1);
+        factors = read_factors<Bf16, kStore>(w, w.scales, w.offsets, (static_cast<int64_t>(first_tile + tile) * w.groups + group) * kTileRows + lane / 4);
+      }
+      a.set(h, w, level, words, factors);
+    }
     uint16_t* to = out + (static_cast<int64_t>(tile) * kTileRows + lane / 4) * stride + step * kStepColumns + lane % 4 * 8;
 #pragma unroll
-    for (int row = 0; row < 2; row++) {
-      const float* x = v + 8 * row;
-      *reinterpret_cast<uint4*>(to + 8 * row * stride) = {pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7])};
-    }
+    for (int row = 0; row < 2; row++) *reinterpret_cast<uint4*>(to + 8 * row * stride) = {a.half[0].r[row], a.half[0].r[2 + row], a.half[1].r[row], a.half[1].r[2 + row]};
   }
 }
 
@@ -68,8 +52,9 @@ __global__ void __launch_bounds__(kThreads) expand_codes_kernel(const __grid_con
     const int tile = static_cast<int>(at / w.steps), step = static_cast<int>(at % w.steps);
     const uint4 both = *reinterpret_cast<const uint4*>(weights_at(w, Store::kE4m3, first_tile + tile, step, lane));
     uint8_t* to = out + (static_cast<int64_t>(tile) * kTileRows + lane / 4) * stride + step * kStepColumns + lane % 4 * 8;
-    *reinterpret_cast<uint2*>(to) = {both.x, both.y};
-    *reinterpret_cast<uint2*>(to + 8 * stride) = {both.z, both.w};
+    // Two of row g and two of row g + 8 are in each word.
+    *reinterpret_cast<uint2*>(to) = {take_bytes(both.x, both.y, 0x5410), take_bytes(both.z, both.w, 0x5410)};
+    *reinterpret_cast<uint2*>(to + 8 * stride) = {take_bytes(both.x, both.y, 0x7632), take_bytes(both.z, both.w, 0x7632)};
   }
 }
 

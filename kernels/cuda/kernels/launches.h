@@ -41,13 +41,14 @@ struct CacheView {
 // A stretch of a cache with the same number of bytes for every block, a multiple of 4; `held` has room for the `count` blocks.
 void copy_blocks(cudaStream_t stream, uint8_t* base, int64_t block_bytes, const int32_t* from, const int32_t* to, int count, uint8_t* held);
 
-// Rows in the form that products read: rounded, in order of fragments, filled up with zeros to `stride` values, and the sums of 16 columns; or in
-// e4m3 and a factor of each row.
+// Rows in the form that products read: rounded, in order of fragments, filled up with zeros to `stride` values; or in e4m3 and a factor of
+// each row.
 struct Input {
   void* values;
-  float* sums;
   int stride;
-  bool f32, fp8;
+  bool f32;
+  // Of e4m3; null: the values are no such.
+  float* factors;
 };
 // Rows of experts: a list of tiles, each of rows that one expert has; tiles of an expert lie one after the other.
 struct ExpertTile {
@@ -98,7 +99,7 @@ struct Product {
   // Further weights.
   Parts parts{};
 };
-// How blocks take rows and outputs: so many rows at once, with one tile of 16 outputs a warp or (wide, and 64 rows but of codes) two, whose warps share the
+// How blocks take rows and outputs: so many rows at once, with one tile of 16 outputs a warp or (wide, and 64 rows) two, whose warps share the
 // chunks of 256 columns; or panels of 64 rows and more. The bits are the same.
 enum class Tiling { kAuto, kRows8, kRows16, kWide8, kWide16, kWide32, kRows64, kPanels };
 struct Way {

@@ -47,59 +47,136 @@ __device__ __forceinline__ const uint8_t* weights_at(const WeightView& w, Store 
 // The level that a lane keeps for its warp, of codes that name levels: code c is lane c's, and lane c + 16's.
 __device__ __forceinline__ float lane_level(const WeightView& w, int lane) { return w.levels ? w.levels[lane % 16] : 0.0f; }
 
-// The same as floats, codes as the numbers that they are. By whole warps.
-template <Store kStore>
-__device__ __forceinline__ void widen_lane(const WeightView& w, [[maybe_unused]] float level, const uint32_t* r, float* v) {
+// What a number has more than the code less its zero: codes of 4 bits leave it to what their factors add, but in float32 products.
+template <class Math, Store kStore>
+__device__ __forceinline__ float code_excess(const WeightView& w) {
+  return kStore != Store::kCode4 || Math::kBytes == 4 || w.levels ? 0.0f : kExcess + w.zero;
+}
+
+// Of a thread's rows g and g + 8: value = number * scale + base.
+struct LaneFactors {
+  float scale[2], base[2];
+};
+
+__device__ __forceinline__ float widened(float factor) { return factor; }
+__device__ __forceinline__ float widened(uint16_t factor) { return f16_to_float(factor); }
+
+// Row g's are the first of scales and offsets, null: there are none.
+template <class Math, Store kStore, class Factor>
+__device__ __forceinline__ LaneFactors read_factors(const WeightView& w, const Factor* scales, const Factor* offsets) {
+  const float excess = code_excess<Math, kStore>(w);
+  LaneFactors f;
 #pragma unroll
-  for (int i = 0; i < kLaneValues; i++) {
-    if constexpr (kStore == Store::kBf16) {
-      v[i] = i % 2 == 0 ? low_bf16(r[i / 2]) : high_bf16(r[i / 2]);
+  for (int row = 0; row < 2; row++) {
+    f.scale[row] = widened(scales[8 * row]);
+    f.base[row] = -excess * f.scale[row];
+  }
+  if (w.offsets) {
+#pragma unroll
+    for (int row = 0; row < 2; row++) f.base[row] = fmaf(-excess, f.scale[row], -widened(offsets[8 * row]));
+  }
+  return f;
+}
+// Row g's are number `at`.
+template <class Math, Store kStore>
+__device__ __forceinline__ LaneFactors read_factors(const WeightView& w, const void* scales, const void* offsets, int64_t at) {
+  if (w.half_factors) return read_factors<Math, kStore>(w, static_cast<const uint16_t*>(scales) + at, static_cast<const uint16_t*>(offsets) + at);
+  return read_factors<Math, kStore>(w, static_cast<const float*>(scales) + at, static_cast<const float*>(offsets) + at);
+}
+
+// From a tile's factors in shared memory, [half][scales, offsets][16] of kFactorBytes each.
+template <class Math, Store kStore>
+__device__ __forceinline__ LaneFactors factors_of(const WeightView& w, const uint8_t* tile, int half, int lane) {
+  const uint8_t* scales = tile + half * 2 * kFactorBytes;
+  return read_factors<Math, kStore>(w, scales, scales + kFactorBytes, lane / 4);
+}
+
+// Copies the factors of up to two tiles to shared memory, four threads those of one kind. Runs of a step and more have those of the first half alone.
+struct FactorCopy {
+  // The thread's part of run 0, null: it copies none; how far the next run's is.
+  const uint8_t* from = nullptr;
+  int run_bytes = 0;
+
+  __device__ __forceinline__ void begin(const WeightView& w, int first, int second, int tiles, int lane) {
+    const int item = lane / 4, t = item / 4, half = item / 2 % 2, size = w.half_factors ? 2 : 4;
+    const bool halves = w.group_columns < kStepColumns;
+    const auto* all = static_cast<const uint8_t*>(item % 2 == 0 ? w.scales : w.offsets);
+    run_bytes = (halves ? 2 : 1) * kTileRows * size;
+    from = nullptr;
+    if (t < tiles && all && half <= (halves ? 1 : 0) && lane % 4 < size) {
+      from = all + (static_cast<int64_t>(t == 0 ? first : second) * w.groups + half) * kTileRows * size + lane % 4 * 16;
+    }
+  }
+  __device__ __forceinline__ void copy(uint8_t* to, int run, int lane) const {
+    if (from) copy_async<16>(to + lane / 4 * kFactorBytes + lane % 4 * 16, from + static_cast<int64_t>(run) * run_bytes);
+  }
+};
+
+// Of the 16 columns of half a step: four numbers of row g, then four of row g + 8. By whole warps.
+template <class Math, Store kStore>
+__device__ __forceinline__ void half_numbers(const WeightView& w, [[maybe_unused]] float level, const uint32_t* r, int half, float* v) {
+#pragma unroll
+  for (int k = 0; k < 8; k++) {
+    const int i = lane_index(k / 4, 4 * half + k % 4);
+    if constexpr (kStore == Store::kF32) {
+      v[k] = bits_to_float(r[i]);
+    } else if constexpr (kStore == Store::kBf16) {
+      v[k] = i % 2 == 0 ? low_bf16(r[i / 2]) : high_bf16(r[i / 2]);
     } else if constexpr (kStore == Store::kF16) {
-      v[i] = f16_to_float(static_cast<uint16_t>(r[i / 2] >> i % 2 * 16));
+      v[k] = f16_to_float(static_cast<uint16_t>(r[i / 2] >> i % 2 * 16));
     } else if constexpr (kStore == Store::kCode8) {
-      v[i] = byte_to_float(r[i / 4], i % 4, -8388608.0f - w.zero);
-    } else if constexpr (kStore == Store::kCode4) {
-      const uint32_t code = r[i / 8] >> i % 8 * 4;
-      v[i] = w.levels ? __shfl_sync(kWholeWarp, level, static_cast<int>(code)) : static_cast<float>(code & 15u) - w.zero;
+      v[k] = byte_to_float(r[i / 4], i % 4, -8388608.0f - w.zero);
     } else if constexpr (kStore == Store::kE4m3) {
-      if (i % 2 == 0) widen_e4m3(static_cast<uint16_t>(r[i / 4] >> i % 4 * 8), v[i], v[i + 1]);
+      if (k % 2 == 0) widen_e4m3(static_cast<uint16_t>(r[i / 4] >> i % 4 * 8), v[k], v[k + 1]);
+    }
+  }
+  if constexpr (kStore == Store::kCode4) {
+    auto code = [&](int k) { return r[half] >> lane_index(k / 4, k % 4) * 4; };
+    if (w.levels) {
+#pragma unroll
+      for (int k = 0; k < 8; k++) v[k] = __shfl_sync(kWholeWarp, level, static_cast<int>(code(k)));
+    } else if constexpr (Math::kBytes == 4) {
+#pragma unroll
+      for (int k = 0; k < 8; k++) v[k] = static_cast<float>(code(k) & 15u) - w.zero;
+    } else {
+      float all[8];
+      excess_of_codes(r[half], all);
+#pragma unroll
+      for (int k = 0; k < 8; k++) v[k] = all[lane_index(k / 4, k % 4)];
     }
   }
 }
 
-// The same as operands: two halves of 16 columns.
+// A step's weights as operands: two halves of 16 columns. Codes are widened with their factors in float32, and rounded once.
 template <class Math, Store kStore>
 struct Step {
   typename Math::A half[2];
 
-  __device__ __forceinline__ void set(const WeightView& w, float level, const uint32_t* r) {
+  // `factors`: of codes.
+  __device__ __forceinline__ void set(int h, const WeightView& w, float level, const uint32_t* r, [[maybe_unused]] const LaneFactors& factors) {
     if constexpr ((kStore == Store::kBf16 && Math::kBytes == 2) || (kStore == Store::kF32 && Math::kBytes == 4)) {
-      constexpr int kRow = lane_bytes(kStore) / 8;
-      half[0] = Math::a_words(r, r + kRow, 0);
-      half[1] = Math::a_words(r, r + kRow, 1);
+      half[h] = Math::a_words(r, h);
     } else {
-      if constexpr (kStore == Store::kCode4 && Math::kBytes == 2) {
-        if (!w.levels) return set_numbers(w, r);
-      }
-      float v[kLaneValues];
-      widen_lane<kStore>(w, level, r, v);
+      float v[8];
+      half_numbers<Math, kStore>(w, level, r, h, v);
+      if constexpr (kIsCode<kStore>) {
 #pragma unroll
-      for (int h = 0; h < 2; h++) {
-        const float eight[8] = {v[4 * h], v[4 * h + 1], v[4 * h + 2], v[4 * h + 3], v[8 + 4 * h], v[9 + 4 * h], v[10 + 4 * h], v[11 + 4 * h]};
-        half[h] = Math::a(eight);
+        for (int k = 0; k < 8; k++) v[k] = fmaf(v[k], factors.scale[k / 4], factors.base[k / 4]);
       }
+      half[h] = Math::a(v);
     }
   }
-
- private:
-  // Codes of 4 bits that are numbers, with fewer instructions.
-  __device__ __forceinline__ void set_numbers(const WeightView& w, const uint32_t* r) {
-    uint32_t upper[4], lower[4];
-    const uint32_t less = pack_bf16(-128.0f - w.zero, -128.0f - w.zero);
-    codes_to_bf16(r[0], less, upper);
-    codes_to_bf16(r[1], less, lower);
+  // From what a block has copied of a tile; factors of codes are read where a run begins with the step, and of each half where those have their own (`apart`).
+  __device__ __forceinline__ void read(const WeightView& w, float level, const uint8_t* weights, const uint8_t* factors, bool begins, bool apart, int lane, LaneFactors& current) {
+    uint32_t words[lane_bytes(kStore) / 4];
+    WeightPieces<kStore>::read(weights, lane, words);
 #pragma unroll
-    for (int h = 0; h < 2; h++) half[h] = Math::a_words(upper, lower, h);
+    for (int h = 0; h < 2; h++) {
+      if constexpr (kIsCode<kStore>) {
+        if (h == 0 ? begins : apart) current = factors_of<Math, kStore>(w, factors, h, lane);
+      }
+      set(h, w, level, words, current);
+    }
   }
 };
 
@@ -134,41 +211,6 @@ struct TileRows {
   __device__ __forceinline__ int input(int at) const { return source ? source[own(at)] : own(at); }
 };
 
-// out += scale * part, of the upper and the lower 8 outputs.
-template <int kTokens>
-__device__ __forceinline__ void add_scaled(const Tile<kTokens>& part, float upper, float lower, Tile<kTokens>& out) {
-#pragma unroll
-  for (int j = 0; j < kTokens; j++) {
-#pragma unroll
-    for (int i = 0; i < 4; i++) out.sum[j].v[i] = fmaf(i < 2 ? upper : lower, part.sum[j].v[i], out.sum[j].v[i]);
-  }
-}
-// out -= offset * x, of the thread's row i and that row's sum.
-__device__ __forceinline__ void subtract_offset(float upper, float lower, float x, int i, Sum& out) {
-  out.v[i] = fmaf(-upper, x, out.v[i]);
-  out.v[2 + i] = fmaf(-lower, x, out.v[2 + i]);
-}
-
-// Adds the runs [first, last) of 16 columns that share factors: out += scale * part - offset * (sum of x).
-template <int kTokens>
-__device__ __forceinline__ void add_group(const WeightView& w, const Input& x, const TileRows& rows, int tile, int group, int first, int last, int lane, const Tile<kTokens>& part,
-                                          Tile<kTokens>& out) {
-  const int64_t f = (static_cast<int64_t>(tile) * w.groups + group) * kTileRows + lane / 4;
-  add_scaled(part, factor_at(w, w.scales, f), factor_at(w, w.scales, f + 8), out);
-  if (!w.offsets) return;
-  const float upper_offset = factor_at(w, w.offsets, f), lower_offset = factor_at(w, w.offsets, f + 8);
-#pragma unroll
-  for (int j = 0; j < kTokens; j++) {
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const float* sums = x.sums + static_cast<int64_t>(rows.input(8 * j + lane % 4 * 2 + i)) * (x.stride / 16);
-      float all = 0;
-      for (int c = first; c < last; c++) all += sums[c];
-      subtract_offset(upper_offset, lower_offset, all, i, out.sum[j]);
-    }
-  }
-}
-
 // Runs of steps that share factors, counted along with a chunk's steps, as dividing takes many instructions. Where runs are halves of a step each step has two.
 struct Runs {
   int steps;
@@ -180,32 +222,11 @@ struct Runs {
     run = static_cast<int>(static_cast<unsigned>(step) / static_cast<unsigned>(steps));
     left = steps - (step - run * steps);
   }
-  __device__ __forceinline__ bool ends() const { return left == 1; }
+  __device__ __forceinline__ bool begins() const { return left == steps; }
   __device__ __forceinline__ void next() {
     if (--left > 0) return;
     left = steps;
     run++;
-  }
-};
-
-// One tile's sums of one chunk.
-template <class Math, Store kStore, int kTokens>
-struct ChunkSums {
-  Tile<kTokens> out, part;
-  // Runs of 16 columns that `part` has.
-  int first;
-
-  __device__ __forceinline__ void clear(int chunk) {
-    out.clear();
-    if (kIsCode<kStore>) part.clear();
-    first = chunk * kChunkSteps * 2;
-  }
-  __device__ __forceinline__ void multiply(int j, const typename Math::A& a, const typename Math::B& b) { Math::multiply(kIsCode<kStore> ? part.sum[j] : out.sum[j], a, b); }
-  // A run that shares factors has ended; `done`: all runs of 16 columns up to there.
-  __device__ __forceinline__ void end_group(const WeightView& w, const Input& x, const TileRows& rows, int tile, int group, int done, int lane) {
-    add_group(w, x, rows, tile, group, first, done, lane, part, out);
-    part.clear();
-    first = done;
   }
 };
 
@@ -219,7 +240,7 @@ __device__ __forceinline__ void write_value(const Product& p, float sum, int til
   p.out.data[row * p.out.stride + output] = soft_cap(value, p.cap);
 }
 
-// Products of few rows: 8 * kTokens, and two tiles a warp, but for 64 rows of codes.
+// Products of few rows: 8 * kTokens, and two tiles a warp.
 template <class Math, Store kStore, int kTokens>
 void multiply_wide(cudaStream_t stream, const ProductArguments& a);
 

@@ -5,7 +5,7 @@
 
 namespace millrace::cuda {
 
-// Columns that share a sum.
+// Columns that a thread takes at a time.
 inline constexpr int kRun = 16;
 
 // A row's columns that a block works on.
@@ -43,19 +43,14 @@ __device__ __forceinline__ void prepare_as(const PrepareArguments& p, int row, c
     read_run(p, p.x.data + row * p.x.stride + static_cast<int64_t>(head) * p.columns, run * kRun, x);
     const int64_t place = static_cast<int64_t>(row) * p.heads + head;
     auto* to = static_cast<typename Math::Value*>(p.out.values) + place * p.out.stride + run / 2 * kStepColumns + column_place(run % 2 * kRun);
-    float sum = 0;
 #pragma unroll
     for (int j = 0; j < kRun; j += 4) {
       if constexpr (Math::kBytes == 4) {
         *reinterpret_cast<float4*>(to + column_place(j)) = {x[j], x[j + 1], x[j + 2], x[j + 3]};
-        sum = sum + x[j] + x[j + 1] + x[j + 2] + x[j + 3];
       } else {
-        const uint2 four = {pack_bf16(x[j], x[j + 1]), pack_bf16(x[j + 2], x[j + 3])};
-        *reinterpret_cast<uint2*>(to + column_place(j)) = four;
-        sum = sum + low_bf16(four.x) + high_bf16(four.x) + low_bf16(four.y) + high_bf16(four.y);
+        *reinterpret_cast<uint2*>(to + column_place(j)) = {pack_bf16(x[j], x[j + 1]), pack_bf16(x[j + 2], x[j + 3])};
       }
     }
-    p.out.sums[place * runs + run] = sum;
   }
 }
 

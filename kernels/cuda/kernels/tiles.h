@@ -7,86 +7,6 @@
 
 namespace millrace::cuda {
 
-// A warp's sums of one chunk.
-template <class Math, Store kStore, int kTokens, int kTiles>
-struct TileSums {
-  using Shape = TileShape<Math, kStore, kTokens, kTiles>;
-  static constexpr int kSumRows = Stream<Math, kStore, kTokens, kTiles>::kSumRows;
-
-  // Of codes, those of the runs that share factors, and the thread's rows' sums of those runs.
-  Tile<kTokens> out[kTiles], part[kIsCode<kStore> ? kTiles : 1];
-  float rows[kSumRows];
-
-  __device__ __forceinline__ void begin_group() {
-    if constexpr (kIsCode<kStore>) {
-#pragma unroll
-      for (int t = 0; t < kTiles; t++) part[t].clear();
-#pragma unroll
-      for (int r = 0; r < kSumRows; r++) rows[r] = 0;
-    }
-  }
-  __device__ __forceinline__ void clear() {
-#pragma unroll
-    for (int t = 0; t < kTiles; t++) out[t].clear();
-    begin_group();
-  }
-  __device__ __forceinline__ void multiply(int t, int j, const typename Math::A& a, const typename Math::B& b) {
-    if constexpr (kIsCode<kStore>) {
-      Math::multiply(part[t].sum[j], a, b);
-    } else {
-      Math::multiply(out[t].sum[j], a, b);
-    }
-  }
-  // The rows' sums of half a step.
-  __device__ __forceinline__ void add_rows(const WeightView& w, int half, int lane, const uint8_t* common) {
-    if (!kIsCode<kStore> || !w.offsets) return;
-#pragma unroll
-    for (int r = 0; r < kSumRows; r++) {
-      if (kWarp * r + lane < 8 * kTokens) rows[r] += reinterpret_cast<const float*>(common + Shape::kRowBytes)[2 * (kWarp * r + lane) + half];
-    }
-  }
-  // A run that shares factors has ended with half a step.
-  __device__ __forceinline__ void end_group(const WeightView& w, int half, int lane, const uint8_t* own) {
-    if constexpr (kIsCode<kStore>) {
-      const uint8_t* factors = own + Shape::kWeightBytes + half * 2 * kFactorBytes;
-      if (w.half_factors) {
-        scale<uint16_t>(w, factors, lane);
-      } else {
-        scale<float>(w, factors, lane);
-      }
-      begin_group();
-    }
-  }
-
- private:
-  __device__ __forceinline__ static float widened(float factor) { return factor; }
-  __device__ __forceinline__ static float widened(uint16_t factor) { return f16_to_float(factor); }
-
-  // Factors [tile][half][scales, offsets][16], of one half.
-  template <class Factor>
-  __device__ __forceinline__ void scale(const WeightView& w, const uint8_t* factors, int lane) {
-    auto factor = [&](int t, int which, int row) { return widened(reinterpret_cast<const Factor*>(factors + (t * 4 + which) * kFactorBytes)[lane / 4 + row]); };
-#pragma unroll
-    for (int t = 0; t < kTiles; t++) add_scaled(part[t], factor(t, 0, 0), factor(t, 0, 8), out[t]);
-    if (!w.offsets) return;
-    float upper[kTiles], lower[kTiles];
-#pragma unroll
-    for (int t = 0; t < kTiles; t++) {
-      upper[t] = factor(t, 1, 0);
-      lower[t] = factor(t, 1, 8);
-    }
-#pragma unroll
-    for (int j = 0; j < kTokens; j++) {
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const float x = __shfl_sync(kWholeWarp, rows[j / 4], 8 * (j % 4) + lane % 4 * 2 + i);
-#pragma unroll
-        for (int t = 0; t < kTiles; t++) subtract_offset(upper[t], lower[t], x, i, out[t].sum[j]);
-      }
-    }
-  }
-};
-
 // Block (rows, tiles, head), so that weights come from memory once for all rows: kProductWarps / sharing * kTiles tiles of 16 outputs, 8 * kTokens rows.
 template <class Math, Store kStore, int kTokens, int kTiles>
 __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, kTokens, kTiles>::kRoom.two_blocks ? 2 : 1) tile_kernel(const __grid_constant__ ProductArguments arguments) {
@@ -110,8 +30,8 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
   const bool of_experts = arguments.experts.tiles != nullptr;
 
   const int stages = arguments.stages;
-  Stream<Math, kStore, kTokens, kTiles> stream{p.w, p.x, memory + warp * stages * Shape::kOwnBytes,
-                                               memory + stages * (kProductWarps * Shape::kOwnBytes + warp % in_block * Shape::kCommonBytes),
+  Stream<Math, kStore, kTokens, kTiles> stream{p.w, p.x, memory + warp * stages * Shape::kOwnStage,
+                                               memory + stages * (kProductWarps * Shape::kOwnStage + warp % in_block * Shape::kCommonStage),
                                                stages, tile, lane, share, sharing, warp / in_block, members};
   if (!of_experts) {
     stream.begin_weights();
@@ -138,60 +58,54 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, TileShape<Math, kStore, 
   stream.begin(of_experts);
 
   const float level = kStore == Store::kCode4 ? lane_level(p.w, lane) : 0.0f;
-  // Factors of 16 columns stand between the halves.
-  const bool apart = kIsCode<kStore> && p.w.group_columns == 16;
+  // Halves of a step have factors of their own.
+  const bool apart = kIsCode<kStore> && p.w.group_columns < kStepColumns;
   Runs runs(p.w);
   // With `sharing` 1 all sums of a thread; else of each piece of them every `sharing`th, from `share` on.
   float total[Shape::kTotals];
 #pragma unroll
   for (int i = 0; i < Shape::kTotals; i++) total[i] = 0;
-  float* piece_at = reinterpret_cast<float*>(memory + stages * (kProductWarps * Shape::kOwnBytes + in_block * Shape::kCommonBytes)) + lane;
+  float* piece_at = reinterpret_cast<float*>(memory + stages * (kProductWarps * Shape::kOwnStage + in_block * Shape::kCommonStage)) + lane;
   bool second = false;
   const int chunks = (p.w.steps + kChunkSteps - 1) / kChunkSteps;
   for (int chunk = 0; chunk < chunks; chunk += sharing) {
-    TileSums<Math, kStore, kTokens, kTiles> sums;
+    Tile<kTokens> sums[kTiles];
     const bool mine = chunk + share < chunks;
     if (mine) {
       const int first = (chunk + share) * kChunkSteps, end = min(p.w.steps, first + kChunkSteps);
-      sums.clear();
+#pragma unroll
+      for (int t = 0; t < kTiles; t++) sums[t].clear();
+      LaneFactors factors[kTiles];
       if constexpr (kIsCode<kStore>) runs.begin(first);
-      for (int step = first; step < end; step++) {
+      for (int stage_step = first; stage_step < end; stage_step += Shape::kSteps) {
         const int stage = stream.next();
         stream.ask();
-        const uint8_t *own = stream.own + stage * Shape::kOwnBytes, *common = stream.common + stage * Shape::kCommonBytes;
-        Step<Math, kStore> a[kTiles];
 #pragma unroll
-        for (int t = 0; t < kTiles; t++) {
-          uint32_t words[lane_bytes(kStore) / 4];
-          WeightPieces<kStore>::read(own + t * WeightPieces<kStore>::kWarpBytes, lane, words);
-          a[t].set(p.w, level, words);
-        }
-        auto multiply = [&](bool lower, bool upper) {
+        for (int u = 0; u < Shape::kSteps; u++) {
+          if (u > 0 && stage_step + u >= end) break;
+          const uint8_t *own = stream.own + stage * Shape::kOwnStage + u * Shape::kOwnBytes, *common = stream.common + stage * Shape::kCommonStage + u * Shape::kCommonBytes;
+          const bool begins = kIsCode<kStore> && ((u == 0 && stage_step == first) || runs.begins());
+          Step<Math, kStore> a[kTiles];
+#pragma unroll
+          for (int t = 0; t < kTiles; t++) {
+            a[t].read(p.w, level, own + t * WeightPieces<kStore>::kWarpBytes, own + Shape::kWeightBytes + t * 4 * kFactorBytes, begins, apart, lane, factors[t]);
+          }
+          if constexpr (kIsCode<kStore>) runs.next();
 #pragma unroll
           for (int j = 0; j < kTokens; j++) {
             uint32_t values[2 * Math::kBytes];
             RowPieces<Math>::read(common + j * RowPieces<Math>::kWarpBytes, lane, values);
 #pragma unroll
             for (int h = 0; h < 2; h++) {
-              if (!(h == 0 ? lower : upper)) continue;
               const typename Math::B b = Math::b_words(values, h);
 #pragma unroll
-              for (int t = 0; t < kTiles; t++) sums.multiply(t, j, a[t].half[h], b);
+              for (int t = 0; t < kTiles; t++) Math::multiply(sums[t].sum[j], a[t].half[h], b);
             }
           }
-        };
-        multiply(true, !apart);
-        sums.add_rows(p.w, 0, lane, common);
-        if (apart) {
-          sums.end_group(p.w, 0, lane, own);
-          multiply(false, true);
         }
-        sums.add_rows(p.w, 1, lane, common);
-        if (runs.ends() || step + 1 == end) sums.end_group(p.w, 1, lane, own);
-        if constexpr (kIsCode<kStore>) runs.next();
       }
     }
-    auto sum_at = [&](int i) { return sums.out[i / (4 * kTokens)].sum[i / 4 % kTokens].v[i % 4]; };
+    auto sum_at = [&](int i) { return sums[i / (4 * kTokens)].sum[i / 4 % kTokens].v[i % 4]; };
     if constexpr (Shape::kLeastSharing == 1) {
       if (sharing == 1) {
 #pragma unroll

@@ -14,22 +14,24 @@ inline constexpr int kPanelWarpTiles = kPanelTiles / (kProductWarps / kPanelRowW
 constexpr int panel_groups(int panels) { return (panels + 15) / 16; }
 // Blocks of a grid in y, which has those of the outputs.
 inline constexpr int kMostOutputBlocks = 65535;
-// Stages of blocks of few rows; those that are asked for first are of one chunk.
-inline constexpr int kLeastStages = 3, kMostStages = kChunkSteps;
+// Stages of blocks of few rows, at least; those that are asked for first are of one chunk.
+inline constexpr int kLeastStages = 3;
 // Factors of a tile and a group in shared memory.
 inline constexpr int kFactorBytes = kTileRows * 4;
 
 constexpr bool is_code(Store store) { return store == Store::kCode8 || store == Store::kCode4 || store == Store::kE4m3; }
-// Tiles of 16 outputs that a warp has of 64 rows.
-constexpr int tiles_of_64(Store store) { return is_code(store) ? 1 : 2; }
-// Of a chunk codes have two sums, and float32 takes twice the registers.
-constexpr int panel_tokens(Store store, int value_bytes) { return value_bytes == 2 && !is_code(store) ? 8 : 4; }
+// Float32 takes twice the registers.
+constexpr int panel_tokens(int value_bytes) { return value_bytes == 2 ? 8 : 4; }
+// What a tile has in a stage of shared memory: weights of a step, and of codes their factors, [half][scales, offsets][16].
+constexpr int tile_bytes(Store store) { return kWarp * lane_bytes(store) + (is_code(store) ? 4 * kFactorBytes : 0); }
+constexpr int panel_stage_bytes(Store store, int value_bytes) {
+  return kPanelTiles * tile_bytes(store) + kPanelRowWarps * panel_tokens(value_bytes) * 8 * kStepColumns * value_bytes;
+}
 
 // What a block of few rows has in shared memory: stages of each warp, stages of the warps with the same chunk, and sums on their way between warps.
 struct TileRoom {
-  // A warp's own of a stage: weights, and of codes factors of each half step, [tile][half][scales, offsets][16]. In common: rows, and of codes each row's
-  // sums of the two halves.
-  int own_bytes, common_bytes;
+  // Steps of a stage. A warp's own of a step: weights of its tiles, then their factors. In common: rows.
+  int steps, own_bytes, common_bytes;
   // Sums of a thread, and how many of them go to other warps at a time.
   int floats, piece;
   // A thread that adds up all of its sums itself has as many again.
@@ -39,13 +41,14 @@ struct TileRoom {
   static constexpr int kHalf = 113 << 10;
   bool two_blocks;
 
-  constexpr int stage_bytes(int sharing) const { return kProductWarps * own_bytes + sharing * common_bytes; }
+  constexpr int stage_bytes(int sharing) const { return steps * (kProductWarps * own_bytes + sharing * common_bytes); }
   constexpr int sum_bytes(int sharing, int cluster) const { return sharing * cluster > 1 ? 2 * kProductWarps * piece * kWarp * 4 : 0; }
-  // Steps under way, and the one that is worked on, where a block may have so much: 3 to 8, or 0.
+  // Those under way, and the one that is worked on, where a block may have so much: 3 to as many as are a chunk, or 0.
   constexpr int stages(int sharing, int cluster, int most_bytes) const {
     const int half = (kHalf - sum_bytes(sharing, cluster)) / stage_bytes(sharing), fitting = (most_bytes - sum_bytes(sharing, cluster)) / stage_bytes(sharing);
     const int wanted = two_blocks && half >= kLeastStages && half < fitting ? half : fitting;
-    return wanted < kLeastStages ? 0 : wanted > kMostStages ? kMostStages : wanted;
+    const int most = kChunkSteps / steps;
+    return wanted < kLeastStages ? 0 : wanted > most ? most : wanted;
   }
   constexpr int shared_bytes(int sharing, int cluster, int most_bytes) const {
     return stages(sharing, cluster, most_bytes) * stage_bytes(sharing) + sum_bytes(sharing, cluster);
@@ -55,11 +58,13 @@ struct TileRoom {
 // A warp has `tiles` tiles of 16 outputs and 8 * `tokens` rows of values of `value_bytes`.
 constexpr TileRoom tile_room(Store store, int value_bytes, int tokens, int tiles) {
   TileRoom room{};
-  room.own_bytes = tiles * (kWarp * lane_bytes(store) + (is_code(store) ? 4 * kFactorBytes : 0));
-  room.common_bytes = tokens * (8 * kStepColumns * value_bytes + (is_code(store) ? 8 * 8 : 0));
+  // Of few rows codes have little to copy, and waits and counts take long beside them.
+  room.steps = is_code(store) && value_bytes == 2 && tokens <= 2 ? 2 : 1;
+  room.own_bytes = tiles * tile_bytes(store);
+  room.common_bytes = tokens * 8 * kStepColumns * value_bytes;
   room.floats = tiles * tokens * 4;
   room.piece = room.floats <= 16 ? (room.floats < 8 ? room.floats : 8) : room.floats / 2;
-  room.two_blocks = tokens == 1 || (tokens == 2 && !is_code(store));
+  room.two_blocks = tokens <= 2;
   room.least_sharing = room.floats > 32 ? 2 : 1;
   return room;
 }

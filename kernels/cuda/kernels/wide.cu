@@ -1,11 +1,11 @@
-// Products of few rows, with two tiles of 16 outputs a warp: they use what it has read of the rows twice. Of 64 rows a warp has registers for two tiles but of codes.
+// Products of few rows, with two tiles of 16 outputs a warp: they use what it has read of the rows twice.
 #include "kernels/tiles.h"
 
 namespace millrace::cuda {
 
 template <class Math, Store kStore, int kTokens>
 void multiply_wide(cudaStream_t stream, const ProductArguments& a) {
-  multiply_tiles<Math, kStore, kTokens, kTokens == 8 ? tiles_of_64(kStore) : 2>(stream, a);
+  multiply_tiles<Math, kStore, kTokens, 2>(stream, a);
 }
 
 #define MR_WIDE(Math, store)                                                                    \

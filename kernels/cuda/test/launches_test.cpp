@@ -48,7 +48,7 @@ bool same(const std::vector<T>& a, const std::vector<T>& b) {
 
 // A gate's values, prepared for a product: as they are for so many rows, of which the first are read.
 struct Gated {
-  std::vector<float> values, sums;
+  std::vector<float> values;
   std::vector<uint16_t> inputs;
 };
 
@@ -56,17 +56,16 @@ Gated gated(cuda::Stream& stream, int width, int rows, int read, const std::vect
   const int stride = cuda::rounded_up(width, cuda::kStepColumns);
   const auto n = static_cast<size_t>(rows), w = static_cast<size_t>(width), s = static_cast<size_t>(stride);
   const Placed<int32_t> count(stream, {rows});
-  const Placed<float> gate(stream, a), up(stream, b), out(stream, std::vector<float>(n * w, NAN)), sums(stream, std::vector<float>(n * s / 16, NAN));
+  const Placed<float> gate(stream, a), up(stream, b), out(stream, std::vector<float>(n * w, NAN));
   const Placed<uint16_t> inputs(stream, std::vector<uint16_t>(n * s, 0x7fff));
   const RowView from{out.data(), width};
   cuda::RowChain chain{};
   chain.ops[chain.count++] = cuda::MapArguments{cuda::Map::kGated, {gate.data(), width}, {up.data(), width}, from, width, 1, 0};
-  chain.ops[chain.count++] = cuda::PrepareArguments{from, width, nullptr, {inputs.data(), sums.data(), stride, false, false}, 1};
+  chain.ops[chain.count++] = cuda::PrepareArguments{from, width, nullptr, {inputs.data(), stride, false, nullptr}, 1};
   cuda::run_rows(stream, {rows, count.data()}, chain);
   const auto r = static_cast<size_t>(read);
-  Gated result{out.read(), sums.read(), inputs.read()};
+  Gated result{out.read(), inputs.read()};
   result.values.resize(r * w);
-  result.sums.resize(r * s / 16);
   result.inputs.resize(r * s);
   return result;
 }
@@ -81,7 +80,7 @@ TEST(rows_that_blocks_share_have_the_bits_of_rows_that_they_do_not) {
     const auto n = static_cast<size_t>(kMany * width);
     const std::vector<float> a = random.normals(n), b = random.normals(n);
     const Gated alone = gated(stream, width, kMany, 2, a, b), shared = gated(stream, width, 2, 2, {a.begin(), a.begin() + 2 * width}, {b.begin(), b.begin() + 2 * width});
-    CHECK(same(alone.values, shared.values) && same(alone.inputs, shared.inputs) && same(alone.sums, shared.sums), "width %d", width);
+    CHECK(same(alone.values, shared.values) && same(alone.inputs, shared.inputs), "width %d", width);
     const int stride = cuda::rounded_up(width, cuda::kStepColumns);
     for (int c = 0; c < stride; c++) {
       const auto at = static_cast<size_t>(stride + c / cuda::kStepColumns * cuda::kStepColumns + cuda::column_place(c % cuda::kStepColumns));

@@ -112,6 +112,21 @@ TEST(products_by_cublaslt_of_weights_in_groups_agree_with_double_precision) {
   }
 }
 
+TEST(cublaslt_gets_the_weights_that_our_products_have) {
+  Plain plain;
+  if (!there()) return;
+  Random random(55);
+  constexpr int kOuts = 37, kColumns = 512;
+  SingleOnes ones(kOuts, kColumns);
+  for (int type : {MR_BF16, MR_Q8_0, MR_Q4_0, MR_Q4_K, MR_Q5_K, MR_Q6_K, MR_IQ4_NL}) {
+    const std::vector<uint8_t> stored = random_stored(type, kOuts, kColumns, random);
+    auto own = ones.p.runner(cuda_options(MR_PRECISION_NATIVE)), library = ones.p.runner(library_options());
+    for (Runner* r : {own.get(), library.get()}) r->bind(ones.weight, type, kOuts, kColumns, stored);
+    const std::vector<float> ours = ones.read(*own), theirs = ones.read(*library);
+    for (size_t i = 0; i < ours.size(); i++) CHECK(ours[i] == theirs[i], "%s: %g and %g", kTypes[type].name, ours[i], theirs[i]);
+  }
+}
+
 TEST(weights_of_one_input_and_caps_go_to_cublaslt_too) {
   Plain plain;
   if (!there()) return;

@@ -35,7 +35,7 @@ TEST(products_of_every_stored_type_agree_with_double_precision) {
 TEST(products_of_weights_in_groups_agree_with_double_precision) {
   Random random(21);
   for (int type : {MR_INT8, MR_INT4, MR_CODEBOOK, MR_FP8}) {
-    for (auto [columns, group, ordered] : {std::tuple{256, 32, false}, {384, 128, true}, {640, 640, false}, {1920, 96, false}}) {
+    for (auto [columns, group, ordered] : {std::tuple{256, 32, false}, {384, 128, true}, {1280, 640, false}, {1920, 96, false}}) {
       const int rows = 19;
       Grouped grouped(type, rows, columns, group, ordered, random);
       for (int precision : {MR_PRECISION_NATIVE, MR_PRECISION_F32}) {
@@ -45,6 +45,47 @@ TEST(products_of_weights_in_groups_agree_with_double_precision) {
         runner->bind(products.other, 11, columns, products.plain);
         products.check(*runner, grouped.values, precision == MR_PRECISION_F32, "groups");
       }
+    }
+  }
+}
+
+TEST(weights_of_codes_are_rounded_once_with_their_factors) {
+  Random random(29);
+  constexpr int kOuts = 37, kColumns = 512;
+  auto check = [&](const std::vector<float>& actual, const std::vector<float>& exact, bool rounded, const char* what) {
+    double square = 0;
+    for (float w : exact) square += static_cast<double>(w) * w;
+    const double size = std::sqrt(square / static_cast<double>(exact.size()));
+    int different = 0;
+    for (size_t i = 0; i < exact.size(); i++) {
+      // Half of the last of 8 bits, where it counts most; and what the 128 before a code leaves of a factor of many bits.
+      const double bound = std::abs(exact[i]) / 256 + 1e-5 * size;
+      CHECK(std::abs(static_cast<double>(actual[i]) - exact[i]) <= (rounded ? bound : 1e-6 * size), "%s: %g is %g", what, exact[i], actual[i]);
+      CHECK(!rounded || bf16_to_float(float_to_bf16(actual[i])) == actual[i], "%s: %g is not of 8 bits", what, actual[i]);
+      different += actual[i] != exact[i];
+    }
+    CHECK(!rounded || different > 0, "%s", what);
+  };
+  SingleOnes ones(kOuts, kColumns);
+  for (int precision : {MR_PRECISION_NATIVE, MR_PRECISION_F32}) {
+    for (int type = 0; type < MR_TYPES; type++) {
+      if (!is_quantised(type)) continue;
+      const std::vector<uint8_t> stored = random_stored(type, kOuts, kColumns, random);
+      std::vector<float> values(kOuts * kColumns);
+      for (int r = 0; r < kOuts; r++) widen_row(type, &stored[static_cast<size_t>(r * row_bytes(type, kColumns))], kColumns, &values[static_cast<size_t>(r * kColumns)]);
+      auto runner = ones.p.runner(cuda_options(precision));
+      runner->bind(ones.weight, type, kOuts, kColumns, stored);
+      const std::vector<float> actual = ones.read(*runner), exact = ones.picked(values);
+      check(actual, exact, precision == MR_PRECISION_NATIVE, kTypes[type].name);
+      // Where nothing is subtracted a zero is one.
+      if (kTypes[type].scales == Scales::kHalfMin || kTypes[type].scales == Scales::kSuper32Min || kTypes[type].scales == Scales::kSuper16Min) continue;
+      for (size_t i = 0; i < exact.size(); i++) CHECK(exact[i] != 0 || actual[i] == 0, "%s: 0 is %g", kTypes[type].name, actual[i]);
+    }
+    for (int type : {MR_INT8, MR_INT4, MR_CODEBOOK, MR_FP8}) {
+      Grouped grouped(type, kOuts, kColumns, 128, false, random);
+      auto runner = ones.p.runner(cuda_options(precision));
+      grouped.bind(*runner, ones.weight);
+      check(ones.read(*runner), ones.picked(grouped.values), precision == MR_PRECISION_NATIVE, "groups");
     }
   }
 }

@@ -94,4 +94,35 @@ struct Products {
   }
 };
 
+// Reads a weight as products have it: each row of the input is a one among zeros.
+struct SingleOnes {
+  OpProgram p;
+  int columns, outs, weight, out;
+
+  SingleOnes(int outs, int columns) : columns(columns), outs(outs) {
+    std::vector<float> x(static_cast<size_t>(OpProgram::kIds * columns));
+    for (int id = 0; id < OpProgram::kIds; id++) x[static_cast<size_t>(id * columns + column(id))] = 1;
+    const int in = p.input(x, columns);
+    weight = p.b.weight("weight", outs, columns);
+    out = p.b.rows(outs);
+    p.b.op(3, {in, 1, weight, 1, -1, 1, out});
+  }
+
+  int column(int id) const { return id * 53 % columns; }
+  // Of values [outs, columns] those that read gives: of each id its column.
+  std::vector<float> picked(const std::vector<float>& values) const {
+    std::vector<float> some;
+    for (int id = 0; id < OpProgram::kIds; id++) {
+      for (int n = 0; n < outs; n++) some.push_back(values[static_cast<size_t>(n * columns + column(id))]);
+    }
+    return some;
+  }
+  std::vector<float> read(Runner& runner) const {
+    std::vector<int32_t> ids;
+    for (int id = 0; id < OpProgram::kIds; id++) ids.push_back(id);
+    OpProgram::run(runner, ids);
+    return runner.read(out, OpProgram::kIds, outs);
+  }
+};
+
 }  // namespace millrace::test

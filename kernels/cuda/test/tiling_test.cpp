@@ -53,7 +53,7 @@ struct TiledProduct {
                                                     : cuda::image_of(type, outs, columns, random_stored(type, outs, columns, random).data()));
     float* x = device.put(random.normals(static_cast<size_t>(row_count * columns)));
     const int stride = cuda::rounded_up(columns, cuda::kStepColumns);
-    const cuda::Input in{device.room(int64_t{row_count} * stride), device.room(int64_t{row_count} * stride / 16), stride, f32, false};
+    const cuda::Input in{device.room(int64_t{row_count} * stride), stride, f32, nullptr};
     rows = {row_count, device.put(std::vector<int32_t>{row_count})};
     cuda::RowChain chain{};
     chain.ops[chain.count++] = cuda::PrepareArguments{{x, columns}, columns, nullptr, in, 1};

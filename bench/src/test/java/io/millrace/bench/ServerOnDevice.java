@@ -32,7 +32,7 @@ public final class ServerOnDevice {
             "ServerOnDevice LIBRARY GOLDEN.gguf SHAPE WORDS TOKENS KILLED STREAMS:REQUESTS... (SHAPE: a config.json, see bench/shapes)";
     private static final int OTHERS = 16;
     private static final double TEMPERATURE = 0.8;
-    private static final String NUMERICS = "cuda-2-(emulated|sm\\d+)-.+";
+    private static final String NUMERICS = "cuda-\\d+-(emulated|sm\\d+)-.+";
 
     /** A worker that was killed is not started again earlier. */
     private static final long BACKOFF_NANOS = 200_000_000;

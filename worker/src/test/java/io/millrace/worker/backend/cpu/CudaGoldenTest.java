@@ -83,7 +83,7 @@ class CudaGoldenTest {
                 .orElseThrow();
         KvOptions options = GoldenModels.blocks(16, 512, 0).withType(KvType.BF16);
         try (ModelRuntime runtime = load(model, options, CpuSettings.DEFAULT)) {
-            assertThat(runtime.numericsId()).matches("cuda-2-(emulated|sm\\d+)-native-kv-bf16");
+            assertThat(runtime.numericsId()).matches("cuda-3-(emulated|sm\\d+)-native-kv-bf16");
             PagedRunner runner = new PagedRunner(runtime, 1);
             Sequence seq = runner.sequence(prompt);
             runner.step(List.of(new Work(seq, 39, true)));
@@ -105,7 +105,7 @@ class CudaGoldenTest {
         EmulatedCuda.plainCublasLt();
         CpuSettings settings = CpuSettings.DEFAULT.withLibraryRows(16);
         try (ModelRuntime runtime = load(model, GoldenModels.blocks(16, 512, 0), settings)) {
-            assertThat(runtime.numericsId()).isEqualTo("cuda-2-emulated-native-library16-1");
+            assertThat(runtime.numericsId()).isEqualTo("cuda-3-emulated-native-library16-1");
             PagedRunner runner = new PagedRunner(runtime, 1);
             Sequence seq = runner.sequence(prompt);
             runner.step(List.of(new Work(seq, 39, true)));
@@ -128,7 +128,7 @@ class CudaGoldenTest {
                 .findFirst()
                 .orElseThrow();
         try (ModelRuntime runtime = load(model, GoldenModels.blocks(16, 512, 0).withType(type), CpuSettings.DEFAULT)) {
-            assertThat(runtime.numericsId()).matches("cuda-2-(emulated|sm\\d+)-native-kv-" + type.label());
+            assertThat(runtime.numericsId()).matches("cuda-3-(emulated|sm\\d+)-native-kv-" + type.label());
             PagedRunner runner = new PagedRunner(runtime, 1);
             Sequence seq = runner.sequence(prompt);
             runner.step(List.of(new Work(seq, 39, true)));
